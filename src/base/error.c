@@ -1,0 +1,37 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+int sg_error_set(struct sg_error *err, int code, const char *where, const char *format, ...)
+{
+        struct sg_error made = {.code = code > 0 ? -code : code};
+        va_list args;
+
+        SG_ASSERT(code != 0);
+        if (!err)
+                return made.code;
+        /* Made aside: the arguments may be err's own text. */
+        (void)snprintf(made.where, sizeof(made.where), "%s", where ? where : "");
+        va_start(args, format);
+        (void)vsnprintf(made.text, sizeof(made.text), format, args);
+        va_end(args);
+        *err = made;
+        return made.code;
+}
+
+void sg_error_prefix(struct sg_error *err, const char *prefix)
+{
+        char text[2 * sizeof(err->text)];
+
+        if (!err)
+                return;
+        (void)snprintf(text, sizeof(text), "%s: %s", prefix, err->text);
+        (void)snprintf(err->text, sizeof(err->text), "%.*s", (int)sizeof(err->text) - 1, text);
+}
+
+const char *sg_error_line(const struct sg_error *err, char *out, size_t out_bytes)
+{
+        (void)snprintf(out, out_bytes, "%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+        return out;
+}

@@ -1,0 +1,340 @@
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/str.h"
+
+static unsigned char lower(char c)
+{
+        return c >= 'A' && c <= 'Z' ? (unsigned char)(c + ('a' - 'A')) : (unsigned char)c;
+}
+
+static bool is_digit(char c)
+{
+        return c >= '0' && c <= '9';
+}
+
+bool sg_str_ieq(struct sg_str a, struct sg_str b)
+{
+        if (a.n != b.n)
+                return false;
+        for (size_t i = 0; i < a.n; i++)
+                if (a.p[i] != b.p[i] && lower(a.p[i]) != lower(b.p[i]))
+                        return false;
+        return true;
+}
+
+bool sg_str_starts(struct sg_str s, struct sg_str prefix)
+{
+        return s.n >= prefix.n && sg_str_eq(sg_str_head(s, prefix.n), prefix);
+}
+
+bool sg_str_istarts(struct sg_str s, struct sg_str prefix)
+{
+        return s.n >= prefix.n && sg_str_ieq(sg_str_head(s, prefix.n), prefix);
+}
+
+bool sg_str_ends(struct sg_str s, struct sg_str suffix)
+{
+        return s.n >= suffix.n && sg_str_eq(sg_str_skip(s, s.n - suffix.n), suffix);
+}
+
+int sg_str_cmp(struct sg_str a, struct sg_str b)
+{
+        size_t n = SG_MIN(a.n, b.n);
+        int r = n ? memcmp(a.p, b.p, n) : 0;
+
+        if (r)
+                return r < 0 ? -1 : 1;
+        return a.n == b.n ? 0 : a.n < b.n ? -1 : 1;
+}
+
+struct sg_str sg_str_trim(struct sg_str s)
+{
+        while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+                s = sg_str_skip(s, 1);
+        while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+                s.n--;
+        return s;
+}
+
+size_t sg_str_find_byte(struct sg_str s, char c)
+{
+        const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+
+        return at ? (size_t)(at - s.p) : s.n;
+}
+
+size_t sg_str_find(struct sg_str s, struct sg_str needle)
+{
+        const char *at;
+
+        if (needle.n == 0)
+                return 0;
+        at = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
+        return at ? (size_t)(at - s.p) : s.n;
+}
+
+bool sg_str_cut(struct sg_str *s, char sep, struct sg_str *ret_left)
+{
+        size_t at = sg_str_find_byte(*s, sep);
+        bool found = at < s->n;
+
+        *ret_left = sg_str_head(*s, at);
+        *s = sg_str_skip(*s, found ? at + 1 : at);
+        return found;
+}
+
+int sg_str_to_u64(struct sg_str s, uint64_t *ret)
+{
+        uint64_t v = 0;
+        bool over = false;
+
+        if (s.n == 0)
+                return SG_STR_E_SYNTAX;
+        for (size_t i = 0; i < s.n; i++) {
+                if (!is_digit(s.p[i]))
+                        return SG_STR_E_SYNTAX;
+                over |= __builtin_mul_overflow(v, UINT64_C(10), &v);
+                over |= __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v);
+        }
+        if (over)
+                return SG_STR_E_RANGE;
+        *ret = v;
+        return 0;
+}
+
+int sg_str_to_hex64(struct sg_str s, uint64_t *ret)
+{
+        uint64_t v = 0;
+        bool over = false;
+
+        if (s.n == 0)
+                return SG_STR_E_SYNTAX;
+        for (size_t i = 0; i < s.n; i++) {
+                unsigned char c = lower(s.p[i]);
+
+                if (!is_digit((char)c) && !(c >= 'a' && c <= 'f'))
+                        return SG_STR_E_SYNTAX;
+                over |= v >> 60 != 0;
+                v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+        }
+        if (over)
+                return SG_STR_E_RANGE;
+        *ret = v;
+        return 0;
+}
+
+struct number {
+        bool is_negative;
+        struct sg_str whole;
+        struct sg_str fraction;
+        int64_t exponent; /* kept within ±EXPONENT_MAX, beyond which no string of digits matters */
+};
+
+#define EXPONENT_MAX (INT64_C(1) << 40)
+
+static struct sg_str take_digits(struct sg_str *s)
+{
+        struct sg_str digits;
+        size_t n = 0;
+
+        while (n < s->n && is_digit(s->p[n]))
+                n++;
+        digits = sg_str_head(*s, n);
+        *s = sg_str_skip(*s, n);
+        return digits;
+}
+
+static int parse_exponent(struct sg_str *s, int64_t *ret)
+{
+        bool is_negative = s->n && s->p[0] == '-';
+        struct sg_str digits;
+        int64_t v = 0;
+
+        if (s->n && (s->p[0] == '-' || s->p[0] == '+'))
+                *s = sg_str_skip(*s, 1);
+        digits = take_digits(s);
+        if (digits.n == 0)
+                return SG_STR_E_SYNTAX;
+        for (size_t i = 0; i < digits.n; i++)
+                v = SG_MIN(v * 10 + (digits.p[i] - '0'), EXPONENT_MAX);
+        *ret = is_negative ? -v : v;
+        return 0;
+}
+
+/* RFC 8259 section 6. */
+static int parse_number(struct sg_str s, struct number *ret)
+{
+        struct number n = {0};
+
+        if (s.n && s.p[0] == '-') {
+                n.is_negative = true;
+                s = sg_str_skip(s, 1);
+        }
+        n.whole = take_digits(&s);
+        if (n.whole.n == 0 || (n.whole.n > 1 && n.whole.p[0] == '0'))
+                return SG_STR_E_SYNTAX;
+        if (s.n && s.p[0] == '.') {
+                s = sg_str_skip(s, 1);
+                n.fraction = take_digits(&s);
+                if (n.fraction.n == 0)
+                        return SG_STR_E_SYNTAX;
+        }
+        if (s.n && (s.p[0] == 'e' || s.p[0] == 'E')) {
+                s = sg_str_skip(s, 1);
+                if (parse_exponent(&s, &n.exponent))
+                        return SG_STR_E_SYNTAX;
+        }
+        if (s.n)
+                return SG_STR_E_SYNTAX;
+        *ret = n;
+        return 0;
+}
+
+static bool is_zero(const struct number *n)
+{
+        for (size_t i = 0; i < n->whole.n; i++)
+                if (n->whole.p[i] != '0')
+                        return false;
+        for (size_t i = 0; i < n->fraction.n; i++)
+                if (n->fraction.p[i] != '0')
+                        return false;
+        return true;
+}
+
+int sg_str_json_to_u64(struct sg_str s, uint64_t *ret)
+{
+        struct number n;
+        uint64_t v = 0;
+        int64_t places;
+        int r;
+
+        r = parse_number(s, &n);
+        if (r)
+                return r;
+        if (is_zero(&n)) { /* "-0" and "0e9" are zeros, too */
+                *ret = 0;
+                return 0;
+        }
+        if (n.is_negative)
+                return SG_STR_E_RANGE;
+
+        /* The integer is the first `places` digits, with zeros where the digits end; the 21st ends the loop at the
+         * latest. */
+        places = (int64_t)n.whole.n + n.exponent;
+        for (int64_t i = 0; i < places; i++) {
+                size_t at = (size_t)i;
+                uint64_t digit = 0;
+
+                if (at < n.whole.n)
+                        digit = (uint64_t)(n.whole.p[at] - '0');
+                else if (at - n.whole.n < n.fraction.n)
+                        digit = (uint64_t)(n.fraction.p[at - n.whole.n] - '0');
+                if (__builtin_mul_overflow(v, UINT64_C(10), &v) || __builtin_add_overflow(v, digit, &v))
+                        return SG_STR_E_RANGE;
+        }
+        *ret = v;
+        return 0;
+}
+
+bool sg_str_matches(struct sg_str pattern, struct sg_str text)
+{
+        if (pattern.n && pattern.p[pattern.n - 1] == '*')
+                return sg_str_starts(text, sg_str_head(pattern, pattern.n - 1));
+        return sg_str_eq(pattern, text);
+}
+
+/* Optimal string alignment: three rows of the matrix of prefixes are enough for swaps of neighbours. */
+size_t sg_str_distance(struct sg_str a, struct sg_str b, size_t max)
+{
+        size_t rows[3][SG_NAME_BYTES_MAX + 1];
+        size_t *before = rows[0], *last = rows[1], *now = rows[2];
+
+        if (sg_str_eq(a, b))
+                return 0;
+        if (a.n > SG_NAME_BYTES_MAX || b.n > SG_NAME_BYTES_MAX || SG_MAX(a.n, b.n) - SG_MIN(a.n, b.n) > max)
+                return max + 1;
+        for (size_t j = 0; j <= b.n; j++)
+                last[j] = j;
+        for (size_t i = 1; i <= a.n; i++) {
+                size_t *spare = before;
+
+                now[0] = i;
+                for (size_t j = 1; j <= b.n; j++) {
+                        size_t replaced = last[j - 1] + (a.p[i - 1] != b.p[j - 1]);
+
+                        now[j] = SG_MIN(SG_MIN(last[j], now[j - 1]) + 1, replaced);
+                        if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1])
+                                now[j] = SG_MIN(now[j], before[j - 2] + 1);
+                }
+                before = last;
+                last = now;
+                now = spare;
+        }
+        return SG_MIN(last[b.n], max + 1);
+}
+
+char *sg_str_dup(struct sg_str s)
+{
+        char *copy = malloc(s.n + 1);
+
+        if (!copy)
+                return NULL;
+        if (s.n)
+                memcpy(copy, s.p, s.n);
+        copy[s.n] = '\0';
+        return copy;
+}
+
+/* RFC 3629 section 4: the second byte's range excludes overlong forms, surrogates and what is above U+10FFFF. */
+size_t sg_str_utf8_first(struct sg_str s)
+{
+        const unsigned char *p = (const unsigned char *)s.p;
+        unsigned char low = 0x80, high = 0xbf;
+        size_t n;
+
+        if (s.n == 0)
+                return 0;
+        if (p[0] < 0x80)
+                return 1;
+        if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+                n = 2;
+        } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+                n = 3;
+                low = p[0] == 0xe0 ? 0xa0 : 0x80;
+                high = p[0] == 0xed ? 0x9f : 0xbf;
+        } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+                n = 4;
+                low = p[0] == 0xf0 ? 0x90 : 0x80;
+                high = p[0] == 0xf4 ? 0x8f : 0xbf;
+        } else {
+                return 0;
+        }
+        if (s.n < n || p[1] < low || p[1] > high)
+                return 0;
+        for (size_t i = 2; i < n; i++)
+                if ((p[i] & 0xc0) != 0x80)
+                        return 0;
+        return n;
+}
+
+bool sg_str_is_utf8(struct sg_str s)
+{
+        while (s.n) {
+                uint64_t eight;
+                size_t n;
+
+                if (s.n >= sizeof(eight)) {
+                        memcpy(&eight, s.p, sizeof(eight));
+                        if (!(eight & UINT64_C(0x8080808080808080))) {
+                                s = sg_str_skip(s, sizeof(eight));
+                                continue;
+                        }
+                }
+                n = sg_str_utf8_first(s);
+                if (n == 0)
+                        return false;
+                s = sg_str_skip(s, n);
+        }
+        return true;
+}
