@@ -1,12 +1,13 @@
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "base/limits.h"
-#include "base/log.h"
+#include "base/clock.h"
+#include "base/log_internal.h"
 
 _Atomic int sg_log_level_now = SG_LOG_INFO;
 static _Atomic(const char *) identity = "scribe-gateway";
+static _Atomic uint64_t n_lost;
+
 static const char *const level_names[] = {
         [SG_LOG_ERR] = "err",   [SG_LOG_WARNING] = "warning", [SG_LOG_NOTICE] = "notice",
         [SG_LOG_INFO] = "info", [SG_LOG_DEBUG] = "debug",
@@ -17,8 +18,14 @@ void sg_log_set_identity(const char *name)
         atomic_store(&identity, name);
 }
 
+const char *sg_log_identity(void)
+{
+        return atomic_load(&identity);
+}
+
 void sg_log_set_level(enum sg_log_level level)
 {
+        SG_ASSERT(level >= SG_LOG_ERR && level <= SG_LOG_DEBUG);
         atomic_store(&sg_log_level_now, (int)level);
 }
 
@@ -43,42 +50,152 @@ int sg_log_level_parse(struct sg_str name, enum sg_log_level *ret)
         return SG_STR_E_SYNTAX;
 }
 
-enum sg_log_sink sg_log_sink_auto(void)
+void sg_log_add_lost(uint64_t n)
 {
-        return SG_LOG_TO_STDERR;
-}
-
-int sg_log_start(enum sg_log_sink sink, const char *path, struct sg_error *err)
-{
-        return 0;
-}
-
-void sg_log_reopen(void)
-{
-}
-
-void sg_log_stop(void)
-{
+        atomic_fetch_add_explicit(&n_lost, n, memory_order_relaxed);
 }
 
 uint64_t sg_log_n_lost(void)
 {
-        return 0;
+        return atomic_load_explicit(&n_lost, memory_order_relaxed);
+}
+
+/* A field in a frame: lengths of name (with its NUL) and value, then both. */
+struct field_head {
+        uint16_t name_n;
+        uint16_t value_n;
+};
+
+static size_t field_bytes(const struct sg_log_field *f)
+{
+        return sizeof(struct field_head) + strlen(f->name) + 1 + f->value.n;
+}
+
+/* The longest head of s of at most n bytes that does not end inside a character. */
+static struct sg_str cut(struct sg_str s, size_t n)
+{
+        if (s.n <= n)
+                return s;
+        while (n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+                n--;
+        return sg_str_head(s, n);
+}
+
+/* Appends one field, its value cut to what leaves the fields after it their share. Returns the end of the frame. */
+static size_t put_field(char *frame, size_t at, const struct sg_log_field *f, size_t n_left, size_t rest_bytes)
+{
+        size_t room = SG_LOG_LINE_BYTES_MAX - at;
+        size_t share = SG_MAX(room > rest_bytes ? room - rest_bytes : 0, room / n_left);
+        size_t name_n = strlen(f->name) + 1;
+        struct field_head head;
+        struct sg_str value;
+
+        if (share < sizeof(head) + name_n)
+                return at;
+        value = cut(f->value, share - sizeof(head) - name_n);
+        head = (struct field_head){.name_n = (uint16_t)name_n, .value_n = (uint16_t)value.n};
+        memcpy(frame + at, &head, sizeof(head));
+        at += sizeof(head);
+        memcpy(frame + at, f->name, name_n);
+        at += name_n;
+        if (value.n)
+                memcpy(frame + at, value.p, value.n);
+        return at + value.n;
+}
+
+static size_t put_message(char *frame, size_t at, size_t fields_bytes, const char *format, va_list args)
+{
+        size_t room = SG_LOG_LINE_BYTES_MAX - at;
+        size_t share = SG_MAX(room > fields_bytes ? room - fields_bytes : 0, room / 2);
+        int n;
+
+        n = vsnprintf(frame + at, share, format, args);
+        if (n <= 0)
+                return 0;
+        if ((size_t)n < share)
+                return (size_t)n;
+        /* printf() cut it, perhaps inside a character: back to the start of the last one. */
+        n = (int)share - 1;
+        while (n > 0 && ((unsigned char)frame[at + (size_t)n - 1] & 0xc0) == 0x80)
+                n--;
+        if (n > 0 && (unsigned char)frame[at + (size_t)n - 1] >= 0xc0)
+                n--;
+        return (size_t)n;
+}
+
+static size_t make_frame(char *frame, struct sg_log_frame head, const char *message_id,
+                         const struct sg_log_field *fields, const char *format, va_list args)
+{
+        size_t at = sizeof(head), rest_bytes = 0;
+        uint8_t n_put = 0;
+
+        for (size_t i = 0; i < head.n_fields; i++)
+                rest_bytes += field_bytes(&fields[i]);
+        if (message_id && strlen(message_id) < SG_NAME_BYTES_MAX) {
+                head.id_n = (uint16_t)(strlen(message_id) + 1);
+                memcpy(frame + at, message_id, head.id_n);
+                at += head.id_n;
+        }
+        head.message_n = (uint16_t)put_message(frame, at, rest_bytes, format, args);
+        at += head.message_n;
+        for (size_t i = 0; i < head.n_fields; i++) {
+                size_t end;
+
+                rest_bytes -= field_bytes(&fields[i]);
+                end = put_field(frame, at, &fields[i], head.n_fields - i, rest_bytes);
+                n_put += end > at;
+                at = end;
+        }
+        head.n_fields = n_put;
+        head.n_bytes = (uint32_t)at;
+        memcpy(frame, &head, sizeof(head));
+        return at;
+}
+
+void sg_log_read_frame(const char *frame, struct sg_log_record *ret)
+{
+        struct sg_log_frame head;
+        const char *at = frame + sizeof(head);
+
+        memcpy(&head, frame, sizeof(head));
+        ret->level = (enum sg_log_level)head.level;
+        ret->is_report = false;
+        ret->wall_usec = head.wall_usec;
+        ret->message_id = head.id_n ? at : NULL;
+        at += head.id_n;
+        ret->message = sg_str_make(at, head.message_n);
+        at += head.message_n;
+        ret->n_fields = head.n_fields;
+        for (size_t i = 0; i < head.n_fields; i++) {
+                struct field_head field;
+
+                memcpy(&field, at, sizeof(field));
+                at += sizeof(field);
+                ret->fields[i] = (struct sg_log_field){at, sg_str_make(at + field.name_n, field.value_n)};
+                at += field.name_n + field.value_n;
+        }
+        SG_ASSERT(at == frame + head.n_bytes);
 }
 
 void sg_log_line(enum sg_log_level level, const char *message_id, const struct sg_log_field *fields, size_t n_fields,
                  const char *format, ...)
 {
-        char text[SG_LOG_LINE_BYTES_MAX];
+        struct sg_log_frame head = {
+                .level = (uint8_t)level,
+                .n_fields = (uint8_t)SG_MIN(n_fields, (size_t)SG_LOG_FIELDS_MAX),
+                .wall_usec = sg_clock_wall_usec(),
+        };
+        char frame[SG_LOG_LINE_BYTES_MAX];
         va_list args;
-        int n;
+        size_t n;
 
-        n = snprintf(text, sizeof(text), "%s: ", atomic_load(&identity));
         va_start(args, format);
-        n += vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+        n = make_frame(frame, head, message_id, fields, format, args);
         va_end(args);
-        n = SG_MIN(n, (int)sizeof(text) - 1);
-        text[n] = '\n';
-        if (write(STDERR_FILENO, text, (size_t)n + 1) < 0)
-                return;
+        if (!sg_log_queue_push(frame, n)) {
+                struct sg_log_record r;
+
+                sg_log_read_frame(frame, &r);
+                sg_log_write_direct(&r);
+        }
 }

@@ -6,7 +6,8 @@
  * Owner    callers keep what they pass; it is copied
  * Thread   any; sg_log_start() and sg_log_stop() by the main thread
  * Errors   logging never fails for its caller
- * Limits   SG_LOG_LINE_BYTES_MAX per line (longer values are cut), SG_LOG_RING_BYTES per thread
+ * Limits   SG_LOG_LINE_BYTES_MAX per line (longer values are cut), SG_LOG_FIELDS_MAX fields (more are left out),
+ *          SG_LOG_RING_BYTES per thread
  * Source   journal fields: systemd.journal-fields(7); levels: sd-daemon(3)
  */
 #pragma once
@@ -39,6 +40,7 @@ struct sg_log_field {
 };
 
 #define SG_LOG_RING_BYTES (256u * 1024u)
+#define SG_LOG_FIELDS_MAX 48u
 
 extern _Atomic int sg_log_level_now; /* read through sg_log_wants() */
 

@@ -35,6 +35,7 @@
                 const __typeof__(((type *)0)->member) *sg_at_ = (ptr);                                                 \
                 (type *)((uintptr_t)sg_at_ - offsetof(type, member));                                                  \
         })
+
 /* The numbers make the locals of one use distinct from those of another inside its arguments. */
 #define SG_MIN(a, b)          sg_pick_(a, b, <, __COUNTER__)
 #define SG_MAX(a, b)          sg_pick_(a, b, >, __COUNTER__)
