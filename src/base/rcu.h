@@ -10,12 +10,6 @@
  */
 #pragma once
 
-#ifndef _LGPL_SOURCE
-#define _LGPL_SOURCE
-#endif
-#define URCU_API_MAP
-#include <urcu/urcu-qsbr.h>
-
 #include "base/macro.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -25,6 +19,13 @@
 #define SG_TSAN 1
 #endif
 #endif
+
+/* Inlined into us, liburcu's barriers would be seen by ThreadSanitizer as races of our own. */
+#if !defined(_LGPL_SOURCE) && !defined(SG_TSAN)
+#define _LGPL_SOURCE
+#endif
+#define URCU_API_MAP
+#include <urcu/urcu-qsbr.h>
 
 struct sg_rcu_head {
         struct rcu_head head;                 /* private */
