@@ -7,10 +7,11 @@
  * so that a busy gateway makes no wake call at all; only a ring that is half full cuts a doze short.
  *
  * Stopping: a producer marks its ring busy, then asks whether the queue is open. sg_log_stop() closes the queue, then
- * waits for each busy ring. So a line is either in a ring before the last drain or written by its own thread.
+ * the log thread waits for each busy ring. So a line is either in a ring before the last drain or written by its own
+ * thread.
  *
- * Rings outlive their threads until they are empty, and only the log thread unlinks them: adding is one exchange at
- * the top of the list, and no ring can vanish under whoever walks it.
+ * Rings outlive their threads until they are empty. Only the log thread walks the list and unlinks rings; others add
+ * to its top.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -318,20 +319,32 @@ static void take_rest(bool has_worked, bool is_all_reported)
         atomic_store(&rest, REST_AWAKE);
 }
 
+/* The queue is closed: once none is busy, no line can come any more. */
+static void wait_for_busy(void)
+{
+        for (struct ring *ring = atomic_load(&rings); ring;
+             ring = atomic_load_explicit(&ring->next, memory_order_relaxed))
+                while (atomic_load_explicit(&ring->is_busy, memory_order_acquire))
+                        sched_yield();
+}
+
 static void *run(void *arg)
 {
         for (;;) {
                 bool is_last = atomic_load(&must_stop);
-                unsigned n = drain();
                 bool is_all_reported;
+                unsigned n;
 
-                if (n == PASS_LINES_MAX)
-                        continue;
+                if (is_last)
+                        wait_for_busy();
+                n = drain();
                 (void)sg_log_sink_flush();
                 if (atomic_exchange(&must_reopen, false))
                         sg_log_sink_reopen();
-                is_all_reported = report_lost(is_last);
+                is_all_reported = report_lost(is_last && n < PASS_LINES_MAX);
                 free_ended();
+                if (n == PASS_LINES_MAX)
+                        continue;
                 if (is_last)
                         return NULL;
                 take_rest(n > 0, is_all_reported);
@@ -375,10 +388,6 @@ void sg_log_stop(void)
 {
         if (atomic_exchange(&queue_state, QUEUE_NONE) != QUEUE_OPEN)
                 return;
-        for (struct ring *ring = atomic_load(&rings); ring;
-             ring = atomic_load_explicit(&ring->next, memory_order_relaxed))
-                while (atomic_load_explicit(&ring->is_busy, memory_order_acquire))
-                        sched_yield();
         sg_log_sink_hurry(sg_clock_usec() + HURRY_USEC);
         atomic_store(&must_stop, true);
         wake();

@@ -138,10 +138,14 @@ static void look_at_file(struct found *f, const char *path, bool is_json)
         sg_buf_done(&b);
 }
 
+struct pace {
+        _Atomic unsigned n_said, n_allowed;
+};
+
 struct speaker {
         pthread_t thread;
         unsigned id, n_lines;
-        _Atomic unsigned *n_said;
+        struct pace *pace; /* or NULL */
 };
 
 static void *speak(void *arg)
@@ -150,17 +154,19 @@ static void *speak(void *arg)
         struct speaker *s = arg;
 
         for (unsigned i = 0; i < s->n_lines; i++) {
+                while (s->pace && atomic_load(&s->pace->n_said) >= atomic_load(&s->pace->n_allowed))
+                        sched_yield();
                 sg_log_line(SG_LOG_INFO, NULL, fields, 1, "line %u %u", s->id, i);
-                if (s->n_said)
-                        atomic_fetch_add(s->n_said, 1);
+                if (s->pace)
+                        atomic_fetch_add(&s->pace->n_said, 1);
         }
         return NULL;
 }
 
-static void let_speak(struct speaker speakers[THREADS], unsigned n_lines, _Atomic unsigned *n_said)
+static void let_speak(struct speaker speakers[THREADS], unsigned n_lines, struct pace *pace)
 {
         for (unsigned i = 0; i < THREADS; i++) {
-                speakers[i] = (struct speaker){.id = i, .n_lines = n_lines, .n_said = n_said};
+                speakers[i] = (struct speaker){.id = i, .n_lines = n_lines, .pace = pace};
                 assert_int_equal(pthread_create(&speakers[i].thread, NULL, speak, &speakers[i]), 0);
         }
 }
@@ -264,21 +270,36 @@ static void test_stop_does_not_wait_for_a_reader_that_is_stuck(void **state)
         close(fd);
 }
 
+static void allow(struct pace *pace, unsigned percent)
+{
+        atomic_store(&pace->n_allowed, THREADS * SAFE_LINES * percent / 100);
+}
+
+static void wait_until_said(struct pace *pace)
+{
+        while (atomic_load(&pace->n_said) < atomic_load(&pace->n_allowed))
+                sched_yield();
+}
+
 /* Lines of threads that know nothing of it go either to the file or to stderr, while the log starts and stops. */
 static void test_starting_and_stopping_under_load_loses_nothing(void **state)
 {
         uint64_t n_lost_before = sg_log_n_lost();
-        _Atomic unsigned n_said = 0;
+        struct pace pace = {0};
         struct speaker speakers[THREADS];
         struct found in_file = {0}, on_stderr = {0};
 
-        let_speak(speakers, SAFE_LINES, &n_said);
-        for (unsigned round = 1; round <= 8; round++) {
+        let_speak(speakers, SAFE_LINES, &pace);
+        allow(&pace, 5);
+        wait_until_said(&pace);
+        for (unsigned percent = 10; percent < 100; percent += 10) {
                 start(SG_LOG_TO_FILE);
-                while (atomic_load(&n_said) < THREADS * SAFE_LINES * round / 10)
-                        sched_yield();
+                allow(&pace, percent);
+                wait_until_said(&pace);
+                allow(&pace, percent + 5); /* said while the log stops, before or after it */
                 sg_log_stop();
         }
+        allow(&pace, 200);
         wait_for_all(speakers);
         look_at_file(&in_file, file_path, true);
         look_at_file(&on_stderr, stderr_path, false);
