@@ -1,0 +1,457 @@
+#!/bin/bash
+#
+# start.sh - from a fresh checkout to a running, metered gateway, and to all tests
+#
+# Everything it makes lies in build*/ and in one directory of state (.local/, or $SCRIBE_LOCAL_DIR).
+
+set -euo pipefail
+umask 022
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+LOCAL=${SCRIBE_LOCAL_DIR:-$ROOT/.local}
+BUILD=$ROOT/build
+GATEWAY=$BUILD/src/daemon/scribe-gateway
+SCRIBECTL=$BUILD/src/ctl/scribectl
+MARK=$LOCAL/.made-by-start.sh
+
+BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutls28-dev libjson-c-dev libc-ares-dev
+    libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
+TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests openssl shellcheck util-linux git"
+
+usage() {
+    cat <<END
+usage: ./start.sh COMMAND
+
+  local          build what has changed, start the gateway and its ledger here, send a first chat, show its usage
+  status         what the running gateway says of itself (exit status 3 when it does not run)
+  logs [-f]      its log; -f: and what comes
+  env            shell variables for it: eval "\$(./start.sh env)"
+  stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
+  test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
+  help           this text
+
+A file named .env beside this script may set LLM_API_KEY, LLM_BASE_URL, LLM_DEFAULT_MODEL and others (one NAME=value a
+line); with LLM_API_KEY chats go to that provider, without it to the built-in practice provider, which echoes.
+
+  SCRIBE_LISTEN     address to listen on (default: 127.0.0.1:8000, or the next free port)
+  SCRIBE_LOCAL_DIR  where configuration, keys, usage and log are kept (default: .local beside this script)
+
+Needs Debian 12 and, to install what is missing, root or sudo.
+END
+}
+
+say() { printf '%s\n' "$*"; }
+note() { printf 'start.sh: %s\n' "$*" >&2; }
+die() { note "$*"; exit 1; }
+
+# ---- packages and build
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else return 1; fi
+}
+
+need_packages() { # PACKAGE...: installs what is missing of them
+    local missing=() package
+    command -v dpkg-query >/dev/null || die "this needs Debian (dpkg); elsewhere install: $*"
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    note "installing ${missing[*]}"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o APT::Install-Recommends=false)
+    local log
+    log=$(mktemp)
+    if ! { as_root "${apt[@]}" update && as_root "${apt[@]}" install "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        die "could not install ${missing[*]} (as root, or with sudo?)"
+    fi
+    rm -f "$log"
+}
+
+quietly() { # COMMAND...: its output only when it fails
+    local log
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        tail -n 60 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
+build_programs() {
+    # shellcheck disable=SC2086
+    need_packages $BUILD_PACKAGES
+    if [ ! -e "$BUILD/build.ninja" ]; then
+        note "configuring $BUILD"
+        quietly meson setup "$BUILD" "$ROOT" -Dtests=false || die "configuring failed"
+    fi
+    if ! ninja -C "$BUILD" -n src/daemon/scribe-gateway src/ledger/scribe-ledger src/ctl/scribectl | grep -q 'no work to do'; then
+        note "building (a minute or two the first time)"
+        quietly ninja -C "$BUILD" src/daemon/scribe-gateway src/ledger/scribe-ledger src/ctl/scribectl || die "building failed"
+    fi
+}
+
+# ---- the process: a pid counts as ours only together with its start time and its program
+
+start_time() { # PID: ticks since boot
+    local stat
+    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    stat=${stat##*) }
+    [ "${stat%% *}" != Z ] || return 1
+    cut -d' ' -f20 <<<"$stat"
+}
+
+running_pid() { # prints the gateway's pid; fails when it does not run
+    local pid start
+    { read -r pid start <"$LOCAL/pid"; } 2>/dev/null || return 1
+    [[ $pid =~ ^[0-9]+$ ]] && [ "$(start_time "$pid")" = "$start" ] || return 1
+    [[ $(readlink "/proc/$pid/exe") == */scribe-gateway* ]] || return 1
+    printf '%s\n' "$pid"
+}
+
+# ---- settings
+
+read_env_file() { # names in .env that the environment does not have already
+    local line name value
+    [ -r "$ROOT/.env" ] || return 0
+    while IFS= read -r line || [ -n "$line" ]; do
+        line=${line%$'\r'}
+        line=${line#export }
+        [[ $line =~ ^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=[[:space:]]*(.*)$ ]] || continue
+        name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+        case $value in
+        \"*\") value=${value#\"} value=${value%\"} ;;
+        \'*\') value=${value#\'} value=${value%\'} ;;
+        esac
+        [ -n "${!name+set}" ] || export "$name=$value"
+    done <"$ROOT/.env"
+}
+
+is_free() { # HOST PORT: nobody listens there
+    ! (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null
+}
+
+choose_listen() { # prints the address to listen on
+    local port
+    if [ -n "${SCRIBE_LISTEN:-}" ]; then
+        printf '%s\n' "$SCRIBE_LISTEN"
+        return
+    fi
+    # A running gateway keeps its port; one that was stopped gets it again if nobody took it.
+    if [ -r "$LOCAL/listen" ] && { running_pid >/dev/null || is_free 127.0.0.1 "$(sed 's/.*://' "$LOCAL/listen")"; }; then
+        cat "$LOCAL/listen"
+        return
+    fi
+    for ((port = 8000; port < 8100; port++)); do
+        if is_free 127.0.0.1 "$port"; then
+            printf '127.0.0.1:%s\n' "$port"
+            return
+        fi
+    done
+    die "no free port from 8000 to 8099; set SCRIBE_LISTEN"
+}
+
+url_of() { # ADDRESS: where a client on this machine reaches it
+    local address=$1
+    case $address in
+    0.0.0.0:* | \[::\]:*) address=127.0.0.1:${address##*:} ;;
+    *:*) ;;
+    *) address=127.0.0.1:$address ;;
+    esac
+    printf 'http://%s\n' "$address"
+}
+
+config_text() { # LISTEN
+    cat <<END
+# Written by start.sh at each start. Settings of your own belong into files named gateway.conf.d/*.conf beside this one.
+
+[gateway]
+state_directory = $LOCAL/state
+runtime_directory = $LOCAL/run
+
+[listener "http"]
+address = $1
+
+[log]
+to = file:$LOCAL/gateway.log
+
+[ledger]
+start = yes
+
+[provider "echo"]
+dialect = echo
+
+[model "echo"]
+target = echo
+END
+    if [ -n "${LLM_API_KEY:-}" ]; then
+        cat <<END
+
+[provider "llm"]
+dialect = openai
+base_url = ${LLM_BASE_URL:-https://api.openai.com/v1}
+api_key = env:LLM_API_KEY
+
+[model "default"]
+target = llm/${LLM_DEFAULT_MODEL:-gpt-4o-mini}
+
+[model "*"]
+target = llm
+END
+    else
+        cat <<END
+
+[model "default"]
+target = echo
+END
+    fi
+}
+
+# What a running gateway was started with: when it changes, it has to be started again.
+fingerprint() { # LISTEN
+    {
+        config_text "$1"
+        env | grep -E '^(LLM_|LOG_LEVEL=|RUST_LOG=)' | sort || true
+        stat -L -c '%i %Y %s' "$GATEWAY" "$BUILD/src/ledger/scribe-ledger"
+    } | sha256sum | cut -d' ' -f1
+}
+
+# ---- local
+
+start_gateway() { # LISTEN
+    local pid start url
+    url=$(url_of "$1")
+    rm -f "$LOCAL/pid"
+    config_text "$1" >"$LOCAL/config/gateway.conf"
+    printf '%s\n' "$1" >"$LOCAL/listen"
+    setsid "$GATEWAY" --config "$LOCAL/config" </dev/null >"$LOCAL/stderr.log" 2>&1 &
+    pid=$!
+    start=$(start_time "$pid") || die "the gateway did not start: $(cat "$LOCAL/stderr.log")"
+    # The child becomes the gateway a moment after the fork; what was before is a shell with the same pid and start time.
+    printf '%s %s\n' "$pid" "$start" >"$LOCAL/pid"
+    local tries
+    for ((tries = 0; tries < 400; tries++)); do
+        if [ "$(start_time "$pid" || true)" != "$start" ]; then
+            rm -f "$LOCAL/pid"
+            cat "$LOCAL/stderr.log" >&2
+            tail -n 5 "$LOCAL/gateway.log" 2>/dev/null >&2 || true
+            die "the gateway did not start"
+        fi
+        if curl -fs --noproxy '*' -m 5 -o /dev/null "$url/ready"; then
+            fingerprint "$1" >"$LOCAL/fingerprint"
+            return
+        fi
+        sleep 0.05
+    done
+    die "the gateway does not become ready; see ./start.sh logs"
+}
+
+ctl() { SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; }
+
+control_socket() { printf '%s\n' "$LOCAL/run/control"; }
+
+first_key() { # makes the key "first" once; its secret is kept for this directory's own use
+    local secret
+    if [ ! -s "$LOCAL/key" ]; then
+        if ctl key show first >/dev/null 2>&1; then
+            secret=$(ctl key rotate first --json)
+        else
+            secret=$(ctl key create first --json)
+        fi
+        secret=$(grep -oE 'sk-[A-Za-z0-9]{32}' <<<"$secret") || die "no key could be made"
+        (umask 077 && printf '%s\n' "$secret" >"$LOCAL/key.new" && mv "$LOCAL/key.new" "$LOCAL/key")
+    fi
+    cat "$LOCAL/key"
+}
+
+first_chat() { # URL KEY
+    local body='{"model":"default","messages":[{"role":"user","content":"Hello from a fresh machine"}]}' id tries
+    say "\$ curl $1/v1/chat/completions -H \"Authorization: Bearer \$SCRIBE_KEY\" -d '$body'"
+    # The key goes in by a file descriptor: an argument could be read by every user of the machine.
+    curl -sS --noproxy '*' -m 120 -D "$LOCAL/head" -H @<(printf 'Authorization: Bearer %s\n' "$2") \
+        -H 'Content-Type: application/json' -d "$body" "$1/v1/chat/completions" || die "the chat failed"
+    say
+    id=$(tr -d '\r' <"$LOCAL/head" | sed -n 's/^x-request-id: *//Ip')
+    rm -f "$LOCAL/head"
+    # The ledger takes usage out of the journal in batches, a moment later.
+    for ((tries = 0; tries < 100; tries++)); do
+        if ctl usage --requests --json 2>/dev/null | grep -qF "$id"; then break; fi
+        sleep 0.05
+    done
+    say
+    say "\$ scribectl usage"
+    ctl usage
+}
+
+cmd_local() {
+    local listen pid url key
+    [ $# = 0 ] || die "local takes no arguments; see ./start.sh help"
+    read_env_file
+    build_programs
+    if [ -e "$LOCAL" ] && [ ! -e "$MARK" ] && [ -n "$(ls -A "$LOCAL")" ]; then
+        die "$LOCAL is not empty and was not made by this script"
+    fi
+    mkdir -p "$LOCAL/config/gateway.conf.d" "$LOCAL/state" "$LOCAL/run"
+    chmod 0700 "$LOCAL/state"
+    : >>"$MARK"
+    listen=$(choose_listen)
+    if pid=$(running_pid); then
+        if [ "$(fingerprint "$listen")" != "$(cat "$LOCAL/fingerprint" 2>/dev/null)" ]; then
+            note "program or settings have changed: starting again"
+            stop_gateway "$pid"
+            start_gateway "$listen"
+        fi
+    else
+        start_gateway "$listen"
+    fi
+    url=$(url_of "$listen")
+    key=$(first_key)
+    say "scribe-gateway runs at $url (pid $(running_pid))"
+    [ -n "${LLM_API_KEY:-}" ] || say "No LLM_API_KEY is set: the practice provider answers, it echoes what it is asked."
+    say
+    first_chat "$url" "$key"
+    cat <<END
+
+Next:
+  eval "\$(./start.sh env)"              # SCRIBE_URL, SCRIBE_KEY and scribectl in your PATH
+  curl -N \$SCRIBE_URL/v1/chat/completions -H "Authorization: Bearer \$SCRIBE_KEY" \\
+       -d '{"model":"default","stream":true,"messages":[{"role":"user","content":"one two three"}]}'
+  scribectl status; scribectl key create alice; scribectl usage --by key
+  ./start.sh logs -f                    # what happens, as it happens
+  ./start.sh stop                       # --purge removes keys and usage, too
+END
+}
+
+# ---- the other commands
+
+stop_gateway() { # PID
+    local start tries
+    start=$(start_time "$1") || return 0
+    kill -TERM "$1"
+    # Draining may take as long as drain_timeout says.
+    for ((tries = 0; tries < 2400; tries++)); do
+        if [ "$(start_time "$1" || true)" != "$start" ]; then
+            rm -f "$LOCAL/pid"
+            return 0
+        fi
+        sleep 0.05
+    done
+    die "the gateway (pid $1) does not end; see ./start.sh logs"
+}
+
+cmd_stop() {
+    local pid
+    case ${1-} in
+    "" | --purge) [ $# -le 1 ] || die "stop takes --purge and nothing else" ;;
+    *) die "stop takes --purge and nothing else" ;;
+    esac
+    if pid=$(running_pid); then
+        stop_gateway "$pid"
+        say "stopped"
+    else
+        say "not running"
+    fi
+    if [ "${1-}" = --purge ] && [ -e "$LOCAL" ]; then
+        [ -e "$MARK" ] || die "$LOCAL was not made by this script; it stays"
+        rm -rf --one-file-system -- "${LOCAL:?}"
+        say "removed $LOCAL"
+    fi
+}
+
+cmd_status() {
+    [ $# = 0 ] || die "status takes no arguments"
+    if ! running_pid >/dev/null; then
+        say "not running"
+        exit 3
+    fi
+    ctl status
+}
+
+cmd_logs() {
+    [ -r "$LOCAL/gateway.log" ] || die "there is no log yet; start with ./start.sh local"
+    case ${1-} in
+    "") tail -n 200 "$LOCAL/gateway.log" ;;
+    -f) exec tail -n 20 -F "$LOCAL/gateway.log" ;;
+    *) die "logs takes -f and nothing else" ;;
+    esac
+}
+
+cmd_env() {
+    local pid
+    pid=$(running_pid) || die "the gateway does not run; start it with ./start.sh local"
+    printf 'export SCRIBE_URL=%q\n' "$(url_of "$(cat "$LOCAL/listen")")"
+    printf 'export SCRIBE_KEY=%q\n' "$(cat "$LOCAL/key")"
+    printf 'export SCRIBE_CONTROL=%q\n' "$(control_socket)"
+    printf 'export SCRIBE_PID=%q\n' "$pid"
+    printf 'export SCRIBE_CONFIG=%q\n' "$LOCAL/config"
+    # shellcheck disable=SC2016
+    printf 'export PATH=%q:"$PATH"\n' "$BUILD/src/ctl:$BUILD/src/daemon:$BUILD/src/ledger"
+}
+
+# ---- test
+
+npm_parts() { # Node 22 and the clients that test_12 drives; without npm that test says so and is skipped
+    local parts=$BUILD/npm
+    if [ -e "$parts/complete" ] && cmp -s "$ROOT/tests/daemon/npm/package.json" "$parts/package.json"; then return; fi
+    command -v npm >/dev/null || need_packages npm
+    note "installing the npm clients"
+    rm -rf "$parts"
+    mkdir -p "$parts"
+    cp "$ROOT/tests/daemon/npm/package.json" "$parts/"
+    # Exact versions stand in package.json; scripts of packages are not run.
+    if quietly npm --prefix "$parts" install --no-package-lock --ignore-scripts --no-audit --no-fund; then
+        : >"$parts/complete"
+    else
+        note "npm could not install them: their tests will be skipped"
+    fi
+}
+
+build_tree() { # DIR MESON-OPTION...
+    local dir=$1
+    shift
+    if [ ! -e "$dir/build.ninja" ]; then
+        quietly meson setup "$dir" "$ROOT" -Dtests=true "$@" || die "configuring $dir failed"
+    elif meson introspect --buildoptions "$dir" | grep -A3 -F '"name": "tests"' | grep -q 'false'; then
+        quietly meson configure "$dir" -Dtests=true || die "configuring $dir failed"
+    fi
+    note "building $(basename "$dir")"
+    quietly ninja -C "$dir" || die "building $dir failed"
+}
+
+run_tests() { # DIR MESON-TEST-ARGUMENT...
+    local dir=$1
+    shift
+    note "testing in $(basename "$dir")"
+    # --no-rebuild: it was built just now; the status is judged by the sum of all runs
+    "${FIXED_ADDRESSES[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@" </dev/null || FAILED=1
+}
+
+cmd_test() {
+    [ $# = 0 ] || die "test takes no arguments; single tests: meson test -C build --list"
+    FAILED=0
+    # shellcheck disable=SC2086
+    need_packages $BUILD_PACKAGES $TEST_PACKAGES
+    # ThreadSanitizer of Debian 12 cannot start where the kernel scatters addresses too widely.
+    FIXED_ADDRESSES=()
+    if setarch "$(uname -m)" -R true 2>/dev/null; then FIXED_ADDRESSES=(setarch "$(uname -m)" -R); fi
+    npm_parts
+    build_tree "$BUILD"
+    run_tests "$BUILD" --no-suite system
+    build_tree "$ROOT/build-asan" -Db_sanitize=address,undefined -Db_lundef=false
+    export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+    export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+    SCRIBE_SLOWNESS=4 run_tests "$ROOT/build-asan" --suite unit --suite fuzz --suite daemon --timeout-multiplier 4
+    build_tree "$ROOT/build-tsan" -Db_sanitize=thread -Db_lundef=false
+    export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$ROOT/tests/tidy/tsan.supp
+    SCRIBE_SLOWNESS=8 run_tests "$ROOT/build-tsan" --suite unit --suite threads --timeout-multiplier 8
+    python3 "$ROOT/tests/sum.py" plain="$BUILD" asan="$ROOT/build-asan" tsan="$ROOT/build-tsan" || FAILED=1
+    exit "$FAILED"
+}
+
+case ${1-} in
+local | stop | status | logs | env | test) "cmd_$1" "${@:2}" ;;
+help | -h | --help) usage ;;
+"") usage >&2; exit 2 ;;
+*) note "unknown command '$1'"; usage >&2; exit 2 ;;
+esac
