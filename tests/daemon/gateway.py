@@ -1,0 +1,417 @@
+"""A gateway of a test's own: directory, port, configuration, log, control socket; and its ledger.
+
+    with Gateway(fake.url) as gateway:
+        key = gateway.create_key("alice")
+        answer = gateway.chat(key, model="gpt-1")
+        event = gateway.event(answer.request_id)
+
+stop() asserts that the process ended by itself with status 0 and that no sanitizer had anything to say.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from wire import Wire, ask
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILD = Path(os.environ.get("SCRIBE_BUILD", ROOT / "build"))
+GATEWAY = BUILD / "src/daemon/scribe-gateway"
+LEDGER = BUILD / "src/ledger/scribe-ledger"
+SCRIBECTL = BUILD / "src/ctl/scribectl"
+# Sanitizers make everything several times slower: limits of time are stretched by this, expectations of order are not.
+SLOWNESS = float(os.environ.get("SCRIBE_SLOWNESS", "1"))
+PROVIDER_SECRET = "provider-secret-7f3a91c2"
+SANITIZER = re.compile(r"(ERROR|WARNING): (Address|Leak|Memory|Thread)Sanitizer|runtime error:|SG_ASSERT|assertion .* failed",
+                       re.IGNORECASE)
+
+
+def wait_for(condition, timeout=10, what="it", pause=0.005):
+    """The first true value of condition(). For what has no event to wait for: files of other processes, mostly."""
+    end = time.monotonic() + timeout * SLOWNESS
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout * SLOWNESS:.0f} s in vain for {what}")
+        time.sleep(pause)
+
+
+def free_port():
+    """A port below the range that the kernel gives to outgoing connections, so that none of those takes it meanwhile."""
+    for _ in range(200):
+        port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port")
+
+
+class Notices:
+    """The other end of NOTIFY_SOCKET: what the daemon tells its service manager, with the time of arrival."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.messages = []
+        self.news = threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        while True:
+            try:
+                data = self.socket.recv(65536)
+            except OSError:
+                return
+            if data == b"\0end":
+                return
+            found = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
+            with self.news:
+                self.messages.append((time.monotonic(), found))
+                self.news.notify_all()
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            try:
+                own.sendto(b"\0end", str(self.path))
+            except OSError:
+                pass
+        self.socket.close()
+        self.path.unlink(missing_ok=True)
+
+    def count(self):
+        with self.news:
+            return len(self.messages)
+
+    def find(self, since, **wanted):
+        """(index, message) of the first message from `since` that has these fields (True: any value)."""
+        for at, (_, message) in enumerate(self.messages[since:], since):
+            if all(k in message and v in (True, message[k]) for k, v in wanted.items()):
+                return at, message
+        return None
+
+    def wait(self, since=0, timeout=20, alive=lambda: True, **wanted):
+        end = time.monotonic() + timeout * SLOWNESS
+        with self.news:
+            while True:
+                found = self.find(since, **wanted)
+                if found:
+                    return found
+                if not alive():
+                    return None
+                if time.monotonic() > end:
+                    raise AssertionError(f"no {wanted} among {[m for _, m in self.messages[since:]]}")
+                self.news.wait(0.05)
+
+
+class CtlError(AssertionError):
+    def __init__(self, arguments, done):
+        super().__init__(f"scribectl {' '.join(arguments)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        self.status = done.returncode
+        self.output = done.stdout
+        self.message = done.stderr
+
+
+class Gateway:
+    def __init__(self, provider_url=None, config="", gateway="", provider="", dropins=None, env=None, workers=2,
+                 ledger="child", journal="", log_level="info", directory=None, start=True, api_key=True):
+        """ledger: "child" (the gateway starts it), "own" (start_ledger() does) or "none"."""
+        self.directory = Path(directory or tempfile.mkdtemp(prefix="scribe-test-"))
+        self.directory.chmod(0o755)  # the control tests let other users in
+        self.config = self.directory / "config"
+        self.state = self.directory / "state"
+        self.run = self.directory / "run"
+        self.log_path = self.directory / "gateway.log"
+        self.stderr_path = self.directory / "stderr"
+        self.ledger_stderr_path = self.directory / "ledger-stderr"
+        for path in (self.config / "gateway.conf.d", self.state, self.run):
+            path.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.workers = workers
+        self.ledger_mode = ledger
+        self.env = dict(env or {})
+        self.process = None
+        self.ledger_process = None
+        self.notices = None
+        self.keys = {}
+        self.secrets = [PROVIDER_SECRET]
+        self.main_text = self._main_text(provider_url, config, gateway, provider, journal, log_level, api_key)
+        self.write_config(self.main_text)
+        for name, text in (dropins or {}).items():
+            self.write_dropin(name, text)
+        if start:
+            self.start()
+
+    def _main_text(self, provider_url, config, gateway, provider, journal, log_level, api_key):
+        text = f"""
+[gateway]
+workers = {self.workers}
+drain_timeout = 10s
+state_directory = {self.state}
+runtime_directory = {self.run}
+{gateway}
+[listener "http"]
+address = 127.0.0.1:{self.port}
+
+[log]
+to = file:{self.log_path}
+level = {log_level}
+
+[ledger]
+start = {"yes" if self.ledger_mode == "child" else "no"}
+
+[journal]
+size = 1MiB
+{journal}
+[provider "echo"]
+dialect = echo
+
+[model "echo"]
+target = echo
+"""
+        if provider_url:
+            text += f"""
+[provider "fake"]
+dialect = openai
+base_url = {provider_url}
+{"api_key = env:FAKE_PROVIDER_KEY" if api_key else ""}
+{provider}
+
+[model "*"]
+target = fake
+"""
+        return text + config
+
+    # ---- configuration
+
+    def write_config(self, text):
+        (self.config / "gateway.conf").write_text(text)
+
+    def write_dropin(self, name, text):
+        path = self.config / "gateway.conf.d" / name
+        path.write_text(text)
+        return path
+
+    # ---- processes
+
+    def environment(self):
+        base = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR") or k.endswith("SAN_OPTIONS")}
+        return {**base, "FAKE_PROVIDER_KEY": PROVIDER_SECRET, **self.env}
+
+    def start(self, wait=True):
+        assert self.process is None, "already started"
+        if self.ledger_mode == "own" and self.ledger_process is None:
+            self.start_ledger()
+        self.notices = Notices(self.directory / "notify")
+        env = {**self.environment(), "NOTIFY_SOCKET": str(self.notices.path)}
+        with open(self.stderr_path, "ab") as stderr:
+            self.process = subprocess.Popen([str(GATEWAY), "--config", str(self.config)], env=env, stdin=subprocess.DEVNULL,
+                                            stdout=stderr, stderr=stderr, pass_fds=self.pass_fds(), cwd=self.directory)
+        if wait and not self.notices.wait(READY="1", alive=self.is_running, timeout=20):
+            raise AssertionError(f"the gateway did not start:\n{self.stderr()}")
+        return self
+
+    def pass_fds(self):
+        return ()
+
+    def start_ledger(self):
+        with open(self.ledger_stderr_path, "ab") as stderr:
+            self.ledger_process = subprocess.Popen([str(LEDGER), "--config", str(self.config)], env=self.environment(),
+                                                   stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.directory)
+
+    def stop_ledger(self, how=signal.SIGTERM):
+        process, self.ledger_process = self.ledger_process, None
+        process.send_signal(how)
+        status = process.wait(20 * SLOWNESS)
+        if how == signal.SIGTERM:
+            assert status == 0, f"the ledger ended with {status}:\n{self.ledger_stderr_path.read_text()}"
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def ledger_pid(self):
+        """Of the child that the gateway started."""
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            if os.path.basename(os.readlink(f"/proc/{child}/exe")) == "scribe-ledger":
+                return int(child)
+        return None
+
+    def kill(self):
+        """SIGKILL: what no program can prepare for. A ledger child is left to notice by itself."""
+        self.process.send_signal(signal.SIGKILL)
+        self._ended()
+
+    def _ended(self, timeout=30):
+        status = self.process.wait(timeout * SLOWNESS)
+        self.process = None
+        self.notices.close()
+        return status
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_end(self, timeout=30):
+        """Exit status of a process that was told to end."""
+        return self._ended(timeout)
+
+    def stop(self):
+        """SIGTERM; everything must have gone well up to the last line."""
+        if self.process is not None:
+            self.terminate()
+            try:
+                status = self._ended()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"the gateway did not end within 30 s\n{self.stderr()[-4000:]}") from None
+            assert status == 0, f"the gateway ended with {status}\n{self.stderr()[-4000:]}"
+        if self.ledger_process is not None:
+            self.stop_ledger()
+        self.check_stderr()
+
+    def check_stderr(self):
+        for path in (self.stderr_path, self.ledger_stderr_path):
+            text = path.read_text(errors="replace") if path.exists() else ""
+            assert not SANITIZER.search(text), f"{path.name}:\n{text[-6000:]}"
+
+    def remove(self):
+        if self.process is not None:
+            self.kill()
+        if self.ledger_process is not None:
+            self.stop_ledger(signal.SIGKILL)
+        if not os.environ.get("SCRIBE_KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            self.remove()
+
+    def stderr(self):
+        return self.stderr_path.read_text(errors="replace")
+
+    def memory(self):
+        """(RSS, PSS) of the gateway alone, in KiB."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return tuple(int(re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)[1]) for name in ("Rss", "Pss"))
+
+    def n_descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    # ---- log
+
+    def log(self, **fields):
+        """Lines of the log (JSON objects) that have these fields; True stands for any value."""
+        if not self.log_path.exists():
+            return []
+        found = []
+        for line in self.log_path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # the last line may be half written
+            if all(k in entry and v in (True, entry[k], str(entry[k])) for k, v in fields.items()):
+                found.append(entry)
+        return found
+
+    def wait_log(self, timeout=5, **fields):
+        return wait_for(lambda: self.log(**fields), timeout, f"a log line with {fields}")[0]
+
+    # ---- control
+
+    def ctl_run(self, *arguments, user=None, timeout=30):
+        """scribectl as it is; the caller looks at the status."""
+        prefix = ["setpriv", *user, "--"] if user else []
+        return subprocess.run([*prefix, str(SCRIBECTL), *arguments], env={**self.environment(), **self.control_environment()},
+                              capture_output=True, text=True, timeout=timeout * SLOWNESS, stdin=subprocess.DEVNULL)
+
+    def control_environment(self):
+        return {"SCRIBE_CONTROL": str(self.control_socket)}
+
+    @property
+    def control_socket(self):
+        return self.run / "control"
+
+    @property
+    def ledger_socket(self):
+        return self.run / "ledger"
+
+    def ctl(self, *arguments, as_json=True):
+        """A command that must succeed. Answers JSON as objects."""
+        done = self.ctl_run(*arguments, *(["--json"] if as_json else []))
+        if done.returncode:
+            raise CtlError(arguments, done)
+        return json.loads(done.stdout) if as_json and done.stdout.strip() else done.stdout
+
+    def create_key(self, name="test", *arguments):
+        answer = self.ctl("key", "create", name, *arguments)
+        secret = answer["key"]
+        self.keys[name] = secret
+        self.secrets.append(secret)
+        return secret
+
+    def reload(self):
+        """SIGHUP; the notice that ends it. Whether it was taken, the log tells."""
+        since = self.notices.count()
+        self.process.send_signal(signal.SIGHUP)
+        at, _ = self.notices.wait(since, RELOADING="1")
+        self.notices.wait(at, READY="1")
+
+    def usage(self, **wanted):
+        """Events in the ledger, newest last."""
+        rows = self.ctl("usage", "--requests")["requests"]
+        return [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+
+    def event(self, request_id, timeout=10):
+        """The one event of an exchange, when it has reached the ledger."""
+        assert request_id, "the answer had no x-request-id"
+        found = wait_for(lambda: self.usage(request_id=request_id), timeout, f"the event of {request_id}", pause=0.05)
+        assert len(found) == 1, found
+        return found[0]
+
+    # ---- requests
+
+    def connect(self, **options):
+        options.setdefault("timeout", 20 * SLOWNESS)
+        return Wire(self.port, **options)
+
+    def ask(self, method, target, headers=(), body=None, **options):
+        options.setdefault("timeout", 20 * SLOWNESS)
+        return ask(self.port, method, target, headers, body, **options)
+
+    def chat(self, key, model="echo", content="Hello there", stream=False, path="/v1/chat/completions", wire=None,
+             keep_broken=False, **fields):
+        body = {"model": model, "messages": [{"role": "user", "content": content}], **fields}
+        if stream:
+            body["stream"] = True
+        if model is None:
+            del body["model"]
+        how = wire.ask if wire else self.ask
+        return how("POST", path, bearer(key), body, keep_broken=keep_broken)
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"} if key else {}
