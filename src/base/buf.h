@@ -48,7 +48,7 @@ void sg_buf_added(struct sg_buf *b, size_t n);
 int sg_buf_add(struct sg_buf *b, struct sg_str s) SG_MUST_CHECK;
 int sg_buf_add_u64(struct sg_buf *b, uint64_t v) SG_MUST_CHECK;
 int sg_buf_printf(struct sg_buf *b, const char *format, ...) SG_PRINTF(2, 3) SG_MUST_CHECK;
-int sg_buf_vprintf(struct sg_buf *b, const char *format, va_list args) SG_MUST_CHECK;
+int sg_buf_vprintf(struct sg_buf *b, const char *format, va_list args) SG_PRINTF(2, 0) SG_MUST_CHECK;
 /* As a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 int sg_buf_add_json_string(struct sg_buf *b, struct sg_str s) SG_MUST_CHECK;
 

@@ -103,6 +103,7 @@ static size_t put_field(char *frame, size_t at, const struct sg_log_field *f, si
         return at + value.n;
 }
 
+SG_PRINTF(4, 0)
 static size_t put_message(char *frame, size_t at, size_t fields_bytes, const char *format, va_list args)
 {
         size_t room = SG_LOG_LINE_BYTES_MAX - at;
@@ -123,6 +124,7 @@ static size_t put_message(char *frame, size_t at, size_t fields_bytes, const cha
         return (size_t)n;
 }
 
+SG_PRINTF(5, 0)
 static size_t make_frame(char *frame, struct sg_log_frame head, const char *message_id,
                          const struct sg_log_field *fields, const char *format, va_list args)
 {
