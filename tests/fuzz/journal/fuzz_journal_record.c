@@ -1,0 +1,20 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/record.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What decodes encodes to the same bytes. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        uint8_t again[SG_RECORD_BYTES_MAX];
+        struct sg_record rec;
+        size_t n = 0;
+
+        if (sg_record_decode(&rec, data, size) != 0)
+                return 0;
+        SG_ASSERT(sg_record_encode(&rec, again, sizeof(again), &n) == 0);
+        SG_ASSERT(n == size && memcmp(again, data, n) == 0);
+        return 0;
+}
