@@ -1,0 +1,254 @@
+#include "net_test.h"
+
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "net/listen.h"
+
+static struct sg_address parse(const char *text)
+{
+        struct sg_address a;
+        struct sg_error err = {.code = 0};
+
+        if (sg_address_parse(&a, sg_str_from(text), &err))
+                fail_msg("%s: %s", text, err.text);
+        return a;
+}
+
+static void test_addresses_are_parsed_and_named(void **state)
+{
+        static const char *const same[] = {"127.0.0.1:8000", "[::]:8443", "[::1]:1", "0.0.0.0:65535",
+                                           "unix:/run/x.sock"};
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(same); i++)
+                assert_string_equal(parse(same[i]).text, same[i]);
+        assert_string_equal(parse("8000").text, "[::]:8000");
+        assert_string_equal(parse("*:8000").text, "[::]:8000");
+        assert_string_equal(parse("[::ffff:10.0.0.1]:80").text, "10.0.0.1:80");
+}
+
+static void test_bad_addresses_are_refused_with_words(void **state)
+{
+        static const char *const bad[] = {"",        "localhost:80",  "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                                          "[::1]80", "[::1]",         "::1:80",    "1.2.3:80",   "unix:relative",
+                                          "unix:",   "127.0.0.1:8x0", ":80",       "[]:80",      "127.0.0.1:-1"};
+        struct sg_address a;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(bad); i++) {
+                struct sg_error err = {.code = 0};
+
+                if (sg_address_parse(&a, sg_str_from(bad[i]), &err) == 0)
+                        fail_msg("\"%s\" was accepted", bad[i]);
+                assert_int_equal(err.code, -EINVAL);
+                assert_non_null(strstr(err.text, "127.0.0.1:8000")); /* what to write */
+        }
+}
+
+static void test_long_unix_path_is_refused(void **state)
+{
+        struct sg_error err = {.code = 0};
+        struct sg_address a;
+        char text[140] = "unix:/";
+
+        memset(text + 6, 'x', 120);
+        assert_int_equal(sg_address_parse(&a, sg_str_from(text), &err), -EINVAL);
+        assert_non_null(strstr(err.text, "107"));
+}
+
+static void test_taken_address_is_explained(void **state)
+{
+        struct sockaddr_in in;
+        struct sg_error err = {.code = 0};
+        struct sg_address a;
+        char text[32];
+        int taken = listen_on_loopback(&in), fd;
+
+        (void)snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(in.sin_port));
+        a = parse(text);
+        assert_int_equal(sg_listen_bind(&fd, &a, &err), -EADDRINUSE);
+        assert_non_null(strstr(err.text, "already in use"));
+        assert_string_equal(err.where, text);
+        close(taken);
+}
+
+static void test_foreign_address_is_explained(void **state)
+{
+        struct sg_address a = parse("192.0.2.1:0");
+        struct sg_error err = {.code = 0};
+        int fd;
+
+        assert_int_equal(sg_listen_bind(&fd, &a, &err), -EADDRNOTAVAIL);
+        assert_non_null(strstr(err.text, "no interface"));
+}
+
+static void test_stale_socket_file_is_replaced_and_a_live_one_kept(void **state)
+{
+        char directory[] = "/tmp/sg-test-XXXXXX", text[64];
+        struct sg_error err = {.code = 0};
+        struct sg_address a;
+        int fd, second;
+
+        assert_non_null(mkdtemp(directory));
+        (void)snprintf(text, sizeof(text), "unix:%s/s", directory);
+        a = parse(text);
+        assert_int_equal(sg_listen_bind(&fd, &a, &err), 0);
+        assert_int_equal(sg_listen_bind(&second, &a, &err), -EADDRINUSE);
+        close(fd);
+        assert_int_equal(sg_listen_bind(&second, &a, &err), 0);
+        close(second);
+        unlink(text + 5);
+        /* a file that is no socket is not touched */
+        fd = open(text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+        assert_int_equal(sg_listen_bind(&second, &a, &err), -EADDRINUSE);
+        assert_int_equal(unlink(text + 5), 0);
+        rmdir(directory);
+}
+
+/* ---- accepting */
+
+struct door {
+        struct sg_loop *loop;
+        struct sg_acceptor *acceptor;
+        struct sg_timer limit;
+        int fds[64];
+        unsigned n, n_wanted;
+        bool frees;
+};
+
+static void on_connection(int fd, void *owner)
+{
+        struct door *d = owner;
+
+        d->fds[d->n++] = fd;
+        if (d->frees)
+                d->acceptor = sg_acceptor_free(d->acceptor);
+        if (d->n == d->n_wanted)
+                sg_loop_stop(d->loop);
+}
+
+static void on_limit(struct sg_timer *t, void *owner)
+{
+        fail_msg("no connection came");
+}
+
+static void door_open(struct door *d, struct sockaddr_in *in, int *ret_fd)
+{
+        struct sg_address a = parse("127.0.0.1:0");
+        struct sg_error err = {.code = 0};
+        socklen_t n = sizeof(*in);
+
+        *d = (struct door){.loop = NULL};
+        assert_int_equal(sg_loop_new(&d->loop), 0);
+        assert_int_equal(sg_timer_init(&d->limit, d->loop, on_limit, d), 0);
+        assert_int_equal(sg_listen_bind(ret_fd, &a, &err), 0);
+        assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)in, &n), 0);
+        assert_int_equal(sg_acceptor_new(&d->acceptor, d->loop, *ret_fd, on_connection, d), 0);
+}
+
+static void door_run(struct door *d, unsigned n)
+{
+        d->n_wanted = n;
+        sg_timer_start(&d->limit, LIMIT_SEC * SG_USEC_PER_SEC);
+        sg_loop_run(d->loop, SG_USEC_NEVER, NULL, NULL);
+        sg_timer_stop(&d->limit);
+}
+
+static void door_close(struct door *d, int fd)
+{
+        for (unsigned i = 0; i < d->n; i++)
+                close(d->fds[i]);
+        sg_acceptor_free(d->acceptor);
+        sg_timer_done(&d->limit);
+        sg_loop_free(d->loop);
+        close(fd);
+}
+
+static int dial(const struct sockaddr_in *in)
+{
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (const struct sockaddr *)in, sizeof(*in)), 0);
+        return fd;
+}
+
+static void test_connections_are_accepted_ready_for_use(void **state)
+{
+        struct sockaddr_in in;
+        struct door d;
+        int listener, far[40], on = 0;
+        socklen_t n = sizeof(on);
+
+        door_open(&d, &in, &listener);
+        for (int i = 0; i < 40; i++)
+                far[i] = dial(&in);
+        door_run(&d, 40);
+        assert_true(fcntl(d.fds[0], F_GETFL) & O_NONBLOCK);
+        assert_true(fcntl(d.fds[0], F_GETFD) & FD_CLOEXEC);
+        assert_int_equal(getsockopt(d.fds[0], IPPROTO_TCP, TCP_NODELAY, &on, &n), 0);
+        assert_true(on);
+        for (int i = 0; i < 40; i++)
+                close(far[i]);
+        door_close(&d, listener);
+}
+
+static void test_acceptor_freed_inside_its_callback(void **state)
+{
+        struct sockaddr_in in;
+        struct door d;
+        int listener, far[2];
+
+        door_open(&d, &in, &listener);
+        d.frees = true;
+        far[0] = dial(&in);
+        far[1] = dial(&in);
+        door_run(&d, 1);
+        assert_int_equal(d.n, 1);
+        close(far[0]);
+        close(far[1]);
+        door_close(&d, listener);
+}
+
+static void test_without_descriptors_it_waits_and_goes_on(void **state)
+{
+        struct rlimit before, tight;
+        struct sockaddr_in in;
+        struct door d;
+        int listener, far, top;
+
+        door_open(&d, &in, &listener);
+        far = dial(&in);
+        top = dup(far);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        tight = before;
+        tight.rlim_cur = (rlim_t)top; /* `top` itself is above it; below it all are taken */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        run_few_turns(d.loop);
+        assert_int_equal(d.n, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        door_run(&d, 1);
+        assert_int_equal(d.n, 1);
+        close(top);
+        close(far);
+        door_close(&d, listener);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_addresses_are_parsed_and_named),
+                cmocka_unit_test(test_bad_addresses_are_refused_with_words),
+                cmocka_unit_test(test_long_unix_path_is_refused),
+                cmocka_unit_test(test_taken_address_is_explained),
+                cmocka_unit_test(test_foreign_address_is_explained),
+                cmocka_unit_test(test_stale_socket_file_is_replaced_and_a_live_one_kept),
+                cmocka_unit_test(test_connections_are_accepted_ready_for_use),
+                cmocka_unit_test(test_acceptor_freed_inside_its_callback),
+                cmocka_unit_test(test_without_descriptors_it_waits_and_goes_on),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
