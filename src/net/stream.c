@@ -239,6 +239,10 @@ static void on_turn_end(struct sg_deferred *d)
 {
         struct sg_stream *s = SG_CONTAINER(d, struct sg_stream, deferred);
 
+        if (s->state == STREAM_FREED) {
+                destroy(s);
+                return;
+        }
         if (s->state == STREAM_CONNECTING && !s->io.interest)
                 begin(s); /* connect() succeeded at once */
         if (s->state == STREAM_HANDSHAKE && !s->layer_wants)
@@ -256,10 +260,7 @@ static void on_turn_end(struct sg_deferred *d)
                 s->has_told_end = true;
                 tell_end(s);
         }
-        if (s->state == STREAM_FREED)
-                destroy(s);
-        else
-                update_interest(s);
+        update_interest(s); /* freed by a callback, it has been deferred anew */
 }
 
 static int stream_new(struct sg_stream **ret, struct sg_loop *l, int fd, const struct sg_stream_options *options,
