@@ -9,9 +9,9 @@
  *
  * sg_ring_sync() uses msync(MS_SYNC) on the pages between the last synced and the last written byte rather than
  * fdatasync(): on Linux both end in vfs_fsync_range() with datasync set, for the range or for all of the file. The
- * range leaves out the header page, which the reader's mark and the writer's hint dirty all the time. Measured on ext4
- * over virtio, 64 KiB dirty each time: no difference when nobody drains, one page less to write per call when somebody
- * does.
+ * range leaves out the header page, which the writer's hint and the reader's mark dirty all the time. Measured on ext4
+ * over virtio, 64 KiB dirty each time, second lap: msync 162 us, fdatasync 186 us; with a mark in between 179 and 211
+ * us.
  *
  * A failed sync is remembered: Linux marks the pages clean when their writing failed, and the next call would report
  * success for bytes that never reached the disk. So that the next call writes them again, it dirties them first
