@@ -1,0 +1,204 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "control/verbs.h"
+
+static uint64_t counted(const _Atomic uint64_t *c)
+{
+        return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void add_u64(struct json_object *o, const char *name, uint64_t v)
+{
+        json_object_object_add(o, name, json_object_new_uint64(v));
+}
+
+static void add_text(struct json_object *o, const char *name, const char *v)
+{
+        json_object_object_add(o, name, json_object_new_string(v ? v : ""));
+}
+
+static struct json_object *view_config(const struct sg_config *config)
+{
+        struct json_object *o = json_object_new_object();
+
+        add_u64(o, "number", config->number);
+        add_text(o, "directory", config->directory);
+        add_u64(o, "read_wall_usec", config->read_wall_usec);
+        return o;
+}
+
+static struct json_object *view_workers(const struct sg_control *c)
+{
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; i < c->options.n_workers; i++) {
+                const struct sg_counters *n = &c->options.workers[i]->counters;
+                struct json_object *o = json_object_new_object();
+                char name[16];
+
+                snprintf(name, sizeof(name), "worker%zu", i);
+                add_text(o, "name", name);
+                add_u64(o, "connections", counted(&n->n_clients));
+                add_u64(o, "exchanges", counted(&n->n_exchanges));
+                add_u64(o, "idle_upstreams", counted(&n->n_upstream_idle));
+                add_u64(o, "busy_upstreams", counted(&n->n_upstream_busy));
+                add_u64(o, "turns", counted(&n->n_turns));
+                json_object_array_add(list, o);
+        }
+        return list;
+}
+
+#define SUM(c, field)                                                                                                  \
+        __extension__({                                                                                                \
+                uint64_t sum_ = 0;                                                                                     \
+                for (size_t i_ = 0; i_ < (c)->options.n_workers; i_++)                                                 \
+                        sum_ += counted(&(c)->options.workers[i_]->counters.field);                                    \
+                sum_;                                                                                                  \
+        })
+
+static struct json_object *view_exchanges(const struct sg_control *c)
+{
+        struct json_object *o = json_object_new_object(), *by_status = json_object_new_object();
+
+        add_u64(o, "n_open", SUM(c, n_exchanges));
+        add_u64(o, "n_total", SUM(c, n_requests));
+        add_u64(o, "n_streams", SUM(c, n_streams));
+        for (unsigned class = 1; class <= 5; class ++) {
+                char name[4] = {(char)('0' + class), 'x', 'x', '\0'};
+
+                add_u64(by_status, name, SUM(c, by_class[class]));
+        }
+        json_object_object_add(o, "by_status", by_status);
+        return o;
+}
+
+static struct json_object *view_counters(const struct sg_control *c)
+{
+        struct json_object *o = json_object_new_object();
+
+        add_u64(o, "accepted", SUM(c, n_accepted));
+        add_u64(o, "recorded", SUM(c, n_recorded));
+        add_u64(o, "unrecorded", SUM(c, n_unrecorded));
+        add_u64(o, "input_tokens", SUM(c, input_tokens));
+        add_u64(o, "output_tokens", SUM(c, output_tokens));
+        for (unsigned f = 1; f < SG_FAIL_N; f++) {
+                uint64_t n = SUM(c, by_failure[f]);
+
+                if (n)
+                        add_u64(o, sg_failure_name(f), n);
+        }
+        return o;
+}
+
+static struct json_object *view_keys(const struct sg_shared *shared)
+{
+        struct json_object *o = json_object_new_object();
+
+        add_text(o, "state", sg_feed_state_name(sg_feed_get_state(shared->feed)));
+        add_u64(o, "n_keys", sg_keytable_count(shared->keys));
+        add_u64(o, "version", sg_feed_version(shared->feed));
+        add_u64(o, "changed_wall_usec", sg_feed_changed_wall_usec(shared->feed));
+        return o;
+}
+
+static struct json_object *view_journal(const struct sg_control *c)
+{
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; i < c->options.n_workers; i++) {
+                const struct sg_ring *ring = c->options.workers[i]->ring;
+                struct json_object *o = json_object_new_object();
+                struct sg_ring_fill fill;
+
+                sg_ring_get_fill(ring, &fill);
+                add_text(o, "id", sg_ring_id(ring));
+                add_u64(o, "bytes", fill.bytes);
+                add_u64(o, "used_bytes", fill.used_bytes);
+                add_u64(o, "n_open", fill.n_open);
+                add_u64(o, "written", fill.written);
+                add_u64(o, "synced", fill.synced);
+                add_u64(o, "drained", fill.drained);
+                json_object_array_add(list, o);
+        }
+        return list;
+}
+
+static struct json_object *view_log(const struct sg_config *config)
+{
+        static const char *const sinks[SG_LOG_SINK_N] = {[SG_LOG_TO_STDERR] = "stderr",
+                                                         [SG_LOG_TO_JOURNAL] = "journal",
+                                                         [SG_LOG_TO_FILE] = "file",
+                                                         [SG_LOG_TO_NONE] = "none"};
+        enum sg_log_sink sink = config->log_sink_is_auto ? sg_log_sink_auto() : config->log_sink;
+        struct json_object *o = json_object_new_object();
+
+        add_text(o, "level", sg_log_level_name(sg_log_get_level()));
+        add_text(o, "sink", sinks[sink]);
+        add_u64(o, "n_lost", sg_log_n_lost());
+        return o;
+}
+
+static struct json_object *view_listeners(const struct sg_control *c)
+{
+        const struct sg_shared *shared = c->options.shared;
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; i < shared->n_listeners; i++) {
+                struct json_object *o = json_object_new_object();
+
+                add_text(o, "name", shared->listeners[i].name);
+                add_text(o, "address", shared->listeners[i].address);
+                add_u64(o, "n_accepted", SUM(c, n_accepted));
+                json_object_array_add(list, o);
+        }
+        return list;
+}
+
+static const char *status_sentence(const struct sg_control *c, const char *state, char *out, size_t out_bytes)
+{
+        uint64_t n_unrecorded = SUM(c, n_unrecorded);
+
+        if (n_unrecorded)
+                snprintf(out, out_bytes, "%s; %llu exchanges passed without a usage record (journal full)", state,
+                         (unsigned long long)n_unrecorded);
+        else if (sg_feed_get_state(c->options.shared->feed) != SG_FEED_CURRENT)
+                snprintf(out, out_bytes, "%s; the ledger is not connected: known keys work, new ones cannot be checked",
+                         state);
+        else
+                snprintf(out, out_bytes, "%s", state);
+        return out;
+}
+
+void sg_control_get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        const struct sg_control *c = owner;
+        struct sg_shared *shared = c->options.shared;
+        const struct sg_config *config = atomic_load(&shared->snapshot)->config;
+        const char *state = c->options.actions.state(c->options.actions.owner);
+        struct json_object *o, *memory;
+        char sentence[256];
+
+        if (!sg_varlink_read(call, parameters, NULL, 0))
+                return;
+        o = json_object_new_object();
+        add_text(o, "version", shared->version);
+        add_u64(o, "pid", (uint64_t)getpid());
+        add_u64(o, "started_wall_usec", shared->started_wall_usec);
+        add_u64(o, "uptime_usec", sg_clock_wall_usec() - shared->started_wall_usec);
+        add_text(o, "state", state);
+        add_text(o, "status_text", status_sentence(c, state, sentence, sizeof(sentence)));
+        json_object_object_add(o, "config", view_config(config));
+        json_object_object_add(o, "workers", view_workers(c));
+        json_object_object_add(o, "exchanges", view_exchanges(c));
+        json_object_object_add(o, "counters", view_counters(c));
+        json_object_object_add(o, "keys", view_keys(shared));
+        json_object_object_add(o, "journal", view_journal(c));
+        memory = json_object_new_object();
+        add_u64(memory, "bodies_bytes", atomic_load(&shared->bodies_bytes));
+        add_u64(memory, "bodies_bytes_max", config->bodies_bytes_max);
+        json_object_object_add(o, "memory", memory);
+        json_object_object_add(o, "log", view_log(config));
+        json_object_object_add(o, "listeners", view_listeners(c));
+        sg_varlink_reply(call, o);
+}

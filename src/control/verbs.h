@@ -1,0 +1,21 @@
+/*
+ * control/verbs.h - the table of verbs of io.scribe.Gateway
+ *
+ * Owner    static; the owner handed to each verb is the sg_control
+ * Thread   main
+ */
+#pragma once
+
+#include "control/control.h"
+
+struct sg_control {
+        struct sg_control_options options;
+        struct sg_varlink_server *server;
+        char needed[160]; /* the sentence of the last refusal */
+};
+
+extern const struct sg_varlink_method sg_control_verbs[];
+extern const size_t sg_control_n_verbs;
+
+/* status.c */
+void sg_control_get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner);

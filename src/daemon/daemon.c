@@ -1,0 +1,360 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "daemon/ledger_child.h"
+#include "gateway/sync.h"
+#include "sg_build.h"
+
+#define FILES_PER_CONNECTION 2 /* the client's and the provider's */
+#define FILES_BESIDES        256
+#define MAIN_TURN_USEC_MAX   (100 * SG_USEC_PER_MSEC)
+
+int sg_daemon_init(struct sg_daemon *d, const char *config_directory, struct sg_error *err)
+{
+        static const int handled[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD};
+        int r;
+
+        *d = (struct sg_daemon){.config_directory = config_directory, .control_fd = -1};
+        d->shared.version = SG_VERSION;
+        d->shared.started_wall_usec = sg_clock_wall_usec();
+        signal(SIGPIPE, SIG_IGN);
+        sg_rcu_register();
+        r = sg_loop_new(&d->loop);
+        if (!r)
+                r = sg_signals_new(&d->signals, d->loop, handled, SG_N_ELEMENTS(handled), sg_daemon_on_signal, d);
+        if (!r)
+                r = sg_mailbox_new(&d->mailbox, d->loop, sg_daemon_on_letter, d);
+        if (!r)
+                r = sg_timer_init(&d->drain_timer, d->loop, sg_daemon_on_drain_time, d);
+        if (!r)
+                r = sg_timer_init(&d->watchdog_timer, d->loop, sg_daemon_on_watchdog_time, d);
+        return r ? sg_error_set(err, r, "", "the event loop could not be set up") : 0;
+}
+
+int sg_daemon_read_config(struct sg_daemon *d, struct sg_error *err)
+{
+        struct sg_snapshot *first;
+        int r = sg_config_read(&d->first_config, d->config_directory, err);
+
+        if (!r)
+                r = sg_snapshot_new(&first, d->first_config, NULL, err);
+        if (r)
+                return r;
+        atomic_store_explicit(&d->shared.snapshot, first, memory_order_release);
+        return 0;
+}
+
+int sg_daemon_start_log(struct sg_daemon *d, struct sg_error *err)
+{
+        const struct sg_config *c = d->first_config;
+
+        sg_log_set_level(c->log_level);
+        return sg_log_start(c->log_sink_is_auto ? sg_log_sink_auto() : c->log_sink, c->log_path, err);
+}
+
+int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err)
+{
+        uint64_t needed = FILES_PER_CONNECTION * (uint64_t)d->first_config->connections_max + FILES_BESIDES;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit))
+                return sg_error_set(err, -errno, "", "the limit of open files cannot be read");
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit))
+                return sg_error_set(err, -errno, "", "the limit of open files cannot be raised");
+        if (limit.rlim_cur < needed)
+                sg_warning("%llu open files are allowed, but max_connections = %zu may need %llu: raise LimitNOFILE= "
+                           "in the "
+                           "unit (or ulimit -n), or lower max_connections",
+                           (unsigned long long)limit.rlim_cur, d->first_config->connections_max,
+                           (unsigned long long)needed);
+        return 0;
+}
+
+static int make_directory(const char *path, struct sg_error *err)
+{
+        struct stat st;
+
+        if (mkdir(path, 0750) && errno != EEXIST)
+                return sg_error_set(err, -errno, path, "the directory cannot be made: %s", strerror(errno));
+        if (stat(path, &st) || !S_ISDIR(st.st_mode))
+                return sg_error_set(err, -ENOTDIR, path, "is not a directory");
+        if (access(path, W_OK | X_OK))
+                return sg_error_set(err, -errno, path, "the directory cannot be written by user %u: %s",
+                                    (unsigned)geteuid(), strerror(errno));
+        return 0;
+}
+
+static int journal_directory(const struct sg_daemon *d, char out[4096])
+{
+        return snprintf(out, 4096, "%s/journal", d->first_config->state_directory) < 4096 ? 0 : -ENAMETOOLONG;
+}
+
+int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err)
+{
+        char journal[4096];
+        int r = make_directory(d->first_config->state_directory, err);
+
+        if (!r)
+                r = make_directory(d->first_config->runtime_directory, err);
+        if (!r && journal_directory(d, journal))
+                r = sg_error_set(err, -ENAMETOOLONG, d->first_config->state_directory, "the path is too long");
+        return r ? r : make_directory(journal, err);
+}
+
+/* ---- listeners: by name from systemd, else bound here */
+
+static int add_listener(struct sg_daemon *d, int fd, bool is_ours, const char *name, const char *address,
+                        struct sg_error *err)
+{
+        struct sg_shared_listener *l = &d->shared.listeners[d->shared.n_listeners];
+
+        if (d->shared.n_listeners == SG_LISTENERS_MAX) {
+                close(fd);
+                return sg_error_set(err, -E2BIG, "", "more than %d listeners", SG_LISTENERS_MAX);
+        }
+        l->fd = fd;
+        l->is_ours = is_ours;
+        l->name = name;
+        snprintf(l->address, sizeof(l->address), "%s", address);
+        d->shared.n_listeners++;
+        return 0;
+}
+
+static int bind_listener(struct sg_daemon *d, const struct sg_config_listener *c, struct sg_error *err)
+{
+        struct sg_address address;
+        int fd, r;
+
+        if (!c->address)
+                return sg_error_set(err, -EINVAL, c->where,
+                                    "listener \"%s\" has no address, and systemd handed over no socket of that name",
+                                    c->name);
+        r = sg_address_parse(&address, sg_str_from(c->address), err);
+        if (!r)
+                r = sg_listen_bind(&fd, &address, err);
+        if (r) {
+                sg_error_prefix(err, c->where);
+                return r;
+        }
+        return add_listener(d, fd, true, c->name, address.text, err);
+}
+
+int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err)
+{
+        struct sg_service_fd given[SG_LISTENERS_MAX];
+        size_t n_given = sg_service_listen_fds(given, SG_N_ELEMENTS(given));
+        const struct sg_config *c = d->first_config;
+        int r = 0;
+
+        for (size_t i = 0; !r && i < c->n_listeners; i++) {
+                bool is_given = false;
+
+                for (size_t k = 0; !r && k < n_given; k++) {
+                        if (given[k].fd < 0 || strcmp(given[k].name, c->listeners[i].name) != 0)
+                                continue;
+                        r = add_listener(d, given[k].fd, false, c->listeners[i].name, "from systemd", err);
+                        given[k].fd = -1;
+                        is_given = true;
+                }
+                if (!r && !is_given)
+                        r = bind_listener(d, &c->listeners[i], err);
+        }
+        for (size_t k = 0; k < n_given; k++) {
+                if (given[k].fd < 0)
+                        continue;
+                if (strcmp(given[k].name, "control") == 0 && d->control_fd < 0) {
+                        d->control_fd = given[k].fd;
+                        continue;
+                }
+                sg_warning("systemd handed over a socket named '%s', but there is no [listener \"%s\"]: it is closed",
+                           given[k].name, given[k].name);
+                close(given[k].fd);
+        }
+        return r;
+}
+
+/* ---- keys and the ledger */
+
+static bool starts_ledger(const struct sg_daemon *d)
+{
+        switch (d->first_config->ledger_start) {
+        case SG_LEDGER_START_YES:
+                return true;
+        case SG_LEDGER_START_NO:
+                return false;
+        default:
+                return !sg_service_is_unit(); /* units: scribe-ledger.service is its own */
+        }
+}
+
+int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err)
+{
+        const struct sg_config *c = d->first_config;
+        char socket[4096], picture[4096];
+        int r = sg_keytable_new(&d->shared.keys);
+
+        if (r)
+                return sg_error_set(err, r, "", "the key table could not be set up");
+        snprintf(socket, sizeof(socket), "%s/ledger.socket", c->runtime_directory);
+        snprintf(picture, sizeof(picture), "%s/keys.picture", c->state_directory);
+        r = sg_feed_new(&d->shared.feed, d->loop, d->shared.keys, socket, picture, err);
+        if (!r && starts_ledger(d))
+                r = sg_ledger_child_new(&d->ledger, d->loop, d->config_directory, err);
+        if (!r)
+                sg_feed_on_first_picture(d->shared.feed, sg_daemon_on_first_picture, d);
+        return r;
+}
+
+/* ---- workers */
+
+static void *worker_thread(void *arg)
+{
+        sg_worker_run(arg);
+        return NULL;
+}
+
+static int make_workers(struct sg_daemon *d, struct sg_error *err)
+{
+        char journal[4096];
+        int r = journal_directory(d, journal);
+
+        for (unsigned i = 0; !r && i < d->first_config->workers; i++) {
+                struct sg_ring *ring;
+
+                r = sg_ring_create(&ring, journal, d->first_config->journal_bytes, err);
+                if (!r)
+                        r = sg_worker_new(&d->workers[i], i, &d->shared, ring, err);
+                if (r)
+                        break;
+                d->workers[i]->on_drained = sg_daemon_on_worker_drained;
+                d->workers[i]->on_drained_owner = d;
+                d->n_workers++;
+        }
+        return r;
+}
+
+int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err)
+{
+        unsigned n = d->first_config->workers;
+        int r;
+
+        d->workers = calloc(n, sizeof(*d->workers));
+        d->threads = calloc(n, sizeof(*d->threads));
+        if (!d->workers || !d->threads)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        atomic_store_explicit(&d->shared.n_listening, n, memory_order_relaxed);
+        r = make_workers(d, err);
+        if (r)
+                return r;
+        r = sg_sync_new(&d->shared.sync, d->workers, d->n_workers);
+        for (unsigned i = 0; !r && i < n; i++) {
+                char name[16];
+
+                snprintf(name, sizeof(name), "worker%u", i);
+                atomic_store_explicit(&d->workers[i]->counters.turned_usec, sg_clock_usec(), memory_order_relaxed);
+                r = sg_thread_start(&d->threads[i], name, worker_thread, d->workers[i]);
+                if (!r)
+                        d->n_threads++;
+        }
+        if (r)
+                return sg_error_set(err, r, "", "threads could not be started: %s", strerror(-r));
+        d->watchdog_usec = sg_service_watchdog_usec();
+        if (d->watchdog_usec)
+                sg_timer_start(&d->watchdog_timer, d->watchdog_usec / 4);
+        return 0;
+}
+
+/* ---- control */
+
+static int action_reload(void *owner, uint64_t *ret_number, const char **ret_needs_restart, struct sg_error *err)
+{
+        struct sg_daemon *d = owner;
+        int r = sg_daemon_reload(d, ret_needs_restart, err);
+
+        if (!r)
+                *ret_number = sg_daemon_snapshot(d)->config->number;
+        return r;
+}
+
+static int action_check(void *owner, const char *directory, struct sg_error *err)
+{
+        return sg_daemon_check_directory(owner, directory, err);
+}
+
+int sg_daemon_start_control(struct sg_daemon *d, struct sg_error *err)
+{
+        struct sg_control_options options = {
+                .shared = &d->shared,
+                .workers = d->workers,
+                .n_workers = d->n_workers,
+                .actions = {action_reload, action_check, sg_daemon_state_name, d},
+                .fd = d->control_fd,
+        };
+        char path[4096];
+
+        snprintf(path, sizeof(path), "%s/control.socket", d->first_config->runtime_directory);
+        options.path = path;
+        return sg_control_new(&d->control, d->loop, &options, err);
+}
+
+/* ---- life and end */
+
+static void daemon_after_turn(void *owner)
+{
+        sg_rcu_quiescent();
+}
+
+void sg_daemon_run(struct sg_daemon *d)
+{
+        sg_loop_run(d->loop, MAIN_TURN_USEC_MAX, daemon_after_turn, d);
+}
+
+void sg_daemon_done(struct sg_daemon *d)
+{
+        sg_control_free(d->control);
+        for (size_t i = 0; i < d->n_threads; i++)
+                sg_worker_stop(d->workers[i]);
+        sg_rcu_offline(); /* the workers' last grace periods do not wait for us */
+        for (size_t i = 0; i < d->n_threads; i++)
+                pthread_join(d->threads[i], NULL);
+        sg_rcu_online();
+        sg_sync_free(d->shared.sync);
+        for (size_t i = 0; i < d->n_workers; i++)
+                sg_worker_free(d->workers[i]);
+        free(d->workers);
+        free(d->threads);
+        sg_feed_free(d->shared.feed);
+        sg_ledger_child_free(d->ledger); /* after the rings: it stores what they hold */
+        sg_snapshot_unref(atomic_exchange(&d->shared.snapshot, NULL));
+        sg_rcu_barrier();
+        sg_keytable_free(d->shared.keys);
+        sg_config_unref(d->first_config);
+        sg_timer_done(&d->drain_timer);
+        sg_timer_done(&d->watchdog_timer);
+        sg_mailbox_free(d->mailbox);
+        sg_signals_free(d->signals);
+        sg_loop_free(d->loop);
+        sg_rcu_unregister();
+}
+
+int sg_daemon_check(struct sg_daemon *d, struct sg_error *err)
+{
+        struct sg_address address;
+        int r = sg_daemon_read_config(d, err);
+
+        if (!r)
+                r = sg_daemon_make_directories(d, err);
+        for (size_t i = 0; !r && i < d->first_config->n_listeners; i++)
+                if (d->first_config->listeners[i].address)
+                        r = sg_address_parse(&address, sg_str_from(d->first_config->listeners[i].address), err);
+        return r;
+}

@@ -1,0 +1,75 @@
+/*
+ * daemon/daemon.h - the process: what it owns, and the steps of its start, life and end
+ *
+ * Shape    one sg_daemon in main(); each step is a function that either works or fills a sg_error
+ * Owner    the daemon owns everything; sg_daemon_done() takes it apart in reverse
+ * Thread   main
+ * Errors   struct sg_error, told to stderr or the journal, to the service manager's STATUS= and to the exit status
+ */
+#pragma once
+
+#include "control/control.h"
+#include "daemon/service.h"
+#include "gateway/worker.h"
+
+enum sg_daemon_state {
+        SG_DAEMON_STARTING,
+        SG_DAEMON_RUNNING,
+        SG_DAEMON_DRAINING, /* SIGTERM: open exchanges are finished */
+        SG_DAEMON_CUTTING,  /* the drain took too long, or a second SIGTERM */
+        SG_DAEMON_ENDED,
+        SG_DAEMON_STATE_N,
+};
+
+struct sg_ledger_child;
+
+struct sg_daemon {
+        const char *config_directory;
+        enum sg_daemon_state state;
+        struct sg_loop *loop;
+        struct sg_mailbox *mailbox;
+        struct sg_signals *signals;
+        struct sg_config *first_config; /* with which the process started: what a restart would be needed for */
+        struct sg_shared shared;
+        struct sg_worker **workers;
+        pthread_t *threads;
+        size_t n_workers, n_threads, n_drained;
+        struct sg_control *control;
+        int control_fd; /* from systemd, or -1 */
+        struct sg_ledger_child *ledger;
+        struct sg_timer drain_timer, watchdog_timer;
+        uint64_t watchdog_usec;
+        bool is_watchdog_angry; /* a worker hangs; said once */
+};
+
+/* main()'s list, in order. */
+int sg_daemon_init(struct sg_daemon *d, const char *config_directory, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_read_config(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_start_log(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_start_control(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+void sg_daemon_run(struct sg_daemon *d);
+void sg_daemon_done(struct sg_daemon *d);
+
+/* --check: the steps that read and prepare, none that serves. */
+int sg_daemon_check(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+
+/* reload.c: a transaction. *ret_needs_restart: the first setting that this could not change, or NULL. */
+int sg_daemon_reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg_error *err) SG_MUST_CHECK;
+int sg_daemon_check_directory(struct sg_daemon *d, const char *directory, struct sg_error *err) SG_MUST_CHECK;
+
+/* life.c */
+void sg_daemon_on_signal(int signal, void *owner);
+void sg_daemon_on_letter(struct sg_letter *letter, void *owner);
+void sg_daemon_on_first_picture(void *owner);
+void sg_daemon_on_drain_time(struct sg_timer *t, void *owner);
+void sg_daemon_on_watchdog_time(struct sg_timer *t, void *owner);
+void sg_daemon_on_worker_drained(struct sg_worker *w, void *owner); /* in the worker's thread */
+const char *sg_daemon_state_name(void *owner);
+
+/* The snapshot in force; lent until the next reload. */
+struct sg_snapshot *sg_daemon_snapshot(const struct sg_daemon *d);

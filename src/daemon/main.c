@@ -1,0 +1,63 @@
+#include <stdio.h>
+
+#include "daemon/daemon.h"
+#include "daemon/options.h"
+
+static int start(struct sg_daemon *d, struct sg_error *err)
+{
+        int r = sg_daemon_read_config(d, err);
+
+        if (!r)
+                r = sg_daemon_start_log(d, err);
+        if (!r)
+                r = sg_daemon_raise_limits(d, err);
+        if (!r)
+                r = sg_daemon_make_directories(d, err);
+        if (!r)
+                r = sg_daemon_take_listeners(d, err);
+        if (!r)
+                r = sg_daemon_start_feed(d, err);
+        if (!r)
+                r = sg_daemon_start_workers(d, err);
+        if (!r)
+                r = sg_daemon_start_control(d, err);
+        return r;
+}
+
+static int check(struct sg_daemon *d, struct sg_error *err)
+{
+        int r = sg_daemon_check(d, err);
+
+        if (!r)
+                printf("the configuration in %s is valid: %zu listeners, %zu providers, %zu models\n",
+                       d->config_directory, d->first_config->n_listeners, d->first_config->n_providers,
+                       d->first_config->n_models);
+        return r;
+}
+
+int main(int argc, char **argv)
+{
+        struct sg_options options;
+        struct sg_error err = {0};
+        struct sg_daemon d;
+        char line[1100];
+        int r = sg_options_read(&options, argc, argv);
+
+        if (r >= 0)
+                return r;
+        sg_log_set_identity("scribe-gateway");
+        r = sg_daemon_init(&d, options.config_directory, &err);
+        if (!r)
+                r = options.is_check ? check(&d, &err) : start(&d, &err);
+        if (r) {
+                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
+                sg_service_failed(r, sg_error_line(&err, line, sizeof(line)));
+        } else if (!options.is_check) {
+                sg_daemon_run(&d);
+        }
+        sg_daemon_done(&d);
+        if (!r && !options.is_check)
+                sg_notice("ended");
+        sg_log_stop();
+        return r ? 1 : 0;
+}

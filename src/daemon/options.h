@@ -1,0 +1,17 @@
+/*
+ * daemon/options.h - the command line of scribe-gateway
+ *
+ * Owner    strings are argv's
+ * Errors   wrong usage: told on stderr, exit status 2
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct sg_options {
+        const char *config_directory;
+        bool is_check; /* the real start-up path without serving */
+};
+
+/* Returns -1 to go on, else the exit status (after --help, --version or wrong usage). */
+int sg_options_read(struct sg_options *ret, int argc, char **argv);

@@ -1,0 +1,72 @@
+/*
+ * A reload is a transaction: everything that can fail happens to a snapshot that nobody uses yet; publishing it is one
+ * store. The service manager is told READY on every path, also when the old configuration stays.
+ */
+#include <stdio.h>
+
+#include "daemon/daemon.h"
+
+struct sg_snapshot *sg_daemon_snapshot(const struct sg_daemon *d)
+{
+        return atomic_load_explicit(&d->shared.snapshot, memory_order_relaxed); /* only this thread stores */
+}
+
+static void snapshot_retired(struct sg_rcu_head *at)
+{
+        sg_snapshot_unref(SG_CONTAINER(at, struct sg_snapshot, rcu));
+}
+
+static void publish(struct sg_daemon *d, struct sg_snapshot *next)
+{
+        struct sg_snapshot *before = atomic_exchange_explicit(&d->shared.snapshot, next, memory_order_acq_rel);
+
+        sg_log_set_level(next->config->log_level);
+        sg_rcu_call(&before->rcu, snapshot_retired);
+}
+
+static int reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg_error *err)
+{
+        SG_AUTO(sg_config_unref) struct sg_config *config = NULL;
+        SG_AUTO(sg_snapshot_unref) struct sg_snapshot *next = NULL;
+        int r = sg_config_read(&config, d->config_directory, err);
+
+        if (!r)
+                r = sg_snapshot_new(&next, config, sg_daemon_snapshot(d), err);
+        if (r)
+                return r;
+        *ret_needs_restart = sg_config_needs_restart(d->first_config, config);
+        publish(d, SG_GIVE(next));
+        return 0;
+}
+
+int sg_daemon_reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg_error *err)
+{
+        char status[128];
+        int r;
+
+        sg_service_reloading();
+        r = reload(d, ret_needs_restart, err);
+        if (r) {
+                sg_err("%s%sthe configuration is not changed: %s", err->where, err->where[0] ? ": " : "", err->text);
+                snprintf(status, sizeof(status), "Running; the last reload was refused, configuration %llu stays",
+                         (unsigned long long)sg_daemon_snapshot(d)->config->number);
+        } else {
+                sg_notice("configuration %llu is in force%s%s",
+                          (unsigned long long)sg_daemon_snapshot(d)->config->number,
+                          *ret_needs_restart ? "; a restart is needed for " : "",
+                          *ret_needs_restart ? *ret_needs_restart : "");
+                snprintf(status, sizeof(status), "Running; configuration %llu",
+                         (unsigned long long)sg_daemon_snapshot(d)->config->number);
+        }
+        sg_service_ready(status);
+        return r;
+}
+
+int sg_daemon_check_directory(struct sg_daemon *d, const char *directory, struct sg_error *err)
+{
+        SG_AUTO(sg_config_unref) struct sg_config *config = NULL;
+        SG_AUTO(sg_snapshot_unref) struct sg_snapshot *next = NULL;
+        int r = sg_config_read(&config, directory ? directory : d->config_directory, err);
+
+        return r ? r : sg_snapshot_new(&next, config, sg_daemon_snapshot(d), err);
+}

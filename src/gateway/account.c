@@ -1,0 +1,215 @@
+/*
+ * account: where every exchange ends. In this order, since SIGKILL may come between any two lines:
+ *   1. what the client will get is complete in memory,
+ *   2. the close record is in the journal (with sync = always: on disk),
+ *   3. the last bytes go to the client,
+ *   4. counters and the access line.
+ * An answered exchange has its event, then; one that dies before 2 is found by its open record.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+#include "gateway/record.h"
+#include "gateway/sync.h"
+
+static enum sg_outcome outcome_of(const struct sg_exchange *x)
+{
+        switch (x->failure) {
+        case SG_FAIL_NONE:
+                return SG_OUTCOME_COMPLETE;
+        case SG_FAIL_CLIENT_GONE:
+        case SG_FAIL_WRITE_TIMEOUT:
+                return SG_OUTCOME_CLIENT_GONE;
+        default:
+                return x->has_begun ? SG_OUTCOME_TRUNCATED : SG_OUTCOME_FAILED;
+        }
+}
+
+/* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */
+static void settle_usage(struct sg_exchange *x)
+{
+        bool may_be_billed = x->is_sent && x->upstream_status < 400 && x->failure != SG_FAIL_PROVIDER_IN_BAND;
+
+        if (x->op == SG_OP_PASS)
+                return;
+        if (x->mode == SG_RELAY_STREAM) {
+                x->usage = sg_llm_stream_usage(&x->stream, x->upstream_body.n_bytes);
+        } else if (x->failure != SG_FAIL_NONE && may_be_billed) {
+                x->usage = (struct sg_usage){.certainty = SG_CERTAINTY_ESTIMATED};
+                sg_usage_fill_input(&x->usage, x->upstream_body.n_bytes);
+        }
+}
+
+void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)
+{
+        *ret = (struct sg_record){
+                .kind = SG_RECORD_OPEN,
+                .start_wall_usec = x->start_wall_usec,
+                .key_id = x->key->id,
+                .request_id = sg_str_from(x->request_id),
+                .key_name = sg_str_from(x->key->name),
+                .operation = sg_str_from(sg_operation_name(x->op)),
+                .model = sg_str_from(x->model_asked),
+                .provider = sg_str_from(x->provider->config->name),
+                .upstream_model = sg_str_from(x->model_upstream),
+                .prompt_bytes = x->upstream_body.n_bytes,
+                .flags = x->request.is_stream ? SG_RECORD_STREAM : 0,
+        };
+}
+
+static void close_record(struct sg_exchange *x)
+{
+        struct sg_record rec;
+
+        sg_record_of_exchange(x, &rec);
+        rec.kind = SG_RECORD_CLOSE;
+        rec.outcome = x->outcome;
+        rec.status = x->status;
+        rec.certainty = x->usage.certainty;
+        rec.input_tokens = x->usage.input_tokens;
+        rec.output_tokens = x->usage.output_tokens;
+        rec.cached_tokens = x->usage.cached_tokens;
+        rec.cache_write_tokens = x->usage.cache_write_tokens;
+        rec.reasoning_tokens = x->usage.reasoning_tokens;
+        rec.audio_input_tokens = x->usage.audio_input_tokens;
+        rec.audio_output_tokens = x->usage.audio_output_tokens;
+        rec.image_tokens = x->usage.image_tokens;
+        rec.duration_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
+        rec.first_byte_usec = x->first_byte_usec;
+        rec.answer_bytes = x->relayed_bytes + sg_buf_length(&x->tail) +
+                           (x->mode == SG_RELAY_HOLD && x->failure == SG_FAIL_NONE ? sg_buf_length(&x->answer) : 0);
+        rec.reason = x->failure == SG_FAIL_NONE ? SG_STR_NONE : sg_str_from(sg_failure_name(x->failure));
+        rec.raw_usage = x->usage.raw;
+        if (x->mode == SG_RELAY_STREAM)
+                rec.flags |= SG_RECORD_STREAM;
+        sg_ring_close(x->worker->ring, x->record_number, &rec, &x->close_sequence);
+        sg_count(&x->worker->counters.n_recorded, 1);
+}
+
+/* ---- the client's last bytes */
+
+static void deliver_rest(struct sg_exchange *x)
+{
+        struct sg_str tail;
+
+        if (x->failure == SG_FAIL_NONE) {
+                tail = sg_buf_view(&x->tail);
+                sg_client_send(x->client, &tail, tail.n ? 1 : 0, true);
+                return;
+        }
+        if (x->mode == SG_RELAY_STREAM && sg_answer_failure_event(x, &x->tail) == 0) {
+                tail = sg_buf_view(&x->tail);
+                sg_client_send(x->client, &tail, 1, false);
+        }
+        sg_client_break(x->client);
+}
+
+static void deliver(struct sg_exchange *x)
+{
+        struct sg_client *c = x->client;
+
+        if (!c)
+                return;
+        if (x->has_begun) {
+                deliver_rest(x);
+        } else if (x->mode == SG_RELAY_STREAM && x->failure == SG_FAIL_NONE) {
+                struct sg_str tail = sg_buf_view(&x->tail); /* the whole stream came in one read */
+
+                sg_client_send_head(c, x->status, sg_buf_view(&x->fields), false, 0, &tail, 1, true);
+        } else {
+                struct sg_str body = sg_buf_view(&x->answer);
+
+                SG_ASSERT(x->is_answer_ready);
+                sg_client_send_head(c, x->status, sg_buf_view(&x->fields), true, body.n, &body, 1, true);
+        }
+        x->client = NULL;
+        sg_client_exchange_over(c);
+}
+
+/* ---- counters and the access line */
+
+static void count(struct sg_exchange *x)
+{
+        struct sg_counters *n = &x->worker->counters;
+
+        if (x->status >= 100 && x->status < 600)
+                sg_count(&n->by_class[x->status / 100], 1);
+        sg_count(&n->by_failure[x->failure], 1);
+        if (x->mode == SG_RELAY_STREAM)
+                sg_count(&n->n_streams, 1);
+        sg_count(&n->input_tokens, x->usage.input_tokens);
+        sg_count(&n->output_tokens, x->usage.output_tokens);
+}
+
+#define NUMBER_CHARS 24
+
+static struct sg_log_field number_field(const char *name, char out[NUMBER_CHARS], uint64_t v)
+{
+        snprintf(out, NUMBER_CHARS, "%" PRIu64, v);
+        return (struct sg_log_field){name, sg_str_from(out)};
+}
+
+static void log_access(struct sg_exchange *x)
+{
+        enum sg_log_level level = x->is_local ? SG_LOG_DEBUG : sg_failure_row(x->failure)->level;
+        uint64_t took_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
+        struct sg_str path = sg_target_path(sg_buf_view(&x->path), NULL);
+        char numbers[6][NUMBER_CHARS];
+        struct sg_log_field fields[16];
+        size_t n = 0;
+
+        if (!x->snapshot->config->log_access || !sg_log_wants(level))
+                return;
+        fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(x->request_id)};
+        fields[n++] = number_field("SCRIBE_STATUS", numbers[0], x->status);
+        fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
+        if (x->key)
+                fields[n++] = (struct sg_log_field){"SCRIBE_KEY", sg_str_from(x->key->name)};
+        if (x->model_asked[0])
+                fields[n++] = (struct sg_log_field){"SCRIBE_MODEL", sg_str_from(x->model_asked)};
+        if (x->provider)
+                fields[n++] = (struct sg_log_field){"SCRIBE_PROVIDER", sg_str_from(x->provider->config->name)};
+        if (x->provider && x->op != SG_OP_PASS) {
+                fields[n++] = number_field("SCRIBE_INPUT_TOKENS", numbers[1], x->usage.input_tokens);
+                fields[n++] = number_field("SCRIBE_OUTPUT_TOKENS", numbers[2], x->usage.output_tokens);
+                fields[n++] =
+                        (struct sg_log_field){"SCRIBE_CERTAINTY", sg_str_from(sg_certainty_name(x->usage.certainty))};
+        }
+        fields[n++] = number_field("SCRIBE_DURATION_USEC", numbers[3], took_usec);
+        if (x->first_byte_usec)
+                fields[n++] = number_field("SCRIBE_FIRST_BYTE_USEC", numbers[4], x->first_byte_usec);
+        if (x->failure != SG_FAIL_NONE)
+                fields[n++] = (struct sg_log_field){"SCRIBE_REASON", sg_str_from(sg_failure_name(x->failure))};
+        if (x->note[0])
+                fields[n++] = (struct sg_log_field){"SCRIBE_DETAIL", sg_str_from(x->note)};
+        if (x->has_record)
+                fields[n++] = (struct sg_log_field){"SCRIBE_OUTCOME", sg_str_from(sg_outcome_name(x->outcome))};
+        SG_ASSERT(n <= SG_N_ELEMENTS(fields));
+        sg_log_line(level, NULL, fields, n, "%s %.*s %u", sg_method_name(x->method),
+                    SG_STR_ARG(sg_str_head(path, SG_MIN(path.n, (size_t)200))), x->status);
+}
+
+enum sg_step sg_stage_account(struct sg_exchange *x)
+{
+        if (!x->close_sequence) {
+                sg_timer_stop(&x->timer);
+                settle_usage(x);
+                x->outcome = outcome_of(x);
+                if (x->outcome == SG_OUTCOME_CLIENT_GONE && !x->has_begun)
+                        x->status = 499; /* nobody was told anything; nginx's number for it */
+                else if (x->failure != SG_FAIL_NONE && !x->has_begun && !x->is_answer_ready)
+                        sg_answer_failure(x);
+                if (x->has_record)
+                        close_record(x);
+        }
+        if (x->has_record && !x->is_synced && x->snapshot->config->journal_sync == SG_JOURNAL_SYNC_ALWAYS) {
+                if (!sg_link_is_on_list(&x->sync_link))
+                        sg_sync_wait(x);
+                return SG_STEP_WAIT;
+        }
+        deliver(x);
+        count(x);
+        log_access(x);
+        return SG_STEP_NEXT;
+}

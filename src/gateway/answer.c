@@ -1,0 +1,206 @@
+/*
+ * Answers made here: health, models, failures.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "gateway/exchange.h"
+
+static int add_common_fields(struct sg_exchange *x)
+{
+        int r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
+
+        if (!r)
+                r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
+        if (!r)
+                r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
+        return r;
+}
+
+static enum sg_step answer_ready(struct sg_exchange *x, unsigned status, int r)
+{
+        if (!r)
+                r = add_common_fields(x);
+        if (r)
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        x->status = status;
+        x->is_answer_ready = true;
+        return SG_STEP_FINISH;
+}
+
+enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *format, ...)
+{
+        va_list args;
+        int r;
+
+        va_start(args, format);
+        r = sg_buf_vprintf(&x->answer, format, args);
+        va_end(args);
+        return answer_ready(x, status, r);
+}
+
+enum sg_step sg_answer_health(struct sg_exchange *x, struct sg_str path)
+{
+        const struct sg_shared *shared = x->worker->shared;
+        time_t now = (time_t)(x->start_wall_usec / SG_USEC_PER_SEC);
+        char timestamp[32];
+        struct tm tm;
+
+        gmtime_r(&now, &tm);
+        strftime(timestamp, sizeof(timestamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+        if (sg_str_eq(path, SG_STR("/ready"))) {
+                bool is_ready =
+                        atomic_load_explicit(&shared->is_ready, memory_order_relaxed) && !x->worker->is_draining;
+
+                return sg_answer_json(x, is_ready ? 200 : 503, "{\"status\":\"%s\",\"service\":\"api-gateway\"}\n",
+                                      is_ready ? "ready" : "not ready");
+        }
+        if (sg_str_eq(path, SG_STR("/api/health")))
+                return sg_answer_json(
+                        x, 200,
+                        "{\"status\":\"healthy\",\"service\":\"gateway\",\"version\":\"%s\",\"timestamp\":\"%s\"}\n",
+                        shared->version, timestamp);
+        return sg_answer_json(x, 200, "{\"status\":\"healthy\",\"version\":\"%s\",\"timestamp\":\"%s\"}\n",
+                              shared->version, timestamp);
+}
+
+static int add_model(struct sg_exchange *x, struct sg_str name, const char *provider)
+{
+        int r = sg_buf_add(&x->answer, SG_STR("{\"id\":"));
+
+        if (!r)
+                r = sg_buf_add_json_string(&x->answer, name);
+        if (!r)
+                r = sg_buf_printf(&x->answer, ",\"object\":\"model\",\"created\":%llu,\"owned_by\":",
+                                  (unsigned long long)(x->snapshot->config->read_wall_usec / SG_USEC_PER_SEC));
+        if (!r)
+                r = sg_buf_add_json_string(&x->answer, sg_str_from(provider));
+        if (!r)
+                r = sg_buf_add(&x->answer, SG_STR("}"));
+        return r;
+}
+
+enum sg_step sg_answer_models(struct sg_exchange *x)
+{
+        const struct sg_config *config = x->snapshot->config;
+        bool is_first = true;
+        int r = sg_buf_add(&x->answer, SG_STR("{\"object\":\"list\",\"data\":["));
+
+        for (size_t i = 0; !r && i < config->n_models; i++) {
+                const struct sg_config_model *m = &config->models[i];
+
+                if (m->is_pattern || !sg_key_may_use(x->key, sg_str_from(m->name)))
+                        continue;
+                if (!is_first)
+                        r = sg_buf_add(&x->answer, SG_STR(","));
+                is_first = false;
+                if (!r)
+                        r = add_model(x, sg_str_from(m->name), m->targets[0].provider->name);
+        }
+        if (!r)
+                r = sg_buf_add(&x->answer, SG_STR("]}\n"));
+        return answer_ready(x, 200, r);
+}
+
+enum sg_step sg_answer_model(struct sg_exchange *x)
+{
+        const struct sg_config_model *m = sg_config_find_model(x->snapshot->config, x->model_id);
+        int r;
+
+        snprintf(x->model_asked, sizeof(x->model_asked), SG_STR_FMT, SG_STR_ARG(x->model_id));
+        if (!m || !sg_key_may_use(x->key, x->model_id)) {
+                char names[256];
+
+                sg_models_for_people(x, names, sizeof(names));
+                return sg_exchange_fail(x, SG_FAIL_UNKNOWN_MODEL, "'%s' is not known; this key may use: %s",
+                                        x->model_asked, names[0] ? names : "(none)");
+        }
+        r = add_model(x, x->model_id, m->targets[0].provider->name);
+        return answer_ready(x, 200, r);
+}
+
+void sg_models_for_people(struct sg_exchange *x, char *out, size_t out_bytes)
+{
+        const struct sg_config *config = x->snapshot->config;
+        size_t n = 0;
+
+        out[0] = '\0';
+        for (size_t i = 0; i < config->n_models; i++) {
+                const char *name = config->models[i].name;
+                int wrote;
+
+                if (!sg_key_may_use(x->key, sg_str_from(name)))
+                        continue;
+                wrote = snprintf(out + n, out_bytes - n, "%s%s", n ? ", " : "", name);
+                if (wrote < 0 || n + (size_t)wrote + 8 > out_bytes) {
+                        snprintf(out + n, out_bytes - n, ", ...");
+                        return;
+                }
+                n += (size_t)wrote;
+        }
+}
+
+/* "sentence: detail" for the client. */
+static struct sg_str failure_message(const struct sg_exchange *x, char *out, size_t out_bytes)
+{
+        const struct sg_failure_row *row = sg_failure_row(x->failure);
+        const char *text = x->surface == SG_SURFACE_SIMPLE && row->simple_text ? row->simple_text : row->text;
+        int n = snprintf(out, out_bytes, "%s%s%s", text, x->detail[0] ? ": " : "", x->detail);
+
+        return sg_str_make(out, n < 0 ? 0 : SG_MIN((size_t)n, out_bytes - 1));
+}
+
+static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *message, size_t message_bytes)
+{
+        const struct sg_failure_row *row = sg_failure_row(x->failure);
+
+        return (struct sg_llm_client_error){
+                .type = row->type ? row->type : "server_error",
+                .code = row->code,
+                .param = x->failure == SG_FAIL_BAD_FIELD && x->note[0] ? x->note
+                         : x->failure == SG_FAIL_UNKNOWN_MODEL || x->failure == SG_FAIL_NO_MODEL ||
+                                         x->failure == SG_FAIL_MODEL_FORBIDDEN
+                                 ? "model"
+                                 : NULL,
+                .message = failure_message(x, message, message_bytes),
+        };
+}
+
+void sg_answer_failure(struct sg_exchange *x)
+{
+        const struct sg_failure_row *row = sg_failure_row(x->failure);
+        char message[1024];
+        struct sg_llm_client_error e = failure_error(x, message, sizeof(message));
+        bool has_provider_fields = x->mode == SG_RELAY_ERROR; /* retry-after and rate limits are passed on */
+        int r = 0;
+
+        sg_buf_clear(&x->answer);
+        if (x->mode != SG_RELAY_NONE && !has_provider_fields)
+                sg_buf_clear(&x->fields); /* of an answer that is not given */
+        if (x->status < 400 || x->mode != SG_RELAY_ERROR)
+                x->status = row->status ? row->status : 500;
+        if (has_provider_fields)
+                r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
+        else
+                r = add_common_fields(x);
+        if (!r && row->retry_after_sec && !has_provider_fields)
+                r = sg_h1_add_header_u64(&x->fields, SG_STR("retry-after"), row->retry_after_sec);
+        if (!r && x->status == 401)
+                r = sg_buf_add(&x->fields, SG_STR("www-authenticate: Bearer\r\n"));
+        if (!r)
+                r = sg_llm_error_add_body(&x->answer, x->surface, &e);
+        if (r) {
+                sg_buf_clear(&x->answer);
+                sg_buf_clear(&x->fields);
+        }
+        x->is_answer_ready = true;
+}
+
+int sg_answer_failure_event(struct sg_exchange *x, struct sg_buf *b)
+{
+        char message[1024];
+        struct sg_llm_client_error e = failure_error(x, message, sizeof(message));
+
+        return sg_llm_error_add_event(b, x->surface, &e);
+}

@@ -1,0 +1,121 @@
+/*
+ * connect and send: the open record is in the journal before the request leaves for the provider.
+ */
+#include "gateway/connect.h"
+
+#include <inttypes.h>
+
+#include "base/secret.h"
+#include "gateway/echo.h"
+#include "gateway/exchange.h"
+#include "gateway/record.h"
+
+static int add_target(struct sg_exchange *x, struct sg_buf *b)
+{
+        struct sg_str query, path = sg_target_path(sg_buf_view(&x->path), &query);
+        int r;
+
+        if (x->op == SG_OP_CHAT) /* also from /v1/chat */
+                path = SG_STR("/chat/completions");
+        else
+                path = sg_str_skip(path, 3); /* "/v1", which the base URL brings itself */
+        r = sg_buf_add(b, sg_str_from(x->provider->config->path_prefix));
+        if (!r)
+                r = sg_buf_add(b, path);
+        if (!r && query.n)
+                r = sg_buf_add(b, SG_STR("?"));
+        if (!r && query.n)
+                r = sg_buf_add(b, query);
+        return r;
+}
+
+static int add_request_line(struct sg_exchange *x, struct sg_buf *b)
+{
+        struct sg_str method = x->op == SG_OP_PASS ? sg_str_from(sg_method_name(x->method)) : SG_STR("POST");
+        int r = sg_buf_add(b, method);
+
+        if (!r)
+                r = sg_buf_add(b, SG_STR(" "));
+        if (!r)
+                r = add_target(x, b);
+        if (!r)
+                r = sg_buf_add(b, SG_STR(" HTTP/1.1\r\n"));
+        return r;
+}
+
+/* Compression is declined: usage and the ends of streams could not be seen through it. */
+static int write_head(struct sg_exchange *x)
+{
+        const struct sg_config_provider *c = x->provider->config;
+        struct sg_buf *b = &x->upstream_head;
+        bool has_body = x->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
+                        x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
+        int r = add_request_line(x, b);
+
+        if (!r)
+                r = sg_h1_add_header(b, SG_STR("host"), c->authority ? sg_str_from(c->authority) : SG_STR("echo"));
+        if (!r && x->provider->authorization)
+                r = sg_buf_add(b, sg_secret_bytes(x->provider->authorization));
+        if (!r && c->dialect == SG_DIALECT_ECHO)
+                r = sg_h1_add_header_u64(b, SG_ECHO_PACE_FIELD, c->echo_pace_usec);
+        if (!r)
+                r = sg_buf_add(b, SG_STR("accept-encoding: identity\r\n"));
+        if (!r && has_body)
+                r = sg_h1_add_header_u64(b, SG_STR("content-length"), x->upstream_body.n_bytes);
+        if (!r)
+                r = sg_buf_add(b, sg_buf_view(&x->forward));
+        if (!r)
+                r = sg_h1_add_head_end(b);
+        return r;
+}
+
+static enum sg_step open_record(struct sg_exchange *x)
+{
+        struct sg_record rec;
+        int r;
+
+        sg_record_of_exchange(x, &rec);
+        r = sg_ring_open(x->worker->ring, &rec, &x->record_number);
+        if (r == 0) {
+                x->has_record = true;
+                return SG_STEP_NEXT;
+        }
+        if (r == SG_RING_E_FULL && x->snapshot->config->journal_when_full == SG_WHEN_FULL_COUNT) {
+                sg_count(&x->worker->counters.n_unrecorded, 1);
+                return SG_STEP_NEXT;
+        }
+        return sg_exchange_fail(x, r == SG_RING_E_FULL ? SG_FAIL_JOURNAL_FULL : SG_FAIL_INTERNAL, NULL);
+}
+
+enum sg_step sg_stage_connect(struct sg_exchange *x)
+{
+        struct sg_endpoint endpoint = x->provider->endpoint;
+        struct sg_upcall_request request;
+        int r;
+
+        if (write_head(x))
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        if (open_record(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
+        if (x->provider->config->dialect == SG_DIALECT_ECHO) {
+                endpoint.open_builtin = sg_echo_open;
+                endpoint.builtin_owner = x->worker->echo;
+        }
+        request = (struct sg_upcall_request){
+                .method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST,
+                .head = sg_buf_view(&x->upstream_head),
+                .body = x->upstream_body.pieces,
+                .n_body = x->upstream_body.n_pieces,
+                .may_resend = true,
+        };
+        r = sg_upcall_new(&x->upcall, x->worker->upstream, &endpoint, &request, &sg_relay_listener, x);
+        if (r)
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        sg_timer_start(&x->timer, x->provider->config->first_byte_timeout_usec);
+        return SG_STEP_NEXT;
+}
+
+enum sg_step sg_stage_send(struct sg_exchange *x)
+{
+        return x->is_sent ? SG_STEP_NEXT : SG_STEP_WAIT;
+}

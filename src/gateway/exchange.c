@@ -1,0 +1,268 @@
+/*
+ * The driver. An exchange walks the table below; what it waits for (the body, the provider, the disk) calls
+ * sg_exchange_run() when it has come. Whatever happens, the walk leads through `account`, which writes the close
+ * record, hands the client the last bytes, counts and logs. Only then may the exchange be let go.
+ */
+#include "gateway/exchange.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+
+#define EXCHANGE_MAGIC  0xe4c4a46eu
+#define LETTING_GO_USEC (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
+
+static const struct stage {
+        const char *name;
+        enum sg_step (*run)(struct sg_exchange *x);
+} stages[SG_STAGE_N] = {
+        [SG_STAGE_RECEIVE] = {"receive", sg_stage_receive},
+        [SG_STAGE_ROUTE] = {"route", sg_stage_route},
+        [SG_STAGE_AUTHENTICATE] = {"authenticate", sg_stage_authenticate},
+        [SG_STAGE_ADMIT] = {"admit", sg_stage_admit},
+        [SG_STAGE_PREPARE] = {"prepare", sg_stage_prepare},
+        [SG_STAGE_CONNECT] = {"connect", sg_stage_connect},
+        [SG_STAGE_SEND] = {"send", sg_stage_send},
+        [SG_STAGE_RELAY] = {"relay", sg_stage_relay},
+        [SG_STAGE_ACCOUNT] = {"account", sg_stage_account},
+        [SG_STAGE_OVER] = {"over", NULL},
+};
+
+const char *sg_stage_name(enum sg_stage_id id)
+{
+        SG_ASSERT(id < SG_STAGE_N);
+        return stages[id].name;
+}
+
+static void exchange_go(struct sg_exchange *x, enum sg_stage_id to)
+{
+        SG_ASSERT(to > x->stage);
+        sg_debug("exchange %s: %s -> %s", x->request_id, stages[x->stage].name, stages[to].name);
+        x->stage = to;
+}
+
+static void exchange_free(struct sg_deferred *d)
+{
+        struct sg_exchange *x = SG_CONTAINER(d, struct sg_exchange, letting_go);
+
+        SG_ASSERT(x->stage == SG_STAGE_OVER && !x->client && !x->upcall);
+        sg_timer_done(&x->timer);
+        sg_buf_done(&x->path);
+        sg_buf_done(&x->forward);
+        sg_buf_done(&x->body);
+        sg_buf_done(&x->scratch);
+        sg_buf_done(&x->upstream_head);
+        sg_buf_done(&x->fields);
+        sg_buf_done(&x->answer);
+        sg_buf_done(&x->tail);
+        sg_sse_done(&x->sse);
+        sg_llm_stream_done(&x->stream);
+        if (x->key)
+                sg_key_unref(x->key);
+        sg_snapshot_unref(x->snapshot);
+        x->magic = 0;
+        free(x);
+}
+
+/* The answer is out and accounted for. An upstream message that is not quite at its end gets a moment for it, so that
+ * its connection can be used again. */
+static void exchange_let_go(struct sg_exchange *x)
+{
+        struct sg_worker *w = x->worker;
+
+        if (x->charged_bytes) {
+                atomic_fetch_sub_explicit(&w->shared->bodies_bytes, x->charged_bytes, memory_order_relaxed);
+                x->charged_bytes = 0;
+        }
+        if (x->upcall && !x->upcall_is_over && x->failure == SG_FAIL_NONE && !w->is_stopping) {
+                sg_timer_start(&x->timer, LETTING_GO_USEC);
+                return;
+        }
+        sg_exchange_drop_upstream(x);
+        sg_timer_stop(&x->timer);
+        if (sg_link_is_on_list(&x->link)) {
+                sg_list_remove(&w->exchanges, &x->link);
+                sg_count(&w->counters.n_exchanges, (uint64_t)-1);
+                sg_loop_defer(w->loop, &x->letting_go);
+                sg_worker_check_drained(w);
+        }
+}
+
+void sg_exchange_run(struct sg_exchange *x)
+{
+        SG_ASSERT(x->magic == EXCHANGE_MAGIC && sg_loop_is_mine(x->worker->loop));
+        if (x->is_running)
+                return; /* the driver below goes on by itself */
+        x->is_running = true;
+        while (x->stage != SG_STAGE_OVER) {
+                enum sg_step step = stages[x->stage].run(x);
+
+                if (step == SG_STEP_WAIT)
+                        break;
+                if (x->stage == SG_STAGE_ACCOUNT)
+                        exchange_go(x, SG_STAGE_OVER);
+                else if (step == SG_STEP_FINISH)
+                        exchange_go(x, SG_STAGE_ACCOUNT);
+                else
+                        exchange_go(x, x->stage + 1);
+        }
+        x->is_running = false;
+        if (x->stage == SG_STAGE_OVER)
+                exchange_let_go(x);
+}
+
+void sg_exchange_finish(struct sg_exchange *x)
+{
+        if (x->stage < SG_STAGE_ACCOUNT)
+                exchange_go(x, SG_STAGE_ACCOUNT);
+        sg_exchange_run(x);
+}
+
+enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const char *format, ...)
+{
+        va_list args;
+
+        if (x->failure != SG_FAIL_NONE)
+                return SG_STEP_FINISH;
+        x->failure = f;
+        if (format) {
+                va_start(args, format);
+                vsnprintf(x->detail, sizeof(x->detail), format, args);
+                va_end(args);
+        }
+        return SG_STEP_FINISH;
+}
+
+void sg_exchange_drop_upstream(struct sg_exchange *x)
+{
+        x->upcall = sg_upcall_free(x->upcall);
+}
+
+static void exchange_on_time(struct sg_timer *t, void *owner)
+{
+        struct sg_exchange *x = owner;
+
+        if (x->stage == SG_STAGE_OVER) {
+                sg_exchange_drop_upstream(x);
+                exchange_let_go(x);
+                return;
+        }
+        if (x->stage == SG_STAGE_ACCOUNT)
+                return; /* the provider is no longer waited for */
+        sg_exchange_fail(x, x->has_progress ? SG_FAIL_UPSTREAM_STALLED : SG_FAIL_UPSTREAM_FIRST_BYTE, NULL);
+        sg_exchange_drop_upstream(x);
+        sg_exchange_finish(x);
+}
+
+/* ---- from the client's connection */
+
+struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, const struct sg_head *head)
+{
+        struct sg_exchange *x = calloc(1, sizeof(*x));
+
+        if (!x)
+                return NULL;
+        if (sg_timer_init(&x->timer, w->loop, exchange_on_time, x)) {
+                free(x);
+                return NULL;
+        }
+        x->magic = EXCHANGE_MAGIC;
+        x->worker = w;
+        x->client = c;
+        x->snapshot = sg_worker_snapshot(w);
+        x->letting_go.run = exchange_free;
+        x->start_usec = sg_loop_now_usec(w->loop);
+        x->start_wall_usec = sg_clock_wall_usec();
+        sg_buf_init(&x->path, SG_TARGET_BYTES_MAX + 16);
+        sg_buf_init(&x->forward, 2 * SG_HEAD_BYTES_MAX);
+        sg_buf_init(&x->body, x->snapshot->config->body_bytes_max);
+        sg_buf_init(&x->scratch, 4096);
+        sg_buf_init(&x->upstream_head, 3 * SG_HEAD_BYTES_MAX);
+        x->upstream_head.secret = true; /* the provider's credential stands in it */
+        sg_buf_init(&x->fields, 2 * SG_HEAD_BYTES_MAX);
+        sg_buf_init(&x->answer, x->snapshot->config->body_bytes_max);
+        sg_buf_init(&x->tail, SG_SSE_EVENT_BYTES_MAX);
+        sg_sse_init(&x->sse, 0);
+        sg_llm_stream_init(&x->stream, SG_OP_CHAT, false);
+        sg_list_push(&w->exchanges, &x->link);
+        sg_count(&w->counters.n_exchanges, 1);
+        sg_count(&w->counters.n_requests, 1);
+        if (head) {
+                if (!sg_exchange_take_head(x, head))
+                        sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        } else {
+                snprintf(x->request_id, sizeof(x->request_id), "%016" PRIx64 "%016" PRIx64, sg_random_u64(),
+                         sg_random_u64());
+        }
+        return x;
+}
+
+/* Charges held bytes to the sum over all workers. */
+static bool exchange_charge(struct sg_exchange *x, uint64_t n)
+{
+        uint64_t before = atomic_fetch_add_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
+
+        x->charged_bytes += n;
+        return before + n <= x->snapshot->config->bodies_bytes_max;
+}
+
+void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
+{
+        int r;
+
+        if (x->stage >= SG_STAGE_ACCOUNT)
+                return;
+        r = sg_buf_add(&x->body, bytes);
+        if (r == SG_BUF_E_FULL)
+                sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
+        else if (r)
+                sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        else if (!exchange_charge(x, bytes.n))
+                sg_exchange_fail(x, SG_FAIL_BODIES_FULL, NULL);
+        else
+                return;
+        sg_exchange_finish(x);
+}
+
+void sg_exchange_body_end(struct sg_exchange *x)
+{
+        x->is_body_whole = true;
+        sg_exchange_run(x);
+}
+
+void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f)
+{
+        sg_exchange_fail(x, f, NULL);
+        sg_exchange_finish(x);
+}
+
+void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why)
+{
+        x->client = NULL;
+        if (x->stage == SG_STAGE_OVER)
+                return;
+        sg_exchange_fail(x, why, NULL);
+        sg_exchange_drop_upstream(x);
+        sg_exchange_finish(x);
+}
+
+void sg_exchange_client_drained(struct sg_exchange *x)
+{
+        if (x->upcall && !x->upcall_is_over)
+                sg_upcall_resume(x->upcall);
+}
+
+void sg_exchange_cut(struct sg_exchange *x)
+{
+        if (x->stage == SG_STAGE_OVER) {
+                sg_exchange_drop_upstream(x);
+                exchange_let_go(x);
+                return;
+        }
+        sg_exchange_fail(x, SG_FAIL_DRAIN_TIMEOUT, NULL);
+        sg_exchange_drop_upstream(x);
+        sg_exchange_finish(x);
+}

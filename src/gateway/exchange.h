@@ -1,0 +1,167 @@
+/*
+ * gateway/exchange.h - one request from its first byte to its last, and everything decided about it
+ *
+ * Shape    a table of stages with one signature, run in order by a driver; any stage may finish the exchange early and
+ *          every path ends in `account`:  receive, route, authenticate, admit, prepare, connect, send, relay, account
+ * Units    _usec, bytes, tokens
+ * Owner    made by the client's connection, freed by itself when client, upstream and record are done with
+ * Thread   its worker
+ * Errors   an enum sg_failure for the client; never an errno
+ * Limits   of the snapshot it began with
+ */
+#pragma once
+
+#include "gateway/client.h"
+#include "llm/llm.h"
+
+enum sg_stage_id {
+        SG_STAGE_RECEIVE,
+        SG_STAGE_ROUTE,
+        SG_STAGE_AUTHENTICATE,
+        SG_STAGE_ADMIT,
+        SG_STAGE_PREPARE,
+        SG_STAGE_CONNECT,
+        SG_STAGE_SEND,
+        SG_STAGE_RELAY,
+        SG_STAGE_ACCOUNT,
+        SG_STAGE_OVER, /* accounted for; what is left is to let go */
+        SG_STAGE_N,
+};
+const char *sg_stage_name(enum sg_stage_id id);
+
+enum sg_step {
+        SG_STEP_NEXT,   /* go on with the next stage */
+        SG_STEP_WAIT,   /* something will call sg_exchange_run() */
+        SG_STEP_FINISH, /* go to account */
+};
+
+/* How the provider's answer is handled: known at its head. */
+enum sg_relay_mode {
+        SG_RELAY_NONE,
+        SG_RELAY_STREAM, /* server-sent events, event by event */
+        SG_RELAY_HOLD,   /* a JSON answer, whole before the first byte goes out */
+        SG_RELAY_RAW,    /* bytes as they come */
+        SG_RELAY_ERROR,  /* status of 400 and more: collected and mapped */
+};
+
+struct sg_exchange {
+        uint32_t magic;
+        struct sg_link link; /* of the worker */
+        struct sg_worker *worker;
+        struct sg_client *client;     /* NULL once it is gone or over */
+        struct sg_snapshot *snapshot; /* counted */
+        enum sg_stage_id stage;
+        bool is_running; /* inside the driver */
+        struct sg_deferred letting_go;
+
+        /* receive: facts of the head, copied */
+        enum sg_method method;
+        char request_id[SG_REQUEST_ID_BYTES_MAX + 1];
+        struct sg_buf path;    /* target as received */
+        struct sg_buf forward; /* header lines to pass on */
+        char credential[96];   /* the caller's key, wiped after authenticate */
+        size_t credential_n;
+        bool has_credential, is_json;
+        bool is_body_whole, expects_continue, body_is_charged;
+        uint64_t start_usec, start_wall_usec;
+
+        /* route */
+        enum sg_surface surface;
+        enum sg_operation op;
+        bool is_local;          /* answered here, without a key: health */
+        struct sg_str model_id; /* of GET /v1/models/{id}; view of path */
+
+        /* authenticate */
+        const struct sg_key *key; /* counted */
+
+        /* prepare */
+        struct sg_buf body;
+        uint64_t charged_bytes; /* of shared->bodies_bytes */
+        struct sg_llm_request request;
+        const struct sg_config_model *model;
+        const struct sg_snapshot_provider *provider;
+        char model_asked[256], model_upstream[256];
+        struct sg_buf scratch; /* edits of the body */
+        struct sg_llm_body upstream_body;
+        struct sg_buf upstream_head;
+
+        /* connect, send, relay */
+        struct sg_upcall *upcall;
+        bool upcall_is_over, is_sent;
+        struct sg_timer timer; /* first byte, between bytes, lingering: one phase at a time */
+        enum sg_relay_mode mode;
+        unsigned upstream_status;
+        struct sg_buf fields; /* header lines of the answer to the client */
+        struct sg_buf answer; /* SG_RELAY_HOLD, SG_RELAY_ERROR; or an answer made here */
+        struct sg_sse sse;
+        struct sg_llm_stream stream;
+        bool has_progress; /* a first meaningful byte of the answer came */
+        bool has_begun;    /* the answer's head went to the client */
+        bool has_length;   /* SG_RELAY_RAW */
+        uint64_t length, relayed_bytes;
+        struct sg_buf tail;       /* the last bytes, kept until the close record is written */
+        uint64_t first_byte_usec; /* from the start; 0: none */
+
+        /* account */
+        bool is_answer_ready; /* status, fields and answer are what the client gets, whole */
+        unsigned status;      /* told to the client */
+        enum sg_failure failure;
+        char detail[512]; /* for the client, after the failure's sentence */
+        char note[256];   /* for the log only */
+        enum sg_outcome outcome;
+        struct sg_usage usage;
+        bool has_record;
+        uint64_t record_number; /* in the ring */
+        uint64_t close_sequence;
+        struct sg_link sync_link; /* waiting for the journal to be on disk */
+        bool is_synced;
+};
+
+/* From the client's connection. head is lent. Runs as far as it goes; the exchange may be over on return (client is
+ * then told by sg_client_exchange_over()). Returns NULL without memory. */
+struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, const struct sg_head *head);
+void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes);
+void sg_exchange_body_end(struct sg_exchange *x);
+/* The request broke off: answer with f and close. */
+void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f);
+/* The connection is gone; the exchange must forget it. */
+void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why);
+void sg_exchange_client_drained(struct sg_exchange *x);
+/* The drain took too long. */
+void sg_exchange_cut(struct sg_exchange *x);
+
+/* ---- inside the room */
+
+/* Runs stages from the present one until one waits or all are done. */
+void sg_exchange_run(struct sg_exchange *x);
+/* Sets the failure (the first one stays) with an optional detail for the client; returns SG_STEP_FINISH. */
+enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const char *detail_format, ...) SG_PRINTF(3, 4);
+/* From a callback of a later stage: fail, go to account and run. */
+void sg_exchange_finish(struct sg_exchange *x);
+/* Ends the upstream call at once, if there is one. */
+void sg_exchange_drop_upstream(struct sg_exchange *x);
+
+enum sg_step sg_stage_receive(struct sg_exchange *x);
+enum sg_step sg_stage_route(struct sg_exchange *x);
+enum sg_step sg_stage_authenticate(struct sg_exchange *x);
+enum sg_step sg_stage_admit(struct sg_exchange *x);
+enum sg_step sg_stage_prepare(struct sg_exchange *x);
+enum sg_step sg_stage_connect(struct sg_exchange *x);
+enum sg_step sg_stage_send(struct sg_exchange *x);
+enum sg_step sg_stage_relay(struct sg_exchange *x);
+enum sg_step sg_stage_account(struct sg_exchange *x);
+
+/* receive.c: takes what it needs of the head. False: a failure is set. */
+bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head);
+
+/* answer.c: answers made here. Each fills status, fields and answer; returns SG_STEP_FINISH. */
+enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *format, ...) SG_PRINTF(3, 4);
+enum sg_step sg_answer_health(struct sg_exchange *x, struct sg_str path);
+enum sg_step sg_answer_models(struct sg_exchange *x);
+enum sg_step sg_answer_model(struct sg_exchange *x);
+/* Makes status, fields and answer of x->failure. */
+void sg_answer_failure(struct sg_exchange *x);
+/* "a, b, c": models this exchange's key may use, for people; cut with "…" when long. */
+void sg_models_for_people(struct sg_exchange *x, char *out, size_t out_bytes);
+/* The in-band error event of a stream. */
+int sg_answer_failure_event(struct sg_exchange *x, struct sg_buf *b) SG_MUST_CHECK;

@@ -1,0 +1,116 @@
+/*
+ * prepare: the whole body is here; which model and provider it is for, and what it becomes on the way there.
+ */
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+
+static enum sg_step refuse_model(struct sg_exchange *x)
+{
+        char names[256];
+
+        sg_models_for_people(x, names, sizeof(names));
+        return sg_exchange_fail(x, SG_FAIL_UNKNOWN_MODEL, "'%s' is not known; this key may use: %s", x->model_asked,
+                                names[0] ? names : "(none)");
+}
+
+static enum sg_step choose_model(struct sg_exchange *x)
+{
+        struct sg_str name = sg_str_from(x->request.model_name);
+        const struct sg_config_target *target;
+
+        if (name.n == 0) {
+                if (!x->snapshot->default_model)
+                        return sg_exchange_fail(x, SG_FAIL_NO_MODEL, NULL);
+                name = SG_STR("default");
+        }
+        snprintf(x->model_asked, sizeof(x->model_asked), SG_STR_FMT, SG_STR_ARG(name));
+        if (!sg_str_is_utf8(name) || !sg_header_value_is_valid(name))
+                return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "'model' holds control characters");
+        x->model = sg_config_find_model(x->snapshot->config, name);
+        if (!x->model)
+                return refuse_model(x);
+        if (!sg_key_may_use(x->key, name))
+                return sg_exchange_fail(x, SG_FAIL_MODEL_FORBIDDEN, "'%s' is not among this key's models",
+                                        x->model_asked);
+        target = sg_model_choose(x->model);
+        x->provider = sg_snapshot_provider(x->snapshot, target->provider);
+        snprintf(x->model_upstream, sizeof(x->model_upstream), "%s",
+                 target->upstream_model ? target->upstream_model : x->model_asked);
+        return SG_STEP_NEXT;
+}
+
+static enum sg_step read_body(struct sg_exchange *x)
+{
+        struct sg_llm_fault fault = {0};
+        int r = sg_llm_request_read(&x->request, x->op, sg_buf_view(&x->body), x->snapshot->default_model != NULL,
+                                    &fault);
+
+        switch (r) {
+        case 0:
+                return SG_STEP_NEXT;
+        case SG_LLM_E_NO_MODEL:
+                return sg_exchange_fail(x, SG_FAIL_NO_MODEL, "name one in 'model'");
+        case SG_LLM_E_BAD_FIELD:
+                snprintf(x->note, sizeof(x->note), "%s", fault.param);
+                return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "%s", fault.text);
+        default:
+                return sg_exchange_fail(x, SG_FAIL_BAD_JSON, "%s", fault.text);
+        }
+}
+
+static enum sg_step write_body(struct sg_exchange *x)
+{
+        int r = sg_llm_request_write(&x->request, sg_str_from(x->model_upstream), &x->scratch, &x->upstream_body);
+
+        return r ? sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL) : SG_STEP_NEXT;
+}
+
+/* Other /v1/ paths go where their model goes if they name one that is known, else to the default provider: that of the
+ * model "default", or the only one there is. */
+static enum sg_step prepare_pass(struct sg_exchange *x)
+{
+        const struct sg_config *config = x->snapshot->config;
+        struct sg_llm_fault fault;
+
+        x->upstream_body.pieces[0] = sg_buf_view(&x->body);
+        x->upstream_body.n_pieces = x->upstream_body.pieces[0].n ? 1 : 0;
+        x->upstream_body.n_bytes = x->upstream_body.pieces[0].n;
+        if (x->is_json && x->upstream_body.n_bytes &&
+            sg_llm_request_read(&x->request, SG_OP_PASS, sg_buf_view(&x->body), true, &fault) == 0 &&
+            x->request.model_name[0] && sg_config_find_model(config, sg_str_from(x->request.model_name))) {
+                if (choose_model(x) == SG_STEP_FINISH)
+                        return SG_STEP_FINISH;
+                return write_body(x);
+        }
+        if (!x->key->all_models)
+                return sg_exchange_fail(x, SG_FAIL_MODEL_FORBIDDEN,
+                                        "this key is bound to models, and the request names none of them");
+        if (x->snapshot->default_model)
+                x->provider = sg_snapshot_provider(x->snapshot, x->snapshot->default_model->targets[0].provider);
+        else if (config->n_providers == 1)
+                x->provider = &x->snapshot->providers[0];
+        else
+                return sg_exchange_fail(x, SG_FAIL_UNKNOWN_ROUTE,
+                                        "this path is passed to the default provider, and there is none");
+        return SG_STEP_NEXT;
+}
+
+enum sg_step sg_stage_prepare(struct sg_exchange *x)
+{
+        if (!x->is_body_whole)
+                return SG_STEP_WAIT;
+        switch (x->op) {
+        case SG_OP_MODEL_LIST:
+                return sg_answer_models(x);
+        case SG_OP_MODEL_GET:
+                return sg_answer_model(x);
+        case SG_OP_PASS:
+                return prepare_pass(x);
+        default:
+                break;
+        }
+        if (read_body(x) == SG_STEP_FINISH || choose_model(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
+        return write_body(x);
+}

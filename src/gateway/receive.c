@@ -1,0 +1,84 @@
+/*
+ * receive: what the exchange keeps of the request's head. The bytes of the head are gone when its callback returns, so
+ * what will be passed on is written down here, in the form in which it will be sent.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/random.h"
+#include "base/secret.h"
+#include "gateway/exchange.h"
+
+/* Never passed to a provider: the caller's credentials, what this hop decides anew, what tells of the inside, and what
+ * would act on the gateway's own account there. Hop-by-hop fields are found by the codec. */
+static const struct sg_str not_forwarded[] = {
+        {"host", 4},      {"content-length", 14},      {"authorization", 13},   {"x-api-key", 9}, {"cookie", 6},
+        {"expect", 6},    {"x-request-id", 12},        {"accept-encoding", 15}, {"forwarded", 9}, {"via", 3},
+        {"x-real-ip", 9}, {"openai-organization", 19}, {"openai-project", 14},
+};
+
+static bool is_forwarded(const struct sg_head *head, const struct sg_header *h)
+{
+        if (sg_header_is_hop(head, h))
+                return false;
+        for (size_t i = 0; i < SG_N_ELEMENTS(not_forwarded); i++)
+                if (sg_str_ieq(h->name, not_forwarded[i]))
+                        return false;
+        return !sg_str_istarts(h->name, SG_STR("x-forwarded-")) && !sg_str_istarts(h->name, SG_STR("x-scribe-"));
+}
+
+/* The client's own identity is kept when it is plain and short, so that it can be followed through several services. */
+static void take_request_id(struct sg_exchange *x, struct sg_str given)
+{
+        bool is_plain = given.n > 0 && given.n <= SG_REQUEST_ID_BYTES_MAX;
+
+        for (size_t i = 0; is_plain && i < given.n; i++) {
+                char ch = given.p[i];
+
+                is_plain = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                           ch == '-' || ch == '_' || ch == '.';
+        }
+        if (is_plain)
+                snprintf(x->request_id, sizeof(x->request_id), SG_STR_FMT, SG_STR_ARG(given));
+        else
+                snprintf(x->request_id, sizeof(x->request_id), "%016" PRIx64 "%016" PRIx64, sg_random_u64(),
+                         sg_random_u64());
+}
+
+static void take_credential(struct sg_exchange *x, const struct sg_head *head)
+{
+        const struct sg_header *h = sg_head_find(head, SG_STR("authorization"));
+        struct sg_str key = SG_STR_NONE;
+
+        if (h && sg_str_istarts(h->value, SG_STR("bearer ")))
+                key = sg_str_trim(sg_str_skip(h->value, 7));
+        else if ((h = sg_head_find(head, SG_STR("x-api-key"))))
+                key = h->value;
+        if (!h || key.n == 0)
+                return;
+        x->has_credential = true;
+        if (key.n <= sizeof(x->credential)) { /* longer ones are no keys of ours */
+                memcpy(x->credential, key.p, key.n);
+                x->credential_n = key.n;
+        }
+}
+
+bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
+{
+        int r = sg_buf_add(&x->path, head->target);
+
+        x->method = head->method;
+        x->expects_continue = head->expects_continue;
+        take_request_id(x, sg_head_value(head, SG_STR("x-request-id")));
+        take_credential(x, head);
+        x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
+        for (size_t i = 0; !r && i < head->n_headers; i++)
+                if (is_forwarded(head, &head->headers[i]))
+                        r = sg_h1_add_header(&x->forward, head->headers[i].name, head->headers[i].value);
+        return r == 0;
+}
+
+enum sg_step sg_stage_receive(struct sg_exchange *x)
+{
+        return x->failure == SG_FAIL_NONE ? SG_STEP_NEXT : SG_STEP_FINISH;
+}

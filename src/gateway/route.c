@@ -1,0 +1,95 @@
+/*
+ * route: which surface was asked for. Paths are compared as they stand: no decoding, so that nothing means two things.
+ */
+#include "gateway/exchange.h"
+
+static const struct route {
+        struct sg_str path;
+        enum sg_surface surface;
+        enum sg_operation op;
+        bool is_post;  /* else GET and HEAD */
+        bool is_local; /* health: needs no key */
+} routes[] = {
+        {SG_STR("/v1/chat/completions"), SG_SURFACE_OPENAI, SG_OP_CHAT, true, false},
+        {SG_STR("/v1/chat"), SG_SURFACE_SIMPLE, SG_OP_CHAT, true, false},
+        {SG_STR("/v1/completions"), SG_SURFACE_OPENAI, SG_OP_COMPLETION, true, false},
+        {SG_STR("/v1/embeddings"), SG_SURFACE_OPENAI, SG_OP_EMBEDDINGS, true, false},
+        {SG_STR("/v1/models"), SG_SURFACE_OPENAI, SG_OP_MODEL_LIST, false, false},
+        {SG_STR("/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+        {SG_STR("/ready"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+        {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+};
+
+/* "." and ".." segments, also percent-encoded, and empty ones would let a path leave the provider's prefix. */
+static bool path_is_plain(struct sg_str path)
+{
+        struct sg_str segment;
+
+        if (path.n == 0 || path.p[0] != '/')
+                return false;
+        path = sg_str_skip(path, 1);
+        while (path.n) {
+                size_t dots = 0;
+
+                if (!sg_str_cut(&path, '/', &segment))
+                        path = SG_STR_NONE;
+                if (segment.n == 0)
+                        return false;
+                while (segment.n) {
+                        if (segment.p[0] == '.')
+                                segment = sg_str_skip(segment, 1);
+                        else if (sg_str_istarts(segment, SG_STR("%2e")))
+                                segment = sg_str_skip(segment, 3);
+                        else
+                                break;
+                        dots++;
+                }
+                if (segment.n == 0 && dots)
+                        return false;
+                if (sg_str_find_byte(segment, '\\') < segment.n)
+                        return false;
+        }
+        return true;
+}
+
+static enum sg_step check_method(struct sg_exchange *x, bool is_post)
+{
+        bool is_right =
+                is_post ? x->method == SG_METHOD_POST : x->method == SG_METHOD_GET || x->method == SG_METHOD_HEAD;
+
+        if (is_right)
+                return SG_STEP_NEXT;
+        if (sg_buf_add(&x->fields, is_post ? SG_STR("allow: POST\r\n") : SG_STR("allow: GET, HEAD\r\n")))
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        return sg_exchange_fail(x, SG_FAIL_METHOD, "use %s", is_post ? "POST" : "GET");
+}
+
+enum sg_step sg_stage_route(struct sg_exchange *x)
+{
+        struct sg_str path = sg_target_path(sg_buf_view(&x->path), NULL);
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(routes); i++) {
+                if (!sg_str_eq(path, routes[i].path))
+                        continue;
+                x->surface = routes[i].surface;
+                x->op = routes[i].op;
+                x->is_local = routes[i].is_local;
+                if (check_method(x, routes[i].is_post) == SG_STEP_FINISH)
+                        return SG_STEP_FINISH;
+                return x->is_local ? sg_answer_health(x, path) : SG_STEP_NEXT;
+        }
+        if (!sg_str_starts(path, SG_STR("/v1/")) || path.n == 4)
+                return sg_exchange_fail(x, SG_FAIL_UNKNOWN_ROUTE,
+                                        "the API is under /v1/, for example POST /v1/chat/completions");
+        if (sg_str_starts(path, SG_STR("/v1/models/"))) {
+                x->op = SG_OP_MODEL_GET;
+                x->model_id = sg_str_skip(path, 11);
+                return check_method(x, false);
+        }
+        if (!path_is_plain(path))
+                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, "the path has empty, '.' or '..' segments");
+        if (x->method == SG_METHOD_CONNECT || x->method == SG_METHOD_TRACE || x->method == SG_METHOD_OTHER)
+                return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
+        x->op = SG_OP_PASS;
+        return SG_STEP_NEXT;
+}

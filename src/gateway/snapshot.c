@@ -1,0 +1,169 @@
+#include "gateway/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/random.h"
+
+static int authorization_new(struct sg_secret **ret, struct sg_secret *api_key)
+{
+        struct sg_buf line;
+        int r;
+
+        if (!sg_header_value_is_valid(sg_secret_bytes(api_key)))
+                return -EINVAL;
+        sg_buf_init(&line, SG_SECRET_BYTES_MAX);
+        line.secret = true;
+        r = sg_buf_add(&line, SG_STR("authorization: Bearer "));
+        if (!r)
+                r = sg_buf_add(&line, sg_secret_bytes(api_key));
+        if (!r)
+                r = sg_buf_add(&line, SG_STR("\r\n"));
+        if (!r)
+                r = sg_secret_new(ret, sg_buf_view(&line));
+        sg_buf_done(&line);
+        return r > 0 ? -E2BIG : r;
+}
+
+static int provider_trust(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
+                          struct sg_error *err)
+{
+        int r;
+
+        if (p->config->ca_file) {
+                r = sg_tls_trust_new(&p->endpoint.trust, p->config->ca_file, err);
+                if (r)
+                        sg_error_prefix(err, p->config->where);
+                return r;
+        }
+        if (!s->system_trust) {
+                if (previous && previous->system_trust) {
+                        s->system_trust = sg_tls_trust_ref(previous->system_trust);
+                } else {
+                        r = sg_tls_trust_new(&s->system_trust, NULL, err);
+                        if (r)
+                                return r;
+                }
+        }
+        p->endpoint.trust = sg_tls_trust_ref(s->system_trust);
+        return 0;
+}
+
+static int provider_prepare(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
+                            struct sg_error *err)
+{
+        const struct sg_config_provider *c = p->config;
+        int r;
+
+        /* Connections may be shared by all that reach the same place with the same trust; the practice provider is
+         * no place, so its connections belong to its name. */
+        if (c->dialect == SG_DIALECT_ECHO)
+                r = asprintf(&p->pool_key, "echo %s", c->name);
+        else
+                r = asprintf(&p->pool_key, "%s://%s:%u ca=%s", c->is_tls ? "https" : "http", c->host, c->port,
+                             c->ca_file ? c->ca_file : "system");
+        if (r < 0) {
+                p->pool_key = NULL;
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        }
+        p->endpoint.host = sg_str_from(c->host);
+        p->endpoint.port = c->port;
+        p->endpoint.is_tls = c->is_tls;
+        p->endpoint.pool_key = sg_str_from(p->pool_key);
+        p->endpoint.connect_timeout_usec = c->connect_timeout_usec;
+        p->endpoint.idle_timeout_usec = c->idle_timeout_usec;
+        p->endpoint.pool_max = c->pool_max;
+        if (c->is_tls) {
+                r = provider_trust(s, p, previous, err);
+                if (r)
+                        return r;
+        }
+        if (c->api_key) {
+                r = authorization_new(&p->authorization, c->api_key);
+                if (r)
+                        return sg_error_set(err, r, c->where,
+                                            "api_key of provider \"%s\" cannot be sent: it is too long or holds "
+                                            "control bytes (a line end inside the file?)",
+                                            c->name);
+        }
+        return 0;
+}
+
+int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const struct sg_snapshot *previous,
+                    struct sg_error *err)
+{
+        SG_AUTO(sg_snapshot_unref) struct sg_snapshot *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        atomic_store_explicit(&s->n_refs, 1, memory_order_relaxed);
+        s->config = sg_config_ref(config);
+        s->providers = calloc(config->n_providers ? config->n_providers : 1, sizeof(*s->providers));
+        if (!s->providers)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        for (size_t i = 0; i < config->n_providers; i++) {
+                s->providers[i].config = &config->providers[i];
+                r = provider_prepare(s, &s->providers[i], previous, err);
+                if (r)
+                        return r;
+        }
+        for (size_t i = 0; i < config->n_models; i++)
+                if (strcmp(config->models[i].name, "default") == 0)
+                        s->default_model = &config->models[i];
+        *ret = SG_GIVE(s);
+        return 0;
+}
+
+struct sg_snapshot *sg_snapshot_ref(struct sg_snapshot *s)
+{
+        uint32_t before = atomic_fetch_add_explicit(&s->n_refs, 1, memory_order_relaxed);
+
+        SG_ASSERT(before > 0);
+        return s;
+}
+
+struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
+{
+        if (!s)
+                return NULL;
+        if (atomic_fetch_sub_explicit(&s->n_refs, 1, memory_order_acq_rel) != 1)
+                return NULL;
+        for (size_t i = 0; s->providers && i < s->config->n_providers; i++) {
+                sg_tls_trust_unref(s->providers[i].endpoint.trust);
+                sg_secret_unref(s->providers[i].authorization);
+                free(s->providers[i].pool_key);
+        }
+        free(s->providers);
+        sg_tls_trust_unref(s->system_trust);
+        sg_config_unref(s->config);
+        free(s);
+        return NULL;
+}
+
+const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot *s,
+                                                        const struct sg_config_provider *config)
+{
+        size_t i = (size_t)(config - s->config->providers);
+
+        SG_ASSERT(i < s->config->n_providers);
+        return &s->providers[i];
+}
+
+const struct sg_config_target *sg_model_choose(const struct sg_config_model *m)
+{
+        uint64_t at;
+
+        SG_ASSERT(m->n_targets > 0 && m->weight_sum > 0);
+        if (m->n_targets == 1)
+                return &m->targets[0];
+        at = sg_random_u64() % m->weight_sum;
+        for (size_t i = 0; i < m->n_targets; i++) {
+                if (at < m->targets[i].weight)
+                        return &m->targets[i];
+                at -= m->targets[i].weight;
+        }
+        SG_UNREACHABLE();
+}

@@ -1,0 +1,43 @@
+/*
+ * gateway/snapshot.h - what an exchange is held by: the configuration and what was made ready from it
+ *
+ * Shape    immutable; endpoints and credentials of providers are prepared, so that publishing cannot fail
+ * Owner    counted; an exchange keeps the one it began with. The publisher's count is dropped after the grace period
+ * Thread   made by the main thread, read by all
+ * Errors   sg_error: a CA file that cannot be read
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/rcu.h"
+#include "config/config.h"
+#include "upstream/upstream.h"
+
+struct sg_snapshot_provider {
+        const struct sg_config_provider *config;
+        struct sg_endpoint endpoint; /* builtin_owner is filled in by each worker */
+        char *pool_key;
+        struct sg_secret *authorization; /* "authorization: Bearer …\r\n", or NULL */
+};
+
+struct sg_snapshot {
+        struct sg_rcu_head rcu;
+        _Atomic uint32_t n_refs;
+        struct sg_config *config;
+        struct sg_tls_trust *system_trust;           /* shared with later snapshots; NULL when no provider needs it */
+        struct sg_snapshot_provider *providers;      /* in the order of config->providers */
+        const struct sg_config_model *default_model; /* [model "default"], or NULL */
+};
+
+/* Keeps its own reference to config. previous (may be NULL) lends its system trust, which takes time to load. */
+int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const struct sg_snapshot *previous,
+                    struct sg_error *err) SG_MUST_CHECK;
+struct sg_snapshot *sg_snapshot_ref(struct sg_snapshot *s);
+struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s);
+SG_DEFINE_AUTO(struct sg_snapshot *, sg_snapshot_unref)
+
+const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot *s,
+                                                        const struct sg_config_provider *config);
+/* One of the model's targets, by weight. */
+const struct sg_config_target *sg_model_choose(const struct sg_config_model *m);

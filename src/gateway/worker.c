@@ -1,0 +1,279 @@
+#include "gateway/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/client.h"
+#include "gateway/echo.h"
+#include "gateway/exchange.h"
+#include "gateway/sync.h"
+
+#define TURN_USEC_MAX (100 * SG_USEC_PER_MSEC) /* the RCU grace period and the watchdog rely on it */
+#define BACKLOG_MAX   4096
+
+enum letter_kind {
+        LETTER_DRAIN,
+        LETTER_CUT,
+        LETTER_STOP,
+        LETTER_SYNCED
+};
+
+struct worker_letter {
+        struct sg_letter letter;
+        enum letter_kind kind;
+};
+
+static void worker_post(struct sg_worker *w, enum letter_kind kind)
+{
+        struct worker_letter *l = malloc(sizeof(*l));
+
+        SG_ASSERT(l); /* a few bytes, and nobody to tell */
+        l->kind = kind;
+        sg_mailbox_post(w->mailbox, &l->letter);
+}
+
+void sg_worker_drain(struct sg_worker *w)
+{
+        worker_post(w, LETTER_DRAIN);
+}
+
+void sg_worker_cut(struct sg_worker *w)
+{
+        worker_post(w, LETTER_CUT);
+}
+
+void sg_worker_stop(struct sg_worker *w)
+{
+        worker_post(w, LETTER_STOP);
+}
+
+void sg_worker_tell_synced(struct sg_worker *w)
+{
+        worker_post(w, LETTER_SYNCED);
+}
+
+/* ---- draining */
+
+void sg_worker_check_drained(struct sg_worker *w)
+{
+        void (*on_drained)(struct sg_worker * w, void *owner) = w->on_drained;
+
+        if (!w->is_draining || !sg_list_is_empty(&w->clients) || !sg_list_is_empty(&w->exchanges) || !on_drained)
+                return;
+        w->on_drained = NULL;
+        on_drained(w, w->on_drained_owner);
+}
+
+/* Connections that the kernel has already accepted for us wait in the backlog: they are taken, not reset. */
+static void accept_backlog(struct sg_worker *w, int listen_fd)
+{
+        for (unsigned i = 0; i < BACKLOG_MAX; i++) {
+                int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+                if (fd < 0)
+                        return;
+                sg_client_accept(w, fd);
+        }
+}
+
+static void worker_stop_listening(struct sg_worker *w)
+{
+        struct sg_shared *shared = w->shared;
+        bool is_last = atomic_fetch_sub_explicit(&shared->n_listening, 1, memory_order_acq_rel) == 1;
+
+        for (size_t i = 0; i < shared->n_listeners; i++) {
+                w->listeners[i].acceptor = sg_acceptor_free(w->listeners[i].acceptor);
+                if (shared->listeners[i].is_ours)
+                        accept_backlog(w, shared->listeners[i].fd);
+                if (is_last)
+                        close(shared->listeners[i].fd);
+        }
+}
+
+static void worker_begin_drain(struct sg_worker *w)
+{
+        if (w->is_draining)
+                return;
+        w->is_draining = true;
+        worker_stop_listening(w);
+        SG_LIST_EACH (&w->clients, k)
+                sg_client_drain(sg_client_of_link(k));
+        sg_upstream_close_idle(w->upstream);
+        sg_worker_check_drained(w);
+}
+
+static void worker_cut_all(struct sg_worker *w)
+{
+        w->is_stopping = true;
+        SG_LIST_EACH (&w->exchanges, k)
+                sg_exchange_cut(SG_CONTAINER(k, struct sg_exchange, link));
+        SG_LIST_EACH (&w->clients, c)
+                sg_client_cut(sg_client_of_link(c));
+        sg_worker_check_drained(w);
+}
+
+static void worker_on_letter(struct sg_letter *letter, void *owner)
+{
+        struct worker_letter *l = SG_CONTAINER(letter, struct worker_letter, letter);
+        struct sg_worker *w = owner;
+        enum letter_kind kind = l->kind;
+
+        free(l);
+        switch (kind) {
+        case LETTER_DRAIN:
+                worker_begin_drain(w);
+                return;
+        case LETTER_CUT:
+                worker_cut_all(w);
+                return;
+        case LETTER_STOP:
+                sg_loop_stop(w->loop);
+                return;
+        case LETTER_SYNCED:
+                sg_sync_arrived(w);
+                return;
+        }
+        SG_UNREACHABLE();
+}
+
+/* ---- turning */
+
+static void worker_after_turn(void *owner)
+{
+        struct sg_worker *w = owner;
+        struct sg_upstream_counts n;
+
+        sg_upstream_get_counts(w->upstream, &n);
+        atomic_store_explicit(&w->counters.n_upstream_idle, n.n_idle, memory_order_relaxed);
+        atomic_store_explicit(&w->counters.n_upstream_busy, n.n_busy + n.n_connecting, memory_order_relaxed);
+        atomic_store_explicit(&w->counters.turned_usec, sg_loop_now_usec(w->loop), memory_order_relaxed);
+        sg_count(&w->counters.n_turns, 1);
+        sg_rcu_quiescent();
+}
+
+void sg_worker_run(struct sg_worker *w)
+{
+        sg_rcu_register();
+        sg_loop_run(w->loop, TURN_USEC_MAX, worker_after_turn, w);
+        sg_rcu_unregister();
+}
+
+static void worker_on_connection(int fd, void *owner)
+{
+        struct sg_worker_listener *l = owner;
+
+        sg_count(&l->n_accepted, 1);
+        sg_client_accept(l->worker, fd);
+}
+
+/* ---- for the rest of the room */
+
+struct sg_snapshot *sg_worker_snapshot(struct sg_worker *w)
+{
+        return sg_snapshot_ref(atomic_load_explicit(&w->shared->snapshot, memory_order_acquire));
+}
+
+struct sg_str sg_worker_date(struct sg_worker *w)
+{
+        time_t now = (time_t)(sg_clock_wall_usec() / SG_USEC_PER_SEC);
+        struct tm tm;
+
+        if (now != w->date_sec) {
+                gmtime_r(&now, &tm);
+                strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+                w->date_sec = now;
+        }
+        return sg_str_from(w->date);
+}
+
+/* ---- birth and death */
+
+static int worker_listen(struct sg_worker *w, struct sg_error *err)
+{
+        for (size_t i = 0; i < w->shared->n_listeners; i++) {
+                struct sg_worker_listener *l = &w->listeners[i];
+                int r;
+
+                l->worker = w;
+                r = sg_acceptor_new(&l->acceptor, w->loop, w->shared->listeners[i].fd, worker_on_connection, l);
+                if (r)
+                        return sg_error_set(err, r, "", "worker %u cannot accept connections", w->number);
+        }
+        return 0;
+}
+
+static int worker_init(struct sg_worker *w, struct sg_error *err)
+{
+        int r = sg_loop_new(&w->loop);
+
+        if (!r)
+                r = sg_mailbox_new(&w->mailbox, w->loop, worker_on_letter, w);
+        if (!r)
+                r = sg_resolver_new(&w->resolver, w->loop);
+        if (!r)
+                r = sg_upstream_new(&w->upstream, w->loop, w->resolver);
+        if (!r)
+                r = sg_echo_server_new(&w->echo, w->loop);
+        if (r)
+                return sg_error_set(err, r, "", "worker %u could not be set up", w->number);
+        return worker_listen(w, err);
+}
+
+int sg_worker_new(struct sg_worker **ret, unsigned number, struct sg_shared *shared, struct sg_ring *ring,
+                  struct sg_error *err)
+{
+        struct sg_worker *w = calloc(1, sizeof(*w));
+        int r;
+
+        if (!w) {
+                sg_ring_free(ring);
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        }
+        w->number = number;
+        w->shared = shared;
+        w->ring = ring;
+        sg_list_init(&w->clients);
+        sg_list_init(&w->exchanges);
+        sg_list_init(&w->waiting_sync);
+        sg_buf_init(&w->out, 3 * SG_HEAD_BYTES_MAX);
+        sg_buf_init(&w->events, 2 * SG_SSE_EVENT_BYTES_MAX);
+        r = worker_init(w, err);
+        if (r) {
+                sg_worker_free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+struct sg_worker *sg_worker_free(struct sg_worker *w)
+{
+        if (!w)
+                return NULL;
+        for (size_t i = 0; i < SG_LISTENERS_MAX; i++)
+                sg_acceptor_free(w->listeners[i].acceptor);
+        sg_mailbox_free(w->mailbox);
+        w->is_stopping = true;
+        SG_LIST_EACH (&w->clients, k)
+                sg_client_close(sg_client_of_link(k), SG_FAIL_NONE);
+        SG_LIST_EACH (&w->waiting_sync, s) {
+                struct sg_exchange *x = SG_CONTAINER(s, struct sg_exchange, sync_link);
+
+                sg_list_remove(&w->waiting_sync, s);
+                x->is_synced = true;
+                sg_exchange_run(x);
+        }
+        SG_LIST_EACH (&w->exchanges, e)
+                sg_exchange_cut(SG_CONTAINER(e, struct sg_exchange, link));
+        sg_echo_server_free(w->echo);
+        sg_upstream_free(w->upstream);
+        sg_resolver_free(w->resolver);
+        sg_loop_free(w->loop); /* runs what was deferred */
+        sg_ring_free(w->ring);
+        sg_buf_done(&w->out);
+        sg_buf_done(&w->events);
+        free(w);
+        return NULL;
+}
