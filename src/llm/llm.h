@@ -178,6 +178,7 @@ struct sg_echo {
         size_t at; /* of text, already streamed */
         unsigned phase;
         struct sg_buf model_copy;
+        size_t n_text;        /* of text, answered: max_tokens may cut it */
         struct sg_buf line;   /* the event in the making */
         struct sg_buf hashes; /* EMBEDDINGS: a uint64_t for each input */
         bool is_cut;          /* max_tokens was reached */
