@@ -18,6 +18,8 @@
 #include "net/listen.h"
 #include "net/stream_internal.h"
 
+#define LAST_READS 16 /* wakes' worth of bytes taken in after a failed write */
+
 #define MAY(state) (UINT32_C(1) << (state))
 
 static const struct stream_step {
@@ -139,7 +141,7 @@ static void tell_open(struct sg_stream *s)
                 sg_stream_send_kept(s); /* what was written meanwhile */
         if (s->state == STREAM_DEAD)
                 return;
-        sg_stream_finish_sending(s);
+        sg_stream_finish_sending(s); /* asked for before it was open */
         if (s->listener->on_open)
                 s->listener->on_open(s, s->owner);
         if (s->state == STREAM_OPEN && s->layer && !s->is_paused && s->layer->pending(s->layer))
@@ -251,6 +253,11 @@ static void on_turn_end(struct sg_deferred *d)
                 sg_stream_give_kept(s);
         if (s->state == STREAM_OPEN && !s->is_paused && s->layer && s->layer->pending(s->layer))
                 sg_stream_receive(s, SG_IO_READ);
+        if (s->write_error && (s->state == STREAM_OPEN || s->state == STREAM_HALF)) {
+                for (int i = 0; i < LAST_READS && sg_stream_receive(s, SG_IO_READ); i++)
+                        continue;
+                sg_stream_fail_errno(s, s->write_error);
+        }
         if (s->state == STREAM_OPEN && s->has_seen_eof && s->watches_eof) {
                 s->end = SG_STREAM_END_EOF;
                 s->end_text = "the peer closed the connection";
@@ -391,7 +398,7 @@ int sg_stream_write(struct sg_stream *s, const struct sg_str *pieces, size_t n_p
         int r;
 
         assert_stream(s);
-        if (s->state == STREAM_DEAD || s->is_shutting)
+        if (s->state == STREAM_DEAD || s->write_error || s->is_shutting)
                 return SG_STREAM_E_CLOSED;
         r = sg_stream_send(s, pieces, n_pieces);
         update_interest(s);
@@ -444,7 +451,7 @@ void sg_stream_watch_eof(struct sg_stream *s, bool watch)
 
 bool sg_stream_is_open(const struct sg_stream *s)
 {
-        return s->state == STREAM_OPEN && !s->has_seen_eof && !s->is_shutting;
+        return s->state == STREAM_OPEN && !s->has_seen_eof && !s->write_error && !s->is_shutting;
 }
 
 const char *sg_stream_end_text(const struct sg_stream *s)

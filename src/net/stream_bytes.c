@@ -98,14 +98,13 @@ static void see_eof(struct sg_stream *s)
         sg_loop_defer(s->loop, &s->deferred);
 }
 
-void sg_stream_receive(struct sg_stream *s, unsigned ready)
+bool sg_stream_receive(struct sg_stream *s, unsigned ready)
 {
         char *scratch = sg_loop_scratch(s->loop);
+        bool has_come = false;
 
-        if (!scratch) {
+        if (!scratch)
                 sg_stream_fail(s, SG_STREAM_END_ERROR, strerrordesc_np(ENOMEM));
-                return;
-        }
         for (int i = 0; i < READS_PER_WAKE && s->state == STREAM_OPEN && !s->has_seen_eof; i++) {
                 const size_t room = room_in(s);
                 size_t n = 0;
@@ -115,22 +114,22 @@ void sg_stream_receive(struct sg_stream *s, unsigned ready)
                         s->is_held = true;
                         if ((ready & SG_IO_CLOSED) && s->watches_eof)
                                 see_eof(s);
-                        return;
+                        return has_come;
                 }
                 result = s->layer ? receive_layer(s, scratch, room, &n) : receive_plain(s, scratch, room, &n);
                 if (result == SG_LAYER_EOF)
                         see_eof(s);
                 if (result != SG_LAYER_OK)
-                        return;
+                        return has_come;
+                has_come = true;
                 take_in(s, sg_str_make(scratch, n));
-                if (s->state != STREAM_OPEN)
-                        return;
                 if (s->layer ? s->layer->pending(s->layer) == 0 : n < room && !(ready & SG_IO_CLOSED))
-                        return;
+                        return true;
         }
         /* The descriptor need not become ready for what a layer holds already. */
         if (s->state == STREAM_OPEN && s->layer && !s->is_paused && s->layer->pending(s->layer))
                 sg_loop_defer(s->loop, &s->deferred);
+        return has_come;
 }
 
 void sg_stream_give_kept(struct sg_stream *s)
@@ -169,6 +168,14 @@ static ssize_t send_once(struct sg_stream *s, const struct sg_str *pieces, size_
         return n < 0 ? -errno : n;
 }
 
+/* Who refuses what we send may have said why: a 413, then a reset. What has come is given first (the kernel keeps it
+ * beyond the reset), at the end of this turn. */
+static void fail_write(struct sg_stream *s, int e)
+{
+        s->write_error = e;
+        sg_loop_defer(s->loop, &s->deferred);
+}
+
 static void send_plain(struct sg_stream *s, const struct sg_str *pieces, size_t n_pieces, size_t *ret_n)
 {
         size_t sent = 0, offered;
@@ -181,7 +188,7 @@ static void send_plain(struct sg_stream *s, const struct sg_str *pieces, size_t 
         } while (n > 0 && (size_t)n == offered);
         *ret_n = sent;
         if (n < 0 && n != -EAGAIN)
-                sg_stream_fail_errno(s, (int)-n);
+                fail_write(s, (int)-n);
 }
 
 static size_t sum(const struct sg_str *pieces, size_t n_pieces)
@@ -237,6 +244,8 @@ void sg_stream_send_kept(struct sg_stream *s)
                 send_layer(s, &kept, kept.n ? 1 : 0, &n);
         else
                 send_plain(s, &kept, 1, &n);
+        if (s->write_error)
+                n = kept.n;
         sg_buf_take(&s->out, n);
         if (sg_buf_length(&s->out) == 0)
                 sg_buf_release(&s->out);
@@ -244,7 +253,7 @@ void sg_stream_send_kept(struct sg_stream *s)
 
 static bool can_send(const struct sg_stream *s)
 {
-        return (s->state == STREAM_OPEN || s->state == STREAM_HALF) && !sg_stream_is_flushing(s);
+        return (s->state == STREAM_OPEN || s->state == STREAM_HALF) && !s->write_error && !sg_stream_is_flushing(s);
 }
 
 int sg_stream_send(struct sg_stream *s, const struct sg_str *pieces, size_t n_pieces)
@@ -258,7 +267,7 @@ int sg_stream_send(struct sg_stream *s, const struct sg_str *pieces, size_t n_pi
                 else if (!s->layer)
                         send_plain(s, pieces, n_pieces, &n);
         }
-        if (s->state == STREAM_DEAD)
+        if (s->state == STREAM_DEAD || s->write_error)
                 return SG_STREAM_E_CLOSED;
         r = keep(s, pieces, n_pieces, n);
         if (r)
@@ -287,7 +296,7 @@ void sg_stream_flush(struct sg_stream *s)
         if (sg_buf_length(&s->out) == 0 && !sg_stream_is_flushing(s))
                 return;
         sg_stream_send_kept(s);
-        if (s->state == STREAM_DEAD)
+        if (s->state == STREAM_DEAD || s->write_error)
                 return;
         kept = sg_buf_length(&s->out);
         if (kept == 0 && !sg_stream_is_flushing(s))

@@ -47,6 +47,7 @@ struct sg_stream {
         bool was_full;
         bool is_shut;
         bool has_told_end; /* of a dead one */
+        int write_error;   /* the stream fails with it once what has come is given */
 
         enum sg_stream_end end;
         const char *end_text;
@@ -58,8 +59,8 @@ void sg_stream_go(struct sg_stream *s, enum stream_state to);
 void sg_stream_fail(struct sg_stream *s, enum sg_stream_end why, const char *text);
 void sg_stream_fail_errno(struct sg_stream *s, int e);
 
-/* stream_bytes.c. Callbacks run inside both: the state may be any afterwards. */
-void sg_stream_receive(struct sg_stream *s, unsigned ready);
+/* stream_bytes.c. Callbacks run inside these three: the state may be any afterwards. */
+bool sg_stream_receive(struct sg_stream *s, unsigned ready); /* whether bytes came */
 void sg_stream_flush(struct sg_stream *s);
 void sg_stream_give_kept(struct sg_stream *s);
 /* Takes all of the pieces: sends or keeps. 0, -ENOMEM or SG_STREAM_E_CLOSED, having failed the stream. */

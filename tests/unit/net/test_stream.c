@@ -235,6 +235,26 @@ static void test_write_error_is_told_after_the_call(void **state)
         assert_int_equal(x->w.n_ends, 1);
 }
 
+static void test_last_words_are_given_before_a_write_error(void **state)
+{
+        struct world *x = *state;
+        int r = 0;
+
+        /* A server that refuses a body: it answers, and resets because it leaves bytes unread. */
+        assert_int_equal(write_to(x->w.stream, "a long body"), 0);
+        far_write(x, "413 Too Large");
+        close(x->far);
+        x->far = -1;
+        for (int i = 0; i < 10 && r == 0; i++)
+                r = write_to(x->w.stream, "more of it");
+        assert_int_equal(r, SG_STREAM_E_CLOSED);
+        sg_stream_resume(x->w.stream);
+        run_until(&x->w, has_ended);
+        assert_bytes(&x->w, "413 Too Large");
+        assert_int_equal(x->w.why, SG_STREAM_END_RESET);
+        assert_int_equal(x->w.n_ends, 1);
+}
+
 static void test_pieces_are_sent_in_order(void **state)
 {
         struct world *x = *state;
@@ -529,6 +549,7 @@ int main(void)
                 TEST(test_unwatched_eof_is_not_told_to_a_reader),
                 TEST(test_reset_is_told_once),
                 TEST(test_write_error_is_told_after_the_call),
+                TEST(test_last_words_are_given_before_a_write_error),
                 TEST(test_pieces_are_sent_in_order),
                 TEST_SMALL(test_shutdown_sends_fin_after_the_queue),
                 cmocka_unit_test(test_slow_reader_gets_every_byte),
