@@ -144,6 +144,8 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.workers = workers
         self.ledger_mode = ledger
+        self.wrapper = []  # put before the gateway's command line: a program that ends in exec
+        self.wrapper_fds = ()
         self.env = dict(env or {})
         self.process = None
         self.ledger_process = None
@@ -220,14 +222,12 @@ target = fake
         self.notices = Notices(self.directory / "notify")
         env = {**self.environment(), "NOTIFY_SOCKET": str(self.notices.path)}
         with open(self.stderr_path, "ab") as stderr:
-            self.process = subprocess.Popen([str(GATEWAY), "--config", str(self.config)], env=env, stdin=subprocess.DEVNULL,
-                                            stdout=stderr, stderr=stderr, pass_fds=self.pass_fds(), cwd=self.directory)
+            self.process = subprocess.Popen([*self.wrapper, str(GATEWAY), "--config", str(self.config)], env=env,
+                                            stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.directory,
+                                            pass_fds=self.wrapper_fds)
         if wait and not self.notices.wait(READY="1", alive=self.is_running, timeout=20):
             raise AssertionError(f"the gateway did not start:\n{self.stderr()}")
         return self
-
-    def pass_fds(self):
-        return ()
 
     def start_ledger(self):
         with open(self.ledger_stderr_path, "ab") as stderr:
@@ -353,11 +353,11 @@ target = fake
 
     @property
     def control_socket(self):
-        return self.run / "control"
+        return self.run / "control.socket"
 
     @property
     def ledger_socket(self):
-        return self.run / "ledger"
+        return self.run / "ledger.socket"
 
     def ctl(self, *arguments, as_json=True):
         """A command that must succeed. Answers JSON as objects."""
@@ -368,7 +368,7 @@ target = fake
 
     def create_key(self, name="test", *arguments):
         answer = self.ctl("key", "create", name, *arguments)
-        secret = answer["key"]
+        secret = answer["secret"]
         self.keys[name] = secret
         self.secrets.append(secret)
         return secret
@@ -381,8 +381,8 @@ target = fake
         self.notices.wait(at, READY="1")
 
     def usage(self, **wanted):
-        """Events in the ledger, newest last."""
-        rows = self.ctl("usage", "--requests")["requests"]
+        """Events in the ledger that have these fields, newest first."""
+        rows = self.ctl("usage", "--requests", "--limit", "10000")["events"]
         return [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
 
     def event(self, request_id, timeout=10):
