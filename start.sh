@@ -249,7 +249,7 @@ start_gateway() { # LISTEN
 
 ctl() { SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; }
 
-control_socket() { printf '%s\n' "$LOCAL/run/control"; }
+control_socket() { printf '%s\n' "$LOCAL/run/control.socket"; }
 
 first_key() { # makes the key "first" once; its secret is kept for this directory's own use
     local secret
