@@ -4,7 +4,8 @@
 #
 # usage: test_package.sh SOURCE-DIRECTORY WORK-DIRECTORY
 
-# shellcheck disable=SC2016,SC2317,SC2001  (commands are for the box's shell; functions are called by ok)
+# Commands in quotes are for the box's own shell; functions are called by ok.
+# shellcheck disable=SC2016,SC2317,SC2001
 set -uo pipefail
 SOURCE=$1
 WORK=$2
