@@ -27,6 +27,7 @@ usage: ./start.sh COMMAND
   env            shell variables for it: eval "\$(./start.sh env)"
   stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
   test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
+  bench          what a request costs, beside nginx as a plain proxy (about two minutes)
   help           this text
 
 A file named .env beside this script may set LLM_API_KEY, LLM_BASE_URL, LLM_DEFAULT_MODEL and others (one NAME=value a
@@ -449,8 +450,15 @@ cmd_test() {
     exit "$FAILED"
 }
 
+cmd_bench() {
+    [ $# = 0 ] || die "bench takes no arguments; more: tests/bench/bench.py"
+    build_programs
+    need_packages wrk nginx-light strace util-linux python3
+    SCRIBE_BUILD=$BUILD /usr/bin/python3 "$ROOT/tests/bench/bench.py"
+}
+
 case ${1-} in
-local | stop | status | logs | env | test) "cmd_$1" "${@:2}" ;;
+local | stop | status | logs | env | test | bench) "cmd_$1" "${@:2}" ;;
 help | -h | --help) usage ;;
 "") usage >&2; exit 2 ;;
 *) note "unknown command '$1'"; usage >&2; exit 2 ;;
