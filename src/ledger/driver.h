@@ -1,0 +1,55 @@
+/*
+ * ledger/driver.h - what a database must be able to do; private to this room
+ *
+ * Shape    one table of functions per kind of database; store.c hands on to it. A driver's store begins with sg_store.
+ *          The same tests run against each (tests/unit/ledger/test_store.c)
+ */
+#pragma once
+
+#include "ledger/store.h"
+
+struct sg_store_driver {
+        const char *scheme; /* "sqlite" */
+        int (*open)(struct sg_store **ret, const char *where, struct sg_error *err);
+        int (*check)(const char *where, struct sg_error *err);
+        void (*free)(struct sg_store *s);
+
+        int (*begin)(struct sg_store *s, struct sg_error *err);
+        int (*commit)(struct sg_store *s, struct sg_error *err);
+        void (*rollback)(struct sg_store *s);
+
+        int (*ring_get)(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
+        int (*ring_put)(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);
+        int (*ring_drop)(struct sg_store *s, const char *id, struct sg_error *err);
+        int (*ring_list)(struct sg_store *s, void (*each)(const struct sg_store_ring *ring, void *owner), void *owner,
+                         struct sg_error *err);
+
+        int (*open_add)(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err);
+        int (*open_drop)(struct sg_store *s, const char *ring, uint64_t exchange, struct sg_error *err);
+        int (*open_next)(struct sg_store *s, const char *ring, uint64_t after, struct sg_record *ret,
+                         struct sg_error *err);
+
+        int (*usage_add)(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err);
+        int (*usage_sums)(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                          void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
+                          struct sg_error *err);
+        int (*usage_events)(struct sg_store *s, const struct sg_store_usage_filter *filter,
+                            void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
+                            struct sg_error *err);
+
+        int (*key_add)(struct sg_store *s, const struct sg_store_key *key, uint64_t *ret_id, struct sg_error *err);
+        int (*key_find)(struct sg_store *s, struct sg_str name, uint64_t *ret_id, bool *ret_is_revoked,
+                        struct sg_error *err);
+        int (*key_revoke)(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
+        int (*key_rotate)(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
+        int (*key_list)(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
+                        void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);
+        int (*count)(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err);
+};
+
+struct sg_store {
+        const struct sg_store_driver *driver;
+        char *url;
+};
+
+extern const struct sg_store_driver sg_sqlite_driver;

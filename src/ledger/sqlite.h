@@ -1,0 +1,102 @@
+/*
+ * ledger/sqlite.h - SQLite behind the store; private to sqlite*.c
+ *
+ * Shape    one connection; statements are prepared at first use and kept. SQL is constant text, values are parameters
+ * Owner    sg_sqlite owns the connection, the statements and the lock file's descriptor
+ * Thread   one
+ * Errors   sg_sqlite_fail() turns what SQLite says into an errno and a sentence that says what to do
+ */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "ledger/driver.h"
+
+#define SG_SQLITE_APPLICATION_ID 0x53474c31 /* "SGL1", in the file's header: see file(1) */
+
+enum sg_sqlite_stmt {
+        STMT_BEGIN,
+        STMT_COMMIT,
+        STMT_ROLLBACK,
+        STMT_RING_GET,
+        STMT_RING_PUT,
+        STMT_RING_DROP,
+        STMT_RING_LIST,
+        STMT_OPEN_ADD,
+        STMT_OPEN_DROP,
+        STMT_OPEN_NEXT,
+        STMT_USAGE_ADD,
+        STMT_USAGE_SUMS, /* one per enum sg_store_by */
+        STMT_USAGE_SUMS_LAST = STMT_USAGE_SUMS + SG_STORE_BY_N - 1,
+        STMT_USAGE_EVENTS,
+        STMT_KEY_ADD,
+        STMT_KEY_FIND,
+        STMT_KEY_REVOKE,
+        STMT_KEY_ROTATE,
+        STMT_KEY_LIST,
+        STMT_VERSION_UP,
+        STMT_COUNT,
+        STMT_N,
+};
+
+struct sg_sqlite {
+        struct sg_store store;
+        sqlite3 *db;
+        char *path;
+        int lock_fd;
+        sqlite3_stmt *stmts[STMT_N];
+};
+
+struct sg_migration {
+        int version; /* 1, 2, … without gaps */
+        const char *sql;
+};
+extern const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION];
+
+/* Brings the schema to that of the last of the migrations, each in a transaction. A database of another program, or of
+ * a newer version, is refused. only_look: changes nothing. */
+int sg_sqlite_migrate(sqlite3 *db, const char *path, const struct sg_migration *migrations, int n_migrations,
+                      bool only_look, struct sg_error *err) SG_MUST_CHECK;
+
+/* The errno and the sentence for the connection's last error (rc is the extended code). */
+int sg_sqlite_fail(sqlite3 *db, int rc, const char *path, const char *doing, struct sg_error *err);
+
+/* The statement, reset and without parameters; NULL with *err set. */
+sqlite3_stmt *sg_sqlite_get(struct sg_sqlite *q, enum sg_sqlite_stmt which, const char *sql, struct sg_error *err);
+void sg_sqlite_bind_text(sqlite3_stmt *st, int at, struct sg_str s); /* lent until the statement is reset */
+void sg_sqlite_bind_u64(sqlite3_stmt *st, int at, uint64_t v);       /* at most INT64_MAX */
+void sg_sqlite_bind_count(sqlite3_stmt *st, int at, uint64_t v);     /* at most SG_STORE_COUNT_MAX */
+struct sg_str sg_sqlite_text(sqlite3_stmt *st, int column);
+uint64_t sg_sqlite_u64(sqlite3_stmt *st, int column);
+/* Runs a statement that returns no row; resets it. */
+int sg_sqlite_run(struct sg_sqlite *q, sqlite3_stmt *st, const char *doing, struct sg_error *err) SG_MUST_CHECK;
+/* The next row: 0, or SG_STORE_E_NONE at the end or -errno; then the statement is reset. */
+int sg_sqlite_row(struct sg_sqlite *q, sqlite3_stmt *st, const char *doing, struct sg_error *err) SG_MUST_CHECK;
+int sg_sqlite_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+int sg_sqlite_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+void sg_sqlite_rollback(struct sg_store *s);
+
+/* The driver's functions, by file. */
+int sg_sqlite_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
+int sg_sqlite_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);
+int sg_sqlite_ring_drop(struct sg_store *s, const char *id, struct sg_error *err);
+int sg_sqlite_ring_list(struct sg_store *s, void (*each)(const struct sg_store_ring *ring, void *owner), void *owner,
+                        struct sg_error *err);
+int sg_sqlite_open_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err);
+int sg_sqlite_open_drop(struct sg_store *s, const char *ring, uint64_t exchange, struct sg_error *err);
+int sg_sqlite_open_next(struct sg_store *s, const char *ring, uint64_t after, struct sg_record *ret,
+                        struct sg_error *err);
+int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err);
+int sg_sqlite_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                         void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
+                         struct sg_error *err);
+int sg_sqlite_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
+                           void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
+                           struct sg_error *err);
+int sg_sqlite_key_add(struct sg_store *s, const struct sg_store_key *key, uint64_t *ret_id, struct sg_error *err);
+int sg_sqlite_key_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, bool *ret_is_revoked,
+                       struct sg_error *err);
+int sg_sqlite_key_revoke(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
+int sg_sqlite_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
+int sg_sqlite_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
+                       void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);

@@ -1,0 +1,183 @@
+/*
+ * The schema, by steps that are never changed once released: a new version appends one. Forward only; an older program
+ * on a newer database would misread it, so it refuses.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "ledger/sqlite.h"
+
+const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
+        {1, "CREATE TABLE schema_version ("
+            " version INTEGER PRIMARY KEY,"
+            " applied_wall_usec INTEGER NOT NULL);"
+
+            "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+            "INSERT INTO counter (name, value) VALUES ('key_version', 0);"
+
+            /* AUTOINCREMENT: an id is never used again, the gateways know keys by it. */
+            "CREATE TABLE api_key ("
+            " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " name TEXT NOT NULL,"
+            " digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),"
+            " prefix TEXT NOT NULL,"
+            /* JSON array of patterns; NULL: all */
+            " models TEXT CHECK (models LIKE '[%'),"
+            " created_wall_usec INTEGER NOT NULL,"
+            " expires_wall_usec INTEGER NOT NULL,"
+            " revoked_wall_usec INTEGER NOT NULL,"
+            " rotated_wall_usec INTEGER NOT NULL,"
+            " version INTEGER NOT NULL);"
+            "CREATE UNIQUE INDEX api_key_live_name ON api_key (name) WHERE revoked_wall_usec = 0;"
+            "CREATE INDEX api_key_name ON api_key (name, revoked_wall_usec);"
+
+            "CREATE TABLE journal_ring ("
+            " id TEXT PRIMARY KEY,"
+            " sequence INTEGER NOT NULL,"
+            " offset INTEGER NOT NULL,"
+            " n_lost INTEGER NOT NULL,"
+            " is_finished INTEGER NOT NULL) WITHOUT ROWID;"
+
+            "CREATE TABLE open_exchange ("
+            " ring TEXT NOT NULL,"
+            " exchange INTEGER NOT NULL,"
+            " start_wall_usec INTEGER NOT NULL,"
+            " key_id INTEGER NOT NULL,"
+            " request_id TEXT NOT NULL,"
+            " key_name TEXT NOT NULL,"
+            " operation TEXT NOT NULL,"
+            " model TEXT NOT NULL,"
+            " provider TEXT NOT NULL,"
+            " upstream_model TEXT NOT NULL,"
+            " prompt_bytes INTEGER NOT NULL,"
+            " flags INTEGER NOT NULL,"
+            " PRIMARY KEY (ring, exchange)) WITHOUT ROWID;"
+
+            /* No unique key: each exchange comes once because its row and the ring's mark are one transaction. No
+             * reference to api_key either: names are kept as they were. */
+            "CREATE TABLE usage ("
+            " id INTEGER PRIMARY KEY,"
+            " ring TEXT NOT NULL,"
+            " exchange INTEGER NOT NULL,"
+            " day TEXT NOT NULL," /* of the start, UTC */
+            " start_wall_usec INTEGER NOT NULL,"
+            " key_id INTEGER NOT NULL,"
+            " request_id TEXT NOT NULL,"
+            " key_name TEXT NOT NULL,"
+            " operation TEXT NOT NULL,"
+            " model TEXT NOT NULL,"
+            " provider TEXT NOT NULL,"
+            " upstream_model TEXT NOT NULL,"
+            " prompt_bytes INTEGER NOT NULL,"
+            " flags INTEGER NOT NULL,"
+            " outcome TEXT NOT NULL,"
+            " status INTEGER NOT NULL,"
+            " certainty TEXT NOT NULL,"
+            " input_tokens INTEGER NOT NULL,"
+            " output_tokens INTEGER NOT NULL,"
+            " cached_tokens INTEGER NOT NULL,"
+            " cache_write_tokens INTEGER NOT NULL,"
+            " reasoning_tokens INTEGER NOT NULL,"
+            " audio_input_tokens INTEGER NOT NULL,"
+            " audio_output_tokens INTEGER NOT NULL,"
+            " image_tokens INTEGER NOT NULL,"
+            " duration_usec INTEGER NOT NULL,"
+            " first_byte_usec INTEGER NOT NULL,"
+            " answer_bytes INTEGER NOT NULL,"
+            " reason TEXT NOT NULL,"
+            " raw_usage TEXT NOT NULL);"
+            "CREATE INDEX usage_start ON usage (start_wall_usec);"},
+};
+
+static int ask_int(sqlite3 *db, const char *path, const char *sql, int *ret, struct sg_error *err)
+{
+        sqlite3_stmt *st = NULL;
+        int rc, r = 0;
+
+        rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(st);
+        if (rc == SQLITE_ROW)
+                *ret = sqlite3_column_int(st, 0);
+        else
+                r = sg_sqlite_fail(db, rc, path, "cannot read", err);
+        (void)sqlite3_finalize(st);
+        return r;
+}
+
+/* *ret_version: 0 for an empty database. */
+static int look(sqlite3 *db, const char *path, int known, int *ret_version, struct sg_error *err)
+{
+        int id = 0, n_tables = 0, version = 0, r;
+
+        r = ask_int(db, path, "PRAGMA application_id", &id, err);
+        if (!r)
+                r = ask_int(db, path, "SELECT count(*) FROM sqlite_master", &n_tables, err);
+        if (r)
+                return r;
+        if (id == 0 && n_tables == 0) {
+                *ret_version = 0;
+                return 0;
+        }
+        if (id != SG_SQLITE_APPLICATION_ID)
+                return sg_error_set(err, -EMEDIUMTYPE, path,
+                                    "this database belongs to another program: name another file in [ledger] database");
+        r = ask_int(db, path, "SELECT max(version) FROM schema_version", &version, err);
+        if (r)
+                return r;
+        if (version > known)
+                return sg_error_set(
+                        err, -ENOTSUP, path,
+                        "the database has schema version %d, this program knows versions up to %d: install the "
+                        "newer scribe-gateway again, or restore a backup from before the upgrade",
+                        version, known);
+        *ret_version = version;
+        return 0;
+}
+
+static int run_sql(sqlite3 *db, const char *path, const char *sql, struct sg_error *err)
+{
+        int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+        return rc == SQLITE_OK ? 0 : sg_sqlite_fail(db, rc, path, "cannot bring the schema up to date", err);
+}
+
+static int apply(sqlite3 *db, const char *path, const struct sg_migration *m, struct sg_error *err)
+{
+        char sql[160];
+        int r;
+
+        r = run_sql(db, path, "BEGIN IMMEDIATE", err);
+        if (r)
+                return r;
+        (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", SG_SQLITE_APPLICATION_ID);
+        r = run_sql(db, path, sql, err);
+        if (!r)
+                r = run_sql(db, path, m->sql, err);
+        if (!r) {
+                (void)snprintf(sql, sizeof(sql),
+                               "INSERT INTO schema_version (version, applied_wall_usec) VALUES (%d, %llu)", m->version,
+                               (unsigned long long)sg_clock_wall_usec());
+                r = run_sql(db, path, sql, err);
+        }
+        if (!r)
+                r = run_sql(db, path, "COMMIT", err);
+        if (r && !sqlite3_get_autocommit(db))
+                (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        return r;
+}
+
+int sg_sqlite_migrate(sqlite3 *db, const char *path, const struct sg_migration *migrations, int n_migrations,
+                      bool only_look, struct sg_error *err)
+{
+        int version = 0, r;
+
+        r = look(db, path, migrations[n_migrations - 1].version, &version, err);
+        for (int i = 0; i < n_migrations && !r && !only_look; i++) {
+                SG_ASSERT(migrations[i].version == i + 1);
+                if (migrations[i].version > version)
+                        r = apply(db, path, &migrations[i], err);
+        }
+        return r;
+}

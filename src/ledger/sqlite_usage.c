@@ -1,0 +1,140 @@
+/* What people ask of the usage: sums by group, single events. */
+#include <errno.h>
+
+#include "ledger/sqlite.h"
+
+#define WHERE                                                                                                          \
+        " FROM usage WHERE start_wall_usec >= ?1 AND start_wall_usec < ?2"                                             \
+        " AND (?3 = '' OR key_name = ?3) AND (?4 = '' OR model = ?4)"
+
+#define SUMS(group)                                                                                                    \
+        "SELECT " group ", count(*),"                                                                                  \
+        " sum(outcome = 'complete'), sum(outcome = 'truncated'), sum(outcome = 'client_gone'),"                        \
+        " sum(outcome = 'failed'), sum(outcome = 'cut_off'),"                                                          \
+        " sum(certainty = 'none'), sum(certainty = 'measured'), sum(certainty = 'partial'),"                           \
+        " sum(certainty = 'estimated'),"                                                                               \
+        " sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),"                         \
+        " sum(reasoning_tokens), sum(duration_usec), min(start_wall_usec), max(start_wall_usec)" WHERE
+
+#define GROUPED(group) SUMS(group) " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?5"
+
+/* Without a group there is one row, all NULL when nothing was used; LIMIT keeps the parameters the same. */
+static const char *const sums_sql[SG_STORE_BY_N] = {
+        [SG_STORE_BY_NONE] = SUMS("''") " LIMIT ?5",
+        [SG_STORE_BY_KEY] = GROUPED("key_name"),
+        [SG_STORE_BY_MODEL] = GROUPED("model"),
+        [SG_STORE_BY_PROVIDER] = GROUPED("provider"),
+        [SG_STORE_BY_DAY] = SUMS("day") " GROUP BY 1 ORDER BY 1 LIMIT ?5",
+};
+
+static void bind_filter(sqlite3_stmt *st, const struct sg_store_usage_filter *filter)
+{
+        sg_sqlite_bind_u64(st, 1, filter->from_wall_usec);
+        sg_sqlite_bind_u64(st, 2, filter->to_wall_usec);
+        sg_sqlite_bind_text(st, 3, filter->key);
+        sg_sqlite_bind_text(st, 4, filter->model);
+        sg_sqlite_bind_u64(st, 5, filter->limit);
+}
+
+static struct sg_store_usage_sum read_sum(sqlite3_stmt *st)
+{
+        struct sg_store_usage_sum sum = {.group = sg_sqlite_text(st, 0), .n_requests = sg_sqlite_u64(st, 1)};
+        uint64_t *const rest[] = {&sum.input_tokens,       &sum.output_tokens,    &sum.cached_tokens,
+                                  &sum.cache_write_tokens, &sum.reasoning_tokens, &sum.duration_usec,
+                                  &sum.first_wall_usec,    &sum.last_wall_usec};
+        int at = 2;
+
+        for (int i = 0; i < SG_OUTCOME_N; i++)
+                sum.n_by_outcome[i] = sg_sqlite_u64(st, at++);
+        for (int i = 0; i < SG_RECORD_CERTAINTY_N; i++)
+                sum.n_by_certainty[i] = sg_sqlite_u64(st, at++);
+        for (size_t i = 0; i < SG_N_ELEMENTS(rest); i++)
+                *rest[i] = sg_sqlite_u64(st, at++);
+        return sum;
+}
+
+int sg_sqlite_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                         void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
+                         struct sg_error *err)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        sqlite3_stmt *st;
+        int r;
+
+        SG_ASSERT((unsigned)by < SG_STORE_BY_N);
+        st = sg_sqlite_get(q, (enum sg_sqlite_stmt)(STMT_USAGE_SUMS + (int)by), sums_sql[by], err);
+        if (!st)
+                return -EIO;
+        bind_filter(st, filter);
+        while ((r = sg_sqlite_row(q, st, "cannot sum up the usage", err)) == 0) {
+                struct sg_store_usage_sum sum = read_sum(st);
+
+                each(&sum, owner);
+        }
+        return r > 0 ? 0 : r;
+}
+
+static const char events_sql[] =
+        "SELECT id, ring, exchange, day, start_wall_usec, key_id, request_id, key_name, operation, model, provider,"
+        " upstream_model, prompt_bytes, flags, outcome, status, certainty, input_tokens, output_tokens, cached_tokens,"
+        " cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, image_tokens, duration_usec,"
+        " first_byte_usec, answer_bytes, reason, raw_usage" WHERE " ORDER BY start_wall_usec DESC, id DESC LIMIT ?5";
+
+static struct sg_store_usage_event read_event(sqlite3_stmt *st)
+{
+        return (struct sg_store_usage_event){
+                .id = sg_sqlite_u64(st, 0),
+                .ring = sg_sqlite_text(st, 1),
+                .day = sg_sqlite_text(st, 3),
+                .outcome = sg_sqlite_text(st, 14),
+                .certainty = sg_sqlite_text(st, 16),
+                .rec =
+                        {
+                                .kind = SG_RECORD_CLOSE,
+                                .exchange = sg_sqlite_u64(st, 2),
+                                .start_wall_usec = sg_sqlite_u64(st, 4),
+                                .key_id = sg_sqlite_u64(st, 5),
+                                .request_id = sg_sqlite_text(st, 6),
+                                .key_name = sg_sqlite_text(st, 7),
+                                .operation = sg_sqlite_text(st, 8),
+                                .model = sg_sqlite_text(st, 9),
+                                .provider = sg_sqlite_text(st, 10),
+                                .upstream_model = sg_sqlite_text(st, 11),
+                                .prompt_bytes = sg_sqlite_u64(st, 12),
+                                .flags = (uint32_t)sg_sqlite_u64(st, 13),
+                                .status = (uint32_t)sg_sqlite_u64(st, 15),
+                                .input_tokens = sg_sqlite_u64(st, 17),
+                                .output_tokens = sg_sqlite_u64(st, 18),
+                                .cached_tokens = sg_sqlite_u64(st, 19),
+                                .cache_write_tokens = sg_sqlite_u64(st, 20),
+                                .reasoning_tokens = sg_sqlite_u64(st, 21),
+                                .audio_input_tokens = sg_sqlite_u64(st, 22),
+                                .audio_output_tokens = sg_sqlite_u64(st, 23),
+                                .image_tokens = sg_sqlite_u64(st, 24),
+                                .duration_usec = sg_sqlite_u64(st, 25),
+                                .first_byte_usec = sg_sqlite_u64(st, 26),
+                                .answer_bytes = sg_sqlite_u64(st, 27),
+                                .reason = sg_sqlite_text(st, 28),
+                                .raw_usage = sg_sqlite_text(st, 29),
+                        },
+        };
+}
+
+int sg_sqlite_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
+                           void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
+                           struct sg_error *err)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        sqlite3_stmt *st = sg_sqlite_get(q, STMT_USAGE_EVENTS, events_sql, err);
+        int r;
+
+        if (!st)
+                return -EIO;
+        bind_filter(st, filter);
+        while ((r = sg_sqlite_row(q, st, "cannot list the usage", err)) == 0) {
+                struct sg_store_usage_event event = read_event(st);
+
+                each(&event, owner);
+        }
+        return r > 0 ? 0 : r;
+}

@@ -1,0 +1,166 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ledger/driver.h"
+
+static const struct sg_store_driver *const drivers[] = {&sg_sqlite_driver};
+
+static const struct sg_store_driver *find_driver(const char *url, const char **ret_where, struct sg_error *err)
+{
+        struct sg_str rest = sg_str_from(url), scheme;
+
+        if (sg_str_cut(&rest, ':', &scheme))
+                for (size_t i = 0; i < SG_N_ELEMENTS(drivers); i++)
+                        if (sg_str_eq(scheme, sg_str_from(drivers[i]->scheme)) && rest.n > 0) {
+                                *ret_where = rest.p;
+                                return drivers[i];
+                        }
+        (void)sg_error_set(err, -EINVAL, "",
+                           "\"%s\" is no database: give sqlite: and a path, as in sqlite:/var/lib/…/ledger.db", url);
+        return NULL;
+}
+
+int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
+{
+        SG_AUTO(sg_store_free) struct sg_store *s = NULL;
+        const struct sg_store_driver *driver;
+        const char *where = NULL;
+        int r;
+
+        driver = find_driver(url, &where, err);
+        if (!driver)
+                return -EINVAL;
+        r = driver->open(&s, where, err);
+        if (r)
+                return r;
+        s->url = sg_str_dup(sg_str_from(url));
+        if (!s->url)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        *ret = SG_GIVE(s);
+        return 0;
+}
+
+int sg_store_check(const char *url, struct sg_error *err)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(url, &where, err);
+
+        return driver ? driver->check(where, err) : -EINVAL;
+}
+
+struct sg_store *sg_store_free(struct sg_store *s)
+{
+        if (s) {
+                free(s->url);
+                s->driver->free(s);
+        }
+        return NULL;
+}
+
+const char *sg_store_url(const struct sg_store *s)
+{
+        return s->url;
+}
+
+int sg_store_begin(struct sg_store *s, struct sg_error *err)
+{
+        return s->driver->begin(s, err);
+}
+
+int sg_store_commit(struct sg_store *s, struct sg_error *err)
+{
+        return s->driver->commit(s, err);
+}
+
+void sg_store_rollback(struct sg_store *s)
+{
+        s->driver->rollback(s);
+}
+
+int sg_store_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err)
+{
+        return s->driver->ring_get(s, id, ret, err);
+}
+
+int sg_store_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err)
+{
+        return s->driver->ring_put(s, ring, err);
+}
+
+int sg_store_ring_drop(struct sg_store *s, const char *id, struct sg_error *err)
+{
+        return s->driver->ring_drop(s, id, err);
+}
+
+int sg_store_ring_list(struct sg_store *s, void (*each)(const struct sg_store_ring *ring, void *owner), void *owner,
+                       struct sg_error *err)
+{
+        return s->driver->ring_list(s, each, owner, err);
+}
+
+int sg_store_open_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+{
+        return s->driver->open_add(s, ring, rec, err);
+}
+
+int sg_store_open_drop(struct sg_store *s, const char *ring, uint64_t exchange, struct sg_error *err)
+{
+        return s->driver->open_drop(s, ring, exchange, err);
+}
+
+int sg_store_open_next(struct sg_store *s, const char *ring, uint64_t after_exchange, struct sg_record *ret,
+                       struct sg_error *err)
+{
+        return s->driver->open_next(s, ring, after_exchange, ret, err);
+}
+
+int sg_store_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+{
+        return s->driver->usage_add(s, ring, rec, err);
+}
+
+int sg_store_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                        void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
+                        struct sg_error *err)
+{
+        return s->driver->usage_sums(s, by, filter, each, owner, err);
+}
+
+int sg_store_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
+                          void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
+                          struct sg_error *err)
+{
+        return s->driver->usage_events(s, filter, each, owner, err);
+}
+
+int sg_store_key_add(struct sg_store *s, const struct sg_store_key *key, uint64_t *ret_id, struct sg_error *err)
+{
+        return s->driver->key_add(s, key, ret_id, err);
+}
+
+int sg_store_key_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, bool *ret_is_revoked,
+                      struct sg_error *err)
+{
+        return s->driver->key_find(s, name, ret_id, ret_is_revoked, err);
+}
+
+int sg_store_key_revoke(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err)
+{
+        return s->driver->key_revoke(s, id, wall_usec, err);
+}
+
+int sg_store_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
+{
+        return s->driver->key_rotate(s, id, key, err);
+}
+
+int sg_store_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
+                      void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
+{
+        return s->driver->key_list(s, from_id, limit, with_revoked, each, owner, err);
+}
+
+int sg_store_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err)
+{
+        return s->driver->count(s, now_wall_usec, ret, err);
+}

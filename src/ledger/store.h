@@ -1,0 +1,146 @@
+/*
+ * ledger/store.h - the database: keys, usage, and how far each ring has been drained
+ *
+ * Shape    one store per database; behind it a driver (SQLite). What the program knows is above this line, SQL below it
+ * Units    _wall_usec since 1970 UTC, 0 for never; tokens; bytes
+ * Owner    strings passed in are copied into the database; those passed to `each` are lent until it returns
+ * Thread   one
+ * Errors   0; SG_STORE_E_*; a negative errno with *err saying what to do (err may be NULL)
+ * Limits   counts above SG_STORE_COUNT_MAX are stored as that, so that their sums stay below 2^63
+ */
+#pragma once
+
+#include "auth/apikey.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "journal/ring.h"
+
+#define SG_STORE_COUNT_MAX    UINT64_C(1000000000000)
+#define SG_KEY_NAME_CHARS_MAX 64u
+#define SG_KEY_PREFIX_CHARS   7u
+#define SG_SCHEMA_VERSION     1
+
+enum sg_store_error {
+        SG_STORE_E_NONE = 1, /* there is no such row */
+        SG_STORE_E_EXISTS,   /* the name is taken */
+};
+
+struct sg_store;
+
+/* url: "sqlite:/path". Creates, migrates and locks it. */
+int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err) SG_MUST_CHECK;
+/* Only looks: can it be opened, is its schema known? A missing database is fine when it can be made. */
+int sg_store_check(const char *url, struct sg_error *err) SG_MUST_CHECK;
+struct sg_store *sg_store_free(struct sg_store *s);
+SG_DEFINE_AUTO(struct sg_store *, sg_store_free)
+const char *sg_store_url(const struct sg_store *s);
+
+/* ---- transactions: one at a time; what is called outside is one by itself */
+
+int sg_store_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+/* Durable when it returns 0. Otherwise nothing was changed and the transaction is over. */
+int sg_store_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+void sg_store_rollback(struct sg_store *s);
+
+/* ---- rings */
+
+struct sg_store_ring {
+        char id[SG_RING_ID_CHARS + 1];
+        uint64_t sequence, offset; /* the database holds all up to here */
+        uint64_t n_lost;           /* records that damage took */
+        bool is_finished;          /* read to its end, and its exchanges are settled */
+};
+
+int sg_store_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err)
+        SG_MUST_CHECK;
+int sg_store_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err) SG_MUST_CHECK;
+int sg_store_ring_drop(struct sg_store *s, const char *id, struct sg_error *err) SG_MUST_CHECK;
+/* each may not call the store. */
+int sg_store_ring_list(struct sg_store *s, void (*each)(const struct sg_store_ring *ring, void *owner), void *owner,
+                       struct sg_error *err) SG_MUST_CHECK;
+
+/* ---- exchanges that are open: kept here while their ring moves on */
+
+int sg_store_open_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+        SG_MUST_CHECK;
+int sg_store_open_drop(struct sg_store *s, const char *ring, uint64_t exchange, struct sg_error *err) SG_MUST_CHECK;
+/* The next after that exchange number. Views in *ret are lent until the next call. SG_STORE_E_NONE at the end. */
+int sg_store_open_next(struct sg_store *s, const char *ring, uint64_t after_exchange, struct sg_record *ret,
+                       struct sg_error *err) SG_MUST_CHECK;
+
+/* ---- usage */
+
+int sg_store_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+        SG_MUST_CHECK;
+
+enum sg_store_by {
+        SG_STORE_BY_NONE,
+        SG_STORE_BY_KEY,
+        SG_STORE_BY_MODEL,
+        SG_STORE_BY_PROVIDER,
+        SG_STORE_BY_DAY,
+        SG_STORE_BY_N,
+};
+
+struct sg_store_usage_filter {
+        uint64_t from_wall_usec, to_wall_usec; /* to is not included; UINT64_MAX: no end */
+        struct sg_str key, model;              /* empty: any */
+        uint64_t limit;
+};
+
+struct sg_store_usage_sum {
+        struct sg_str group;
+        uint64_t n_requests, n_by_outcome[SG_OUTCOME_N], n_by_certainty[SG_RECORD_CERTAINTY_N];
+        uint64_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens;
+        uint64_t duration_usec;
+        uint64_t first_wall_usec, last_wall_usec;
+};
+
+struct sg_store_usage_event {
+        uint64_t id;
+        struct sg_str ring, day, outcome, certainty;
+        struct sg_record rec; /* outcome and certainty only as text above */
+};
+
+/* Days in order of time; other groups by requests, most first. each may not call the store. */
+int sg_store_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                        void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
+                        struct sg_error *err) SG_MUST_CHECK;
+/* Newest first. */
+int sg_store_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
+                          void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
+                          struct sg_error *err) SG_MUST_CHECK;
+
+/* ---- keys: each change raises the version and is a transaction of its own */
+
+struct sg_store_key {
+        uint64_t id;
+        struct sg_str name;
+        uint8_t digest[SG_APIKEY_DIGEST_BYTES];
+        char prefix[SG_KEY_PREFIX_CHARS + 1]; /* shown to people */
+        struct sg_str models;                 /* JSON array of patterns; empty: all */
+        uint64_t created_wall_usec, expires_wall_usec, revoked_wall_usec, rotated_wall_usec;
+        uint64_t version; /* of the change that it has from */
+};
+
+/* id and version of *key are ignored. SG_STORE_E_EXISTS. */
+int sg_store_key_add(struct sg_store *s, const struct sg_store_key *key, uint64_t *ret_id, struct sg_error *err)
+        SG_MUST_CHECK;
+/* The key of that name that is not revoked, else the one revoked last. SG_STORE_E_NONE. */
+int sg_store_key_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, bool *ret_is_revoked,
+                      struct sg_error *err) SG_MUST_CHECK;
+int sg_store_key_revoke(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err) SG_MUST_CHECK;
+int sg_store_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
+        SG_MUST_CHECK; /* digest, prefix, rotated_wall_usec of *key */
+/* Keys with id in [from_id, …), in order of id, at most limit. each may not call the store. */
+int sg_store_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
+                      void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
+        SG_MUST_CHECK;
+
+struct sg_store_counts {
+        uint64_t n_keys_active, n_keys_expired, n_keys_revoked, key_version;
+        uint64_t n_usage, n_open;
+        int schema_version;
+};
+int sg_store_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err)
+        SG_MUST_CHECK;
