@@ -1,0 +1,34 @@
+/*
+ * tls/tls_internal.h - what trust.c (certificates, sessions to resume) and layer.c (a connection) share
+ *
+ * Thread   the credentials and priorities are never changed after creation. `sessions` is guarded by `lock`, which is
+ * held for a copy in memory only, never during input or output, and is the only lock of this room
+ */
+#pragma once
+
+#include <gnutls/gnutls.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tls/tls.h"
+
+#define TLS_NAME_BYTES_MAX 253u /* RFC 1035 section 2.3.4, as text */
+#define TLS_SESSIONS_MAX   256u
+#define TLS_TEXT_BYTES     320u
+
+struct sg_tls_trust {
+        atomic_uint n_refs;
+        gnutls_certificate_credentials_t credentials;
+        gnutls_priority_t priorities;
+        pthread_mutex_t lock;
+        struct sg_list sessions; /* the newest first */
+};
+
+/* A session for the name, taken out of the cache; data NULL when there is none. Free it with gnutls_free(). */
+gnutls_datum_t tls_session_take(struct sg_tls_trust *t, const char *name);
+/* Keeps the session, which is given away. */
+void tls_session_put(struct sg_tls_trust *t, const char *name, gnutls_datum_t session);
+
+/* Words for an operator; lent by `out` or constant. */
+const char *tls_explain_certificate(char out[TLS_TEXT_BYTES], unsigned status, const char *name);
+const char *tls_explain_error(char out[TLS_TEXT_BYTES], gnutls_session_t session, int error, const char *name);
