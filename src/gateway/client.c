@@ -197,8 +197,13 @@ static void client_go(struct sg_client *c, enum client_state to)
 
 /* ---- requests */
 
-static void client_begin(struct sg_client *c, const struct sg_head *head)
+/* An exchange whose request lies here whole is run when it has been taken in: an early refusal then leaves the
+ * connection usable. One with a body to come is run at once, so that nothing is sent to a gateway that will refuse it.
+ */
+static void client_begin(struct sg_client *c, const struct sg_head *head, size_t n_bytes_here)
 {
+        bool is_whole = !head->is_chunked && head->length <= n_bytes_here;
+
         client_go(c, CLIENT_BODY);
         c->keep_alive = head->keep_alive;
         c->is_http10 = head->minor == 0;
@@ -210,7 +215,8 @@ static void client_begin(struct sg_client *c, const struct sg_head *head)
                 sg_client_close(c, SG_FAIL_INTERNAL);
                 return;
         }
-        sg_exchange_run(c->exchange);
+        if (!is_whole)
+                sg_exchange_run(c->exchange);
 }
 
 /* One event of the codec; false when it needs more bytes than there are. */
@@ -231,7 +237,7 @@ static bool client_take(struct sg_client *c, struct sg_str in, size_t *used)
                         client_go(c, CLIENT_HEAD);
                 return false;
         case SG_H1_HEAD:
-                client_begin(c, &c->worker->head);
+                client_begin(c, &c->worker->head, in.n - ev.used);
                 return true;
         case SG_H1_BODY:
                 c->expects_continue = false;
@@ -347,9 +353,10 @@ void sg_client_accept(struct sg_worker *w, int fd)
                 close(fd);
                 return;
         }
-        if (sg_stream_new_fd(&c->stream, w->loop, fd, NULL, &client_listener, c)) { /* takes fd, also on failure */
+        if (sg_stream_new_fd(&c->stream, w->loop, fd, NULL, &client_listener, c)) {
                 sg_timer_done(&c->timer);
                 free(c);
+                close(fd);
                 return;
         }
         c->magic = CLIENT_MAGIC;
@@ -390,6 +397,14 @@ void sg_client_drain(struct sg_client *c)
          * its way, and closes. */
         if (c->state == CLIENT_IDLE)
                 enter_idle(c);
+}
+
+void sg_client_cut(struct sg_client *c)
+{
+        if (c->state == CLIENT_LINGER)
+                sg_timer_start(&c->timer, LINGER_USEC);
+        else if (!c->exchange)
+                sg_client_close(c, SG_FAIL_NONE);
 }
 
 /* ---- answers */

@@ -262,7 +262,6 @@ int sg_echo_open(void *owner, int *ret_fd)
         if (r)
                 goto failed;
         r = sg_stream_new_fd(&c->stream, s->loop, fds[1], NULL, &echo_listener, c);
-        fds[1] = -1; /* taken, also on failure */
         if (r) {
                 sg_timer_done(&c->pace);
                 goto failed;
@@ -279,8 +278,7 @@ int sg_echo_open(void *owner, int *ret_fd)
 failed:
         free(c);
         close(fds[0]);
-        if (fds[1] >= 0)
-                close(fds[1]);
+        close(fds[1]);
         return r;
 }
 

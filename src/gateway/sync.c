@@ -20,23 +20,28 @@ struct sg_sync {
         bool is_failing;
 };
 
+static void sync_ring(struct sg_sync *s, struct sg_ring *ring)
+{
+        int r = sg_ring_sync(ring);
+
+        if (r && !s->is_failing)
+                sg_err("the journal could not be written to disk: %s; events of a power loss would be lost; "
+                       "check the disk of the state directory",
+                       strerror(-r));
+        else if (!r && s->is_failing)
+                sg_notice("the journal is being written to disk again");
+        s->is_failing = r != 0;
+}
+
 static void sync_all(struct sg_sync *s)
 {
         for (size_t i = 0; i < s->n_workers; i++) {
-                struct sg_ring *ring = s->workers[i]->ring;
-                int r;
+                struct sg_worker *w = s->workers[i];
 
-                if (sg_ring_synced(ring) == sg_ring_written(ring))
-                        continue;
-                r = sg_ring_sync(ring);
-                if (r && !s->is_failing)
-                        sg_err("the journal could not be written to disk: %s; events of a power loss would be lost; "
-                               "check the disk of the state directory",
-                               strerror(-r));
-                else if (!r && s->is_failing)
-                        sg_notice("the journal is being written to disk again");
-                s->is_failing = r != 0;
-                sg_worker_tell_synced(s->workers[i]);
+                if (sg_ring_synced(w->ring) != sg_ring_written(w->ring))
+                        sync_ring(s, w->ring);
+                if (atomic_exchange_explicit(&w->waits_for_sync, false, memory_order_acq_rel))
+                        sg_worker_tell_synced(w);
         }
 }
 
@@ -108,6 +113,7 @@ void sg_sync_wait(struct sg_exchange *x)
         struct sg_sync *s = x->worker->shared->sync;
 
         sg_list_push(&x->worker->waiting_sync, &x->sync_link);
+        atomic_store_explicit(&x->worker->waits_for_sync, true, memory_order_release);
         if (!atomic_exchange_explicit(&s->is_wanted, true, memory_order_seq_cst))
                 sync_wake(s);
 }
@@ -120,8 +126,10 @@ void sg_sync_arrived(struct sg_worker *w)
         while ((k = sg_list_first(&w->waiting_sync))) {
                 struct sg_exchange *x = SG_CONTAINER(k, struct sg_exchange, sync_link);
 
-                if (x->close_sequence > synced)
-                        return;
+                if (x->close_sequence > synced) {
+                        atomic_store_explicit(&w->waits_for_sync, true, memory_order_release);
+                        return; /* the next round, within 50 ms, tells */
+                }
                 sg_list_remove(&w->waiting_sync, k);
                 x->is_synced = true;
                 sg_exchange_run(x);

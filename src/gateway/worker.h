@@ -85,6 +85,7 @@ struct sg_worker {
         struct sg_upstream *upstream;
         struct sg_echo_server *echo;
         struct sg_ring *ring;
+        _Atomic bool waits_for_sync; /* (any) an exchange waits for its record to be on disk */
         struct sg_counters counters;
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
         struct sg_list clients;                                /* (worker) struct sg_client.link */
