@@ -132,7 +132,7 @@ enum sg_stream_verdict {
 struct sg_llm_stream {
         enum sg_operation op; /* private from here on, except usage and the counters */
         bool hide_usage;
-        bool seen_finish, seen_done, seen_error;
+        bool seen_first, seen_finish, seen_done, seen_error;
         uint64_t n_events;            /* with data */
         uint64_t text_bytes;          /* of content, reasoning and arguments delivered */
         struct sg_usage usage;        /* raw points into raw_usage */

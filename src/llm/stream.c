@@ -45,6 +45,15 @@ static enum sg_stream_verdict on_done(struct sg_llm_stream *s, struct sg_llm_fau
         return SG_EVENT_LAST;
 }
 
+/* Within a stream a byte order mark makes the line behind it unknown, so its data was never looked at. Were all before
+ * it dropped, the client would find the mark at the begin, skip it, and read that data. */
+static enum sg_stream_verdict on_late_mark(struct sg_llm_stream *s, struct sg_llm_fault *fault)
+{
+        s->seen_error = true;
+        sg_llm_fault_set(fault, "", "the provider sent a byte order mark within the stream");
+        return SG_EVENT_GARBAGE;
+}
+
 static enum sg_stream_verdict on_error(struct sg_llm_stream *s, struct sg_json_value error, struct sg_llm_fault *fault)
 {
         struct sg_llm_provider_error e;
@@ -137,13 +146,16 @@ enum sg_stream_verdict sg_llm_stream_event(struct sg_llm_stream *s, const struct
         *ret_replacement = SG_STR("");
         if (s->seen_done || s->seen_error)
                 return SG_EVENT_DROP;
+        if (is_judged(s) && s->seen_first && sg_str_starts(ev->raw, SG_STR("\xef\xbb\xbf")))
+                return on_late_mark(s, fault);
+        s->seen_first = true;
         if (!ev->has_data)
                 return SG_EVENT_PASS;
         data = sg_llm_trim(ev->data);
         if (data.n == 0) /* the standard dispatches no such event, but SDKs parse its data and fail */
                 return is_judged(s) ? SG_EVENT_DROP : SG_EVENT_PASS;
         s->n_events++;
-        if (sg_str_eq(data, SG_STR("[DONE]")))
+        if (sg_str_eq(data, SG_STR("[DONE]")) && data.p == ev->data.p) /* SDKs want it at the very begin */
                 return on_done(s, fault);
         return is_judged(s) ? on_chunk(s, ev, ret_replacement, fault) : SG_EVENT_PASS;
 }
