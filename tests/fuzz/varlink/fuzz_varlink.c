@@ -32,6 +32,8 @@ static void read_call(struct sg_str text)
         sg_buf_done(&out);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct sg_buf in;

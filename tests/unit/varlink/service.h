@@ -170,7 +170,8 @@ static inline void long_next(struct sg_varlink_call *call, void *owner)
                 sg_varlink_reply(call, NULL);
                 return;
         }
-        assert_true(sg_varlink_reply_more(call, of_bytes(s->bytes)));
+        if (!sg_varlink_reply_more(call, of_bytes(s->bytes)))
+                return; /* gone, of which on_kept_gone is told */
         s->n_most_queued = SG_MAX(s->n_most_queued, (unsigned)sg_varlink_call_queued(call));
         sg_varlink_call_when_drained(call, long_next, s);
 }
