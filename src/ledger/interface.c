@@ -1,6 +1,6 @@
 /* The ledger's interface in Varlink's own language: what introspection shows, and the contract of the key feed and of
  * scribectl. Times are microseconds since 1970 UTC; 0 means never. */
-#include "ledger/server.h"
+#include "ledger/verbs.h"
 
 const char sg_ledger_interface[] =
         "# Keys and usage of scribe-gateway: the process that owns the database\n"

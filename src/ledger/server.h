@@ -1,14 +1,32 @@
 /*
  * ledger/server.h - the verbs of the ledger's socket: keys, the key feed, usage, status
  *
- * Shape    one Varlink server of the interface io.scribe.Ledger
- * Owner    the program owns the server; the server borrows loop, store and drain
+ * Shape    one Varlink server of the interface io.scribe.Ledger (interface.c)
+ * Owner    the program owns the server; the server borrows loop, store and drain, which outlive it
  * Thread   main
  * Errors   start-up: struct sg_error; on the wire: io.scribe.Ledger.* with a message that says what to do
  */
 #pragma once
 
-#include "base/error.h"
-#include "loop/loop.h"
+#include "ledger/drain.h"
 
-extern const char sg_ledger_interface[];
+struct sg_ledger_server;
+
+/* Who may what: root, the own user and the admins anything; members of the group may look. */
+struct sg_ledger_access {
+        const char *group;   /* NULL: none */
+        const char **admins; /* user names */
+        size_t n_admins;
+};
+
+int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struct sg_store *store,
+                         struct sg_drain *drain, const struct sg_ledger_access *access, struct sg_error *err)
+        SG_MUST_CHECK;
+struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s);
+SG_DEFINE_AUTO(struct sg_ledger_server *, sg_ledger_server_free)
+
+int sg_ledger_server_listen(struct sg_ledger_server *s, const char *path, struct sg_error *err) SG_MUST_CHECK;
+int sg_ledger_server_listen_fd(struct sg_ledger_server *s, int fd) SG_MUST_CHECK;
+/* Names are looked up now. Unknown ones are errors, and nothing changes then. */
+int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledger_access *access, struct sg_error *err)
+        SG_MUST_CHECK;

@@ -1,0 +1,227 @@
+/*
+ * scribe-ledger: the process that owns the database. One thread, one loop, beside the thread that writes the log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ledger/notify.h"
+#include "ledger/options.h"
+#include "sg_build.h"
+
+#define LAST_DRAIN_USEC SG_USEC_PER_SEC
+/* After the parent's end of the pipe, its locks on the rings are let go of, too: then what it left open can be settled.
+ */
+#define ORPHAN_WAIT_USEC (200 * SG_USEC_PER_MSEC)
+
+struct program {
+        struct sg_ledger_options options;
+        struct sg_loop *loop;
+        struct sg_signals *signals;
+        struct sg_store *store;
+        struct sg_drain *drain;
+        struct sg_ledger_server *server;
+        struct sg_io parent;
+        struct sg_timer watchdog, end;
+};
+
+/* ---- what happens while it runs */
+
+static void reload(struct program *p)
+{
+        struct sg_error err = {0};
+        char line[sizeof(err)];
+        int r;
+
+        sg_log_reopen();
+        r = sg_ledger_options_read(&p->options, &err);
+        if (!r)
+                r = sg_ledger_server_set_access(p->server, &p->options.access, &err);
+        if (r) {
+                sg_err("the configuration was not taken: %s", sg_error_line(&err, line, sizeof(line)));
+                return;
+        }
+        sg_log_set_level(p->options.config->log_level);
+        sg_notice("admins, group and log level are read again");
+}
+
+static void on_signal(int number, void *owner)
+{
+        struct program *p = owner;
+
+        if (number == SIGHUP) {
+                reload(p);
+                return;
+        }
+        sg_info("stopping for %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        sg_loop_stop(p->loop);
+}
+
+static void on_end(struct sg_timer *t, void *owner)
+{
+        sg_loop_stop(((struct program *)owner)->loop);
+}
+
+static void on_parent(struct sg_io *io, unsigned ready, void *owner)
+{
+        struct program *p = owner;
+        char byte;
+        ssize_t n = read(io->fd, &byte, 1);
+
+        if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+                return;
+        sg_info("the gateway that started this ledger has ended: stopping");
+        sg_io_set(io, 0);
+        sg_timer_start(&p->end, ORPHAN_WAIT_USEC);
+}
+
+static void on_watchdog(struct sg_timer *t, void *owner)
+{
+        sg_notify_alive();
+        sg_timer_start(t, sg_notify_watchdog_usec() / 2);
+}
+
+/* ---- start and end */
+
+static int start_log(const struct sg_config *c, struct sg_error *err)
+{
+        sg_log_set_level(c->log_level);
+        return sg_log_start(c->log_sink_is_auto ? sg_log_sink_auto() : c->log_sink, c->log_path, err);
+}
+
+static int start_loop(struct program *p, struct sg_error *err)
+{
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+        int r;
+
+        r = sg_loop_new(&p->loop);
+        if (!r)
+                r = sg_signals_new(&p->signals, p->loop, signals, SG_N_ELEMENTS(signals), on_signal, p);
+        if (!r)
+                r = sg_timer_init(&p->watchdog, p->loop, on_watchdog, p);
+        if (!r)
+                r = sg_timer_init(&p->end, p->loop, on_end, p);
+        if (!r && p->options.parent_fd >= 0)
+                r = sg_io_init(&p->parent, p->loop, p->options.parent_fd, on_parent, p);
+        if (r)
+                return sg_error_set(err, r, "", "cannot start the loop: %s", strerror(-r));
+        if (p->parent.loop) {
+                (void)fcntl(p->options.parent_fd, F_SETFD, FD_CLOEXEC);
+                (void)fcntl(p->options.parent_fd, F_SETFL, O_NONBLOCK);
+                sg_io_set(&p->parent, SG_IO_READ);
+        }
+        return 0;
+}
+
+static int start_serving(struct program *p, struct sg_error *err)
+{
+        int fd = sg_notify_listen_fd("ledger"), r;
+
+        r = sg_drain_new(&p->drain, p->loop, p->store, p->options.journal_directory, err);
+        if (!r)
+                r = sg_ledger_server_new(&p->server, p->loop, p->store, p->drain, &p->options.access, err);
+        if (r)
+                return r;
+        if (fd < 0)
+                return sg_ledger_server_listen(p->server, p->options.socket_path, err);
+        r = sg_ledger_server_listen_fd(p->server, fd);
+        return r ? sg_error_set(err, r, "", "cannot use the socket that was handed over: %s", strerror(-r)) : 0;
+}
+
+static int start(struct program *p, struct sg_error *err)
+{
+        int r;
+
+        /* Signals are blocked before the log's thread starts. */
+        r = start_loop(p, err);
+        if (!r)
+                r = start_log(p->options.config, err);
+        if (!r)
+                r = sg_store_open(&p->store, p->options.config->ledger_database, err);
+        if (!r)
+                r = start_serving(p, err);
+        if (r)
+                return r;
+        if (sg_notify_watchdog_usec())
+                sg_timer_start(&p->watchdog, 0);
+        sg_notice("scribe-ledger %s serves %s", SG_VERSION, sg_store_url(p->store));
+        sg_notify_ready("Draining the journal");
+        return 0;
+}
+
+static void finish(struct program *p)
+{
+        sg_ledger_server_free(p->server);
+        sg_drain_free(p->drain);
+        sg_store_free(p->store);
+        if (p->parent.loop)
+                sg_io_done(&p->parent);
+        if (p->watchdog.loop)
+                sg_timer_done(&p->watchdog);
+        if (p->end.loop)
+                sg_timer_done(&p->end);
+        sg_signals_free(p->signals);
+        sg_loop_free(p->loop);
+        sg_log_stop();
+}
+
+static int run(struct program *p)
+{
+        struct sg_error err = {0};
+        char line[sizeof(err)];
+        int r;
+
+        r = start(p, &err);
+        if (r)
+                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
+        else {
+                sg_loop_run(p->loop, SG_USEC_NEVER, NULL, NULL);
+                sg_notify_stopping();
+                if (!sg_drain_now(p->drain, LAST_DRAIN_USEC))
+                        sg_info("some usage stays in the journal until the next start");
+        }
+        finish(p);
+        return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int check(const struct program *p)
+{
+        struct sg_error err = {0};
+        char line[sizeof(err)];
+
+        if (sg_store_check(p->options.config->ledger_database, &err) != 0) {
+                (void)fprintf(stderr, "scribe-ledger: %s\n", sg_error_line(&err, line, sizeof(line)));
+                return EXIT_FAILURE;
+        }
+        (void)printf("scribe-ledger: configuration and database are fine\n");
+        return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+        struct program p = {0};
+        struct sg_error err = {0};
+        char line[sizeof(err)];
+        int r, status;
+
+        r = sg_ledger_options_parse(&p.options, argc, argv);
+        if (r)
+                return r > 0 ? EXIT_SUCCESS : 2;
+        sg_log_set_identity("scribe-ledger");
+        (void)umask(0077);
+        (void)signal(SIGPIPE, SIG_IGN);
+        if (sg_ledger_options_read(&p.options, &err) != 0) {
+                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
+                sg_ledger_options_done(&p.options);
+                return EXIT_FAILURE;
+        }
+        status = p.options.wants_check ? check(&p) : run(&p);
+        sg_ledger_options_done(&p.options);
+        return status;
+}

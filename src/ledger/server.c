@@ -1,0 +1,223 @@
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ledger/verbs.h"
+#include "sg_build.h"
+
+/* ---- for the verbs */
+
+void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *err)
+{
+        char line[sizeof(*err)];
+
+        sg_varlink_fail_text(call, err->code == -EBUSY ? SG_LEDGER_NAME("Busy") : SG_LEDGER_NAME("DatabaseFailed"),
+                             "%s. Nothing was changed", sg_error_line(err, line, sizeof(line)));
+}
+
+void sg_json_add_text(struct json_object *o, const char *name, struct sg_str text)
+{
+        json_object_object_add(o, name, json_object_new_string_len(text.n ? text.p : "", (int)text.n));
+}
+
+void sg_json_add_u64(struct json_object *o, const char *name, uint64_t v)
+{
+        json_object_object_add(o, name, json_object_new_int64((int64_t)SG_MIN(v, (uint64_t)INT64_MAX)));
+}
+
+void sg_json_add_bool(struct json_object *o, const char *name, bool v)
+{
+        json_object_object_add(o, name, json_object_new_boolean(v));
+}
+
+/* ---- status */
+
+static void get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct sg_ledger_server *s = owner;
+        struct sg_store_counts counts;
+        struct sg_drain_status drain;
+        struct sg_error err = {0};
+        struct json_object *o;
+        const char *trouble;
+        int r;
+
+        if (!sg_varlink_read(call, parameters, NULL, 0))
+                return;
+        sg_drain_get_status(s->drain, &drain);
+        r = sg_store_count(s->store, sg_clock_wall_usec(), &counts, &err);
+        if (r)
+                counts = (struct sg_store_counts){0};
+        trouble = r ? err.text : drain.error;
+        o = json_object_new_object();
+        sg_json_add_text(o, "state", trouble ? SG_STR("degraded") : SG_STR("ok"));
+        sg_json_add_text(o, "version", sg_str_from(SG_VERSION));
+        sg_json_add_text(o, "database", sg_str_from(sg_store_url(s->store)));
+        sg_json_add_u64(o, "schema_version", (uint64_t)counts.schema_version);
+        sg_json_add_u64(o, "key_version", counts.key_version);
+        sg_json_add_u64(o, "keys_active", counts.n_keys_active);
+        sg_json_add_u64(o, "keys_expired", counts.n_keys_expired);
+        sg_json_add_u64(o, "keys_revoked", counts.n_keys_revoked);
+        sg_json_add_u64(o, "usage_events", counts.n_usage);
+        sg_json_add_u64(o, "open_exchanges", counts.n_open);
+        sg_json_add_u64(o, "rings", drain.n_rings);
+        sg_json_add_u64(o, "records_waiting", drain.n_waiting);
+        sg_json_add_u64(o, "records_lost", drain.n_lost);
+        sg_json_add_u64(o, "last_drain_wall_usec", drain.last_wall_usec);
+        if (trouble)
+                sg_json_add_text(o, "last_error", sg_str_from(trouble));
+        sg_json_add_u64(o, "watchers", s->watchers.n);
+        sg_json_add_u64(o, "start_wall_usec", s->start_wall_usec);
+        sg_varlink_reply(call, o);
+}
+
+static const struct sg_varlink_method methods[] = {
+        {SG_LEDGER_NAME("GetStatus"), SG_VARLINK_VIEW, get_status},
+        {SG_LEDGER_NAME("CreateKey"), SG_VARLINK_CHANGE, sg_verb_create_key},
+        {SG_LEDGER_NAME("ListKeys"), SG_VARLINK_VIEW, sg_verb_list_keys},
+        {SG_LEDGER_NAME("ShowKey"), SG_VARLINK_VIEW, sg_verb_show_key},
+        {SG_LEDGER_NAME("RevokeKey"), SG_VARLINK_CHANGE, sg_verb_revoke_key},
+        {SG_LEDGER_NAME("RotateKey"), SG_VARLINK_CHANGE, sg_verb_rotate_key},
+        /* A view by name, but it hands out digests: the gateway runs as the service's own user. */
+        {SG_LEDGER_NAME("WatchKeys"), SG_VARLINK_CHANGE, sg_verb_watch_keys},
+        {SG_LEDGER_NAME("QueryUsage"), SG_VARLINK_VIEW, sg_verb_query_usage},
+};
+
+/* ---- who may */
+
+static bool may(const struct sg_varlink_peer *peer, enum sg_varlink_right right, const char **ret_needed, void *owner)
+{
+        struct sg_ledger_server *s = owner;
+
+        if (peer->uid == 0 || peer->uid == geteuid())
+                return true;
+        for (size_t i = 0; i < s->n_admins; i++)
+                if (peer->uid == s->admins[i])
+                        return true;
+        if (right == SG_VARLINK_CHANGE) {
+                *ret_needed = "root, the service's own user, or a user named in [control] admins";
+                return false;
+        }
+        *ret_needed = s->needed_view;
+        if (s->group == (gid_t)-1)
+                return false;
+        if (peer->gid == s->group)
+                return true;
+        for (size_t i = 0; i < peer->n_groups; i++)
+                if (peer->groups[i] == s->group)
+                        return true;
+        return false;
+}
+
+static int find_group(const char *name, gid_t *ret, struct sg_error *err)
+{
+        const struct group *g;
+
+        *ret = (gid_t)-1;
+        if (!name || !name[0])
+                return 0;
+        errno = 0;
+        g = getgrnam(name);
+        if (!g)
+                return sg_error_set(
+                        err, -ESRCH, "",
+                        "there is no group \"%s\": create it (groupadd --system %s), or change group in [gateway]",
+                        name, name);
+        *ret = g->gr_gid;
+        return 0;
+}
+
+int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledger_access *access, struct sg_error *err)
+{
+        uid_t *admins = calloc(access->n_admins + 1, sizeof(*admins));
+        gid_t group;
+        int r;
+
+        if (!admins)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        r = find_group(access->group, &group, err);
+        for (size_t i = 0; i < access->n_admins && !r; i++) {
+                const struct passwd *p = getpwnam(access->admins[i]);
+
+                if (p)
+                        admins[i] = p->pw_uid;
+                else
+                        r = sg_error_set(err, -ESRCH, "", "there is no user \"%s\": correct admins in [control]",
+                                         access->admins[i]);
+        }
+        if (r) {
+                free(admins);
+                return r;
+        }
+        free(s->admins);
+        s->admins = admins;
+        s->n_admins = access->n_admins;
+        s->group = group;
+        (void)snprintf(s->needed_view, sizeof(s->needed_view), "%s%s", group == (gid_t)-1 ? "root" : "group ",
+                       group == (gid_t)-1 ? "" : access->group);
+        return 0;
+}
+
+/* ---- the server */
+
+int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struct sg_store *store,
+                         struct sg_drain *drain, const struct sg_ledger_access *access, struct sg_error *err)
+{
+        static const struct sg_varlink_interface interfaces[] = {{"io.scribe.Ledger", sg_ledger_interface}};
+        SG_AUTO(sg_ledger_server_free) struct sg_ledger_server *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        s->loop = l;
+        s->store = store;
+        s->drain = drain;
+        s->start_wall_usec = sg_clock_wall_usec();
+        sg_list_init(&s->watchers);
+        r = sg_ledger_server_set_access(s, access, err);
+        if (r)
+                return r;
+        r = sg_varlink_server_new(&s->varlink, l,
+                                  &(struct sg_varlink_server_options){
+                                          .vendor = "scribe-gateway",
+                                          .product = "scribe-ledger",
+                                          .version = SG_VERSION,
+                                          .url = "",
+                                          .interfaces = interfaces,
+                                          .n_interfaces = SG_N_ELEMENTS(interfaces),
+                                          .methods = methods,
+                                          .n_methods = SG_N_ELEMENTS(methods),
+                                          .owner = s,
+                                          .may = may,
+                                  });
+        if (r)
+                return sg_error_set(err, r, "", "cannot make the control socket: out of memory");
+        *ret = SG_GIVE(s);
+        return 0;
+}
+
+struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
+{
+        if (!s)
+                return NULL;
+        /* Tells the watchers that they are gone, which frees them. */
+        sg_varlink_server_free(s->varlink);
+        SG_ASSERT(sg_list_is_empty(&s->watchers));
+        free(s->admins);
+        free(s);
+        return NULL;
+}
+
+int sg_ledger_server_listen(struct sg_ledger_server *s, const char *path, struct sg_error *err)
+{
+        return sg_varlink_server_listen(s->varlink, path, s->group, err);
+}
+
+int sg_ledger_server_listen_fd(struct sg_ledger_server *s, int fd)
+{
+        return sg_varlink_server_listen_fd(s->varlink, fd);
+}

@@ -1,0 +1,61 @@
+/*
+ * ledger/verbs.h - what the files of the server share; private to this room
+ *
+ * Shape    each verb is a function of the method table in server.c; key.c, watch.c and usage.c hold them by subject
+ * Owner    json-c objects returned are the caller's
+ * Thread   main
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "ledger/server.h"
+#include "varlink/varlink.h"
+
+#define SG_LEDGER_NAME(name) "io.scribe.Ledger." name
+
+extern const char sg_ledger_interface[];
+
+struct sg_ledger_server {
+        struct sg_loop *loop;
+        struct sg_store *store;
+        struct sg_drain *drain;
+        struct sg_varlink_server *varlink;
+        uid_t *admins;
+        size_t n_admins;
+        gid_t group;          /* -1: none */
+        char needed_view[96]; /* "group scribe" */
+        struct sg_list watchers;
+        uint64_t start_wall_usec;
+};
+
+/* Busy or DatabaseFailed, with err's sentence. */
+void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *err);
+void sg_json_add_text(struct json_object *o, const char *name, struct sg_str text);
+void sg_json_add_u64(struct json_object *o, const char *name, uint64_t v);
+void sg_json_add_bool(struct json_object *o, const char *name, bool v);
+
+/* ---- key.c */
+
+void sg_verb_create_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_show_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_revoke_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_rotate_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+/* type Key, type KeyChange */
+struct json_object *sg_json_key(const struct sg_store_key *key);
+struct json_object *sg_json_key_change(const struct sg_store_key *key);
+/* 1 to SG_KEY_NAME_CHARS_MAX of letters, digits and . _ @ - */
+bool sg_key_name_is_good(struct sg_str name);
+/* The patterns' JSON text, or what is wrong with them. NULL (all) gives an empty text. */
+int sg_key_models_text(struct json_object *models, struct sg_buf *ret, char *ret_fault, size_t fault_bytes)
+        SG_MUST_CHECK;
+
+/* ---- watch.c */
+
+void sg_verb_list_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+/* Tells the watchers of a committed change (given away). NULL: it is not known what changed, they must start again. */
+void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version);
+
+/* ---- usage.c */
+
+void sg_verb_query_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
