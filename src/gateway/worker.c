@@ -78,17 +78,22 @@ static void accept_backlog(struct sg_worker *w, int listen_fd)
         }
 }
 
+/* The last worker to stop closes the descriptors: only then does nobody watch them any more. */
 static void worker_stop_listening(struct sg_worker *w)
 {
         struct sg_shared *shared = w->shared;
-        bool is_last = atomic_fetch_sub_explicit(&shared->n_listening, 1, memory_order_acq_rel) == 1;
 
         for (size_t i = 0; i < shared->n_listeners; i++) {
                 w->listeners[i].acceptor = sg_acceptor_free(w->listeners[i].acceptor);
                 if (shared->listeners[i].is_ours)
                         accept_backlog(w, shared->listeners[i].fd);
-                if (is_last)
-                        close(shared->listeners[i].fd);
+        }
+        if (atomic_fetch_sub_explicit(&shared->n_listening, 1, memory_order_acq_rel) != 1)
+                return;
+        for (size_t i = 0; i < shared->n_listeners; i++) {
+                if (shared->listeners[i].is_ours)
+                        accept_backlog(w, shared->listeners[i].fd);
+                close(shared->listeners[i].fd);
         }
 }
 
