@@ -1,0 +1,573 @@
+/*
+ * The life of a call:
+ *
+ *      new -> [resolving -> connecting ->] sending -> waiting -> answering -> done -> freed
+ *
+ * A connection from the pool skips the bracket. Any state may end in done: by a fault, or with the answer complete.
+ * From sending and waiting a call goes back into the bracket once, when a pooled connection breaks without a byte of
+ * answer. An answer may come while the request is still being sent (sending -> answering): the rest is not sent then.
+ *
+ * The owner may free the call in any callback, so that after each the state is looked at again. Its memory goes at the
+ * end of the turn.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "upstream/upstream_internal.h"
+
+#define PORTION_BYTES  (256u * 1024u) /* of a body written at once: what the stream has to copy at most */
+#define PORTION_PIECES 64u
+
+enum call_state {
+        CALL_NEW,
+        CALL_RESOLVING,
+        CALL_CONNECTING, /* TCP and TLS */
+        CALL_SENDING,
+        CALL_WAITING, /* all is sent; no final head yet */
+        CALL_ANSWERING,
+        CALL_DONE,
+        CALL_FREED,
+        CALL_STATE_N,
+};
+
+struct sg_upcall {
+        enum call_state state;
+        struct sg_upstream *upstream;
+        struct pool *pool;
+        struct conn *conn;
+        struct sg_upcall_request request;
+        const struct sg_upcall_listener *listener;
+        void *owner;
+        struct sg_loop *loop;
+        struct sg_deferred deferred;
+
+        /* resolving, connecting */
+        struct sg_query query;
+        struct sg_resolved *addresses;
+        size_t next_address;
+        struct sg_timer connect;
+        uint64_t connect_until_usec;
+
+        /* sending: the piece (0 is the head) and what of it is sent */
+        size_t piece, offset;
+
+        /* the answer */
+        bool was_reused, was_resent;
+        bool has_answer_bytes;
+        bool is_interim; /* between the head and the end of a 1xx */
+        bool may_keep;   /* the answer lets the connection live */
+        bool is_paused;
+        bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
+
+        char peer[64];
+        char text[320]; /* of a fault */
+};
+
+static void enter_resolving(struct sg_upcall *c);
+static void enter_connecting(struct sg_upcall *c);
+static void enter_sending(struct sg_upcall *c);
+static void enter_waiting(struct sg_upcall *c);
+static void enter_freed(struct sg_upcall *c);
+static void on_resolving_too_long(struct sg_upcall *c);
+static void on_connecting_too_long(struct sg_upcall *c);
+
+#define MAY(state) (UINT32_C(1) << (state))
+#define MAY_END    (MAY(CALL_DONE) | MAY(CALL_FREED))
+#define MAY_RETRY  (MAY(CALL_RESOLVING) | MAY(CALL_CONNECTING))
+
+static const struct call_step {
+        const char *name;
+        void (*enter)(struct sg_upcall *c);
+        void (*on_timer)(struct sg_upcall *c); /* the only timer: connect */
+        uint32_t may_follow;
+} steps[CALL_STATE_N] = {
+        [CALL_NEW] = {"new", NULL, NULL, MAY_RETRY | MAY(CALL_SENDING) | MAY_END},
+        [CALL_RESOLVING] = {"resolving", enter_resolving, on_resolving_too_long, MAY(CALL_CONNECTING) | MAY_END},
+        [CALL_CONNECTING] = {"connecting", enter_connecting, on_connecting_too_long, MAY(CALL_SENDING) | MAY_END},
+        [CALL_SENDING] = {"sending", enter_sending, NULL,
+                          MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
+        [CALL_WAITING] = {"waiting", enter_waiting, NULL, MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
+        [CALL_ANSWERING] = {"answering", NULL, NULL, MAY_END},
+        [CALL_DONE] = {"done", NULL, NULL, MAY(CALL_FREED)},
+        [CALL_FREED] = {"freed", enter_freed, NULL, 0},
+};
+
+static void call_go(struct sg_upcall *c, enum call_state to)
+{
+        SG_ASSERT(steps[c->state].may_follow & MAY(to));
+        sg_debug("upcall %p: %s -> %s", (void *)c, steps[c->state].name, steps[to].name);
+        c->state = to;
+        if (!steps[to].on_timer)
+                sg_timer_stop(&c->connect);
+        if (steps[to].enter)
+                steps[to].enter(c);
+}
+
+const char *sg_upstream_fault_name(enum sg_upstream_fault f)
+{
+        static const char *const names[SG_UPSTREAM_F_N] = {
+                [SG_UPSTREAM_F_RESOLVE] = "resolve", [SG_UPSTREAM_F_CONNECT] = "connect",
+                [SG_UPSTREAM_F_TIMEOUT] = "timeout", [SG_UPSTREAM_F_TLS] = "tls",
+                [SG_UPSTREAM_F_RESET] = "reset",     [SG_UPSTREAM_F_TRUNCATED] = "truncated",
+                [SG_UPSTREAM_F_GARBAGE] = "garbage", [SG_UPSTREAM_F_RESOURCES] = "resources",
+        };
+
+        return f < SG_UPSTREAM_F_N ? names[f] : "unknown";
+}
+
+/* ---- ends */
+
+static void drop_connection(struct sg_upcall *c)
+{
+        if (c->conn)
+                conn_close(SG_GIVE(c->conn));
+}
+
+static void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
+{
+        (void)snprintf(c->text, sizeof(c->text), "%s " SG_STR_FMT ":%u%s%s%s: %s", doing, SG_STR_ARG(c->pool->at.host),
+                       c->pool->at.port, c->peer[0] ? " (" : "", c->peer, c->peer[0] ? ")" : "", text);
+        drop_connection(c);
+        call_go(c, CALL_DONE);
+        c->listener->on_failed(c, why, c->text, c->owner);
+}
+
+/* The answer is complete. */
+static void call_finish(struct sg_upcall *c, bool has_more_bytes)
+{
+        struct conn *n = SG_GIVE(c->conn);
+
+        if (c->may_keep && !has_more_bytes && sg_stream_is_open(n->stream) && sg_stream_queued(n->stream) == 0)
+                conn_release(n);
+        else
+                conn_close(n);
+        call_go(c, CALL_DONE);
+        c->listener->on_end(c, c->owner);
+}
+
+static void enter_freed(struct sg_upcall *c)
+{
+        struct sg_upstream *u = c->upstream;
+
+        drop_connection(c);
+        sg_resolve_cancel(u->resolver, &c->query);
+        sg_timer_done(&c->connect);
+        free(c->addresses);
+        c->addresses = NULL;
+        pool_put(SG_GIVE(c->pool));
+        u->n_calls--;
+        sg_loop_defer(c->loop, &c->deferred);
+}
+
+struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
+{
+        if (c)
+                call_go(c, CALL_FREED);
+        return NULL;
+}
+
+/* ---- a fresh connection */
+
+static void begin_fresh(struct sg_upcall *c)
+{
+        const uint64_t limit = c->pool->at.connect_timeout_usec, now = sg_loop_now_usec(c->loop);
+
+        c->was_reused = false;
+        c->connect_until_usec = limit < SG_USEC_NEVER - now ? now + limit : SG_USEC_NEVER;
+        if (c->pool->at.open_builtin)
+                call_go(c, CALL_CONNECTING);
+        else
+                call_go(c, CALL_RESOLVING);
+}
+
+static uint64_t connect_time_left(struct sg_upcall *c)
+{
+        const uint64_t now = sg_loop_now_usec(c->loop);
+
+        if (c->connect_until_usec == SG_USEC_NEVER)
+                return SG_USEC_NEVER;
+        return c->connect_until_usec > now ? c->connect_until_usec - now : 0;
+}
+
+static void on_connect_time(struct sg_timer *t, void *owner)
+{
+        struct sg_upcall *c = owner;
+
+        SG_ASSERT(steps[c->state].on_timer);
+        steps[c->state].on_timer(c);
+}
+
+static void on_resolved(struct sg_query *q, int error, const struct sg_resolved *found, void *owner)
+{
+        struct sg_upcall *c = owner;
+
+        if (error) {
+                call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve",
+                          error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
+                return;
+        }
+        free(c->addresses);
+        c->addresses = malloc(sizeof(*c->addresses));
+        if (!c->addresses) {
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", strerrordesc_np(ENOMEM));
+                return;
+        }
+        *c->addresses = *found;
+        c->next_address = 0;
+        call_go(c, CALL_CONNECTING);
+}
+
+static void enter_resolving(struct sg_upcall *c)
+{
+        sg_timer_start(&c->connect, connect_time_left(c));
+        c->query = (struct sg_query){.on_resolved = on_resolved, .owner = c};
+        sg_resolve(c->upstream->resolver, &c->query, c->pool->at.host, c->pool->at.port);
+}
+
+static void on_resolving_too_long(struct sg_upcall *c)
+{
+        sg_resolve_cancel(c->upstream->resolver, &c->query);
+        call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve", "no answer within the time to connect");
+}
+
+/* Each address gets an equal share of the time that is left: one black hole does not use it up for the others. */
+static void try_next_address(struct sg_upcall *c)
+{
+        for (;;) {
+                const size_t i = c->next_address, n_left = c->addresses->n - i;
+                const uint64_t left = connect_time_left(c);
+                int r;
+
+                r = conn_open(&c->conn, c->pool, c, (const struct sockaddr *)&c->addresses->addresses[i],
+                              c->addresses->lengths[i]);
+                c->next_address++;
+                if (r == 0) {
+                        (void)snprintf(c->peer, sizeof(c->peer), "%s", sg_stream_peer(c->conn->stream));
+                        sg_timer_start(&c->connect, left == SG_USEC_NEVER ? left : left / n_left);
+                        return;
+                }
+                if (n_left == 1) {
+                        /* EAFNOSUPPORT is an address that this machine cannot reach; the rest is our own need. */
+                        call_fail(c, r == -EAFNOSUPPORT ? SG_UPSTREAM_F_CONNECT : SG_UPSTREAM_F_RESOURCES,
+                                  "cannot connect to", strerrordesc_np(-r));
+                        return;
+                }
+        }
+}
+
+static void enter_connecting(struct sg_upcall *c)
+{
+        int r;
+
+        if (!c->pool->at.open_builtin) {
+                try_next_address(c);
+                return;
+        }
+        r = conn_open_builtin(&c->conn, c->pool, c);
+        if (r)
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot open the built-in", strerrordesc_np(-r));
+        else
+                call_go(c, CALL_SENDING);
+}
+
+static bool has_next_address(const struct sg_upcall *c)
+{
+        return c->addresses && c->next_address < c->addresses->n;
+}
+
+static void on_connecting_too_long(struct sg_upcall *c)
+{
+        char text[96];
+
+        if (has_next_address(c) && connect_time_left(c)) {
+                drop_connection(c);
+                try_next_address(c);
+                return;
+        }
+        (void)snprintf(text, sizeof(text), "not connected%s within %" PRIu64 " ms",
+                       c->pool->at.is_tls ? " and secured" : "",
+                       (uint64_t)(c->pool->at.connect_timeout_usec / SG_USEC_PER_MSEC));
+        call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", text);
+}
+
+static void connecting_failed(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        char kept[200];
+
+        if (why == SG_STREAM_END_TLS) {
+                (void)snprintf(kept, sizeof(kept), "%s", text); /* the words are the stream's */
+                call_fail(c, SG_UPSTREAM_F_TLS, "TLS with", kept);
+        } else if (has_next_address(c)) {
+                drop_connection(c);
+                try_next_address(c);
+        } else if (why == SG_STREAM_END_TIMEOUT) {
+                call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", text);
+        } else if (why == SG_STREAM_END_ERROR) {
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", text);
+        } else {
+                call_fail(c, SG_UPSTREAM_F_CONNECT, "cannot connect to", text);
+        }
+}
+
+/* ---- sending */
+
+static struct sg_str piece_at(const struct sg_upcall *c, size_t i)
+{
+        return i == 0 ? c->request.head : c->request.body[i - 1];
+}
+
+static bool is_all_sent(const struct sg_upcall *c)
+{
+        return c->piece > c->request.n_body;
+}
+
+/* The next pieces, up to a portion; the position moves beyond them. */
+static size_t take_portion(struct sg_upcall *c, struct sg_str out[PORTION_PIECES])
+{
+        size_t n = 0, bytes = 0;
+
+        while (!is_all_sent(c) && n < PORTION_PIECES && bytes < PORTION_BYTES) {
+                struct sg_str whole = sg_str_skip(piece_at(c, c->piece), c->offset);
+                struct sg_str now = sg_str_head(whole, SG_MIN(whole.n, PORTION_BYTES - bytes));
+
+                if (now.n)
+                        out[n++] = now;
+                bytes += now.n;
+                c->offset += now.n;
+                if (now.n == whole.n) {
+                        c->piece++;
+                        c->offset = 0;
+                }
+        }
+        return n;
+}
+
+static void send_more(struct sg_upcall *c)
+{
+        struct sg_str portion[PORTION_PIECES];
+
+        while (!is_all_sent(c) && sg_stream_queued(c->conn->stream) == 0) {
+                const size_t n = take_portion(c, portion);
+                const int r = sg_stream_write(c->conn->stream, portion, n);
+
+                if (r == SG_STREAM_E_CLOSED)
+                        return; /* the end is told later in this turn */
+                if (r) {
+                        call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot send to", strerrordesc_np(-r));
+                        return;
+                }
+        }
+        if (is_all_sent(c))
+                call_go(c, CALL_WAITING);
+}
+
+static void enter_sending(struct sg_upcall *c)
+{
+        c->piece = c->offset = 0;
+        c->has_answer_bytes = c->is_interim = c->may_keep = false;
+        (void)snprintf(c->peer, sizeof(c->peer), "%s", sg_stream_peer(c->conn->stream));
+        sg_h1_expect(&c->conn->h1, c->request.method);
+        if (c->is_paused)
+                sg_upcall_pause(c);
+        else
+                sg_stream_resume(c->conn->stream);
+        send_more(c);
+}
+
+static void enter_waiting(struct sg_upcall *c)
+{
+        if (c->listener->on_sent)
+                c->listener->on_sent(c, c->owner);
+}
+
+void call_on_open(struct sg_upcall *c)
+{
+        call_go(c, CALL_SENDING);
+}
+
+void call_on_drained(struct sg_upcall *c)
+{
+        if (c->state == CALL_SENDING)
+                send_more(c);
+}
+
+/* ---- the answer */
+
+static void take_head(struct sg_upcall *c, const struct sg_head *head)
+{
+        if (head->status < 200 && head->status != 101) {
+                c->is_interim = true; /* RFC 9110 section 15.2: any number of them */
+                return;
+        }
+        c->may_keep = head->keep_alive && head->status != 101 && c->state == CALL_WAITING;
+        call_go(c, CALL_ANSWERING);
+        c->listener->on_head(c, head, c->owner);
+}
+
+/* What the codec finds in the bytes; returns how many are used. */
+static size_t take_answer(struct sg_upcall *c, struct sg_str in)
+{
+        struct sg_h1_event event;
+        struct sg_head head;
+        size_t used = 0;
+        int r;
+
+        c->waits_for_end = false;
+        for (;;) {
+                r = sg_h1_next(&c->conn->h1, sg_str_skip(in, used), &head, &event);
+                if (r) {
+                        call_fail(c, SG_UPSTREAM_F_GARBAGE, "bad answer from", sg_h1_error_name((enum sg_h1_error)r));
+                        return used;
+                }
+                used += event.used;
+                if (event.kind == SG_H1_MORE) {
+                        return used;
+                } else if (event.kind == SG_H1_HEAD) {
+                        take_head(c, &head);
+                } else if (event.kind == SG_H1_BODY) {
+                        c->listener->on_body(c, event.bytes, c->owner);
+                } else if (event.kind == SG_H1_END && c->is_interim) {
+                        c->is_interim = false;
+                } else if (event.kind == SG_H1_END) {
+                        call_finish(c, used < in.n);
+                        return used;
+                }
+                if (!c->conn)
+                        return used;
+                if (c->is_paused) {
+                        c->waits_for_end = used == in.n;
+                        return used;
+                }
+        }
+}
+
+size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes)
+{
+        c->has_answer_bytes = true;
+        return take_answer(c, bytes);
+}
+
+static bool may_try_again(const struct sg_upcall *c)
+{
+        return c->was_reused && c->request.may_resend && !c->was_resent && !c->has_answer_bytes;
+}
+
+/* The connection ended while the request was sent or the answer read. */
+static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        struct sg_h1_event event;
+
+        if (c->state == CALL_ANSWERING && why == SG_STREAM_END_EOF && sg_h1_eof(&c->conn->h1, &event) == 0 &&
+            event.kind == SG_H1_END) {
+                c->may_keep = false;
+                call_finish(c, false);
+        } else if (may_try_again(c)) {
+                c->was_resent = true;
+                drop_connection(c);
+                begin_fresh(c);
+        } else if (c->has_answer_bytes) {
+                call_fail(c, SG_UPSTREAM_F_TRUNCATED, "answer cut off by", text);
+        } else {
+                call_fail(c, SG_UPSTREAM_F_RESET, "no answer from", text);
+        }
+}
+
+void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        char kept[200];
+
+        /* The words belong to the stream, which goes with the connection. */
+        (void)snprintf(kept, sizeof(kept), "%s", text);
+        if (c->state == CALL_CONNECTING)
+                connecting_failed(c, why, kept);
+        else
+                broken(c, why, kept);
+}
+
+/* ---- calls */
+
+static void start(struct sg_upcall *c)
+{
+        c->conn = conn_take_idle(c->pool, c);
+        if (!c->conn) {
+                begin_fresh(c);
+                return;
+        }
+        c->was_reused = true;
+        call_go(c, CALL_SENDING);
+}
+
+static void run_deferred(struct sg_deferred *d)
+{
+        struct sg_upcall *c = SG_CONTAINER(d, struct sg_upcall, deferred);
+
+        if (c->state == CALL_FREED)
+                free(c);
+        else if (c->state == CALL_NEW)
+                start(c);
+        else if (c->state == CALL_ANSWERING && c->waits_for_end && !c->is_paused)
+                (void)take_answer(c, SG_STR_NONE);
+}
+
+int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg_endpoint *endpoint,
+                  const struct sg_upcall_request *request, const struct sg_upcall_listener *listener, void *owner)
+{
+        struct sg_upcall *c;
+        int r;
+
+        SG_ASSERT(listener->on_head && listener->on_body && listener->on_end && listener->on_failed);
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->upstream = u;
+        c->loop = u->loop;
+        c->request = *request;
+        c->listener = listener;
+        c->owner = owner;
+        c->deferred.run = run_deferred;
+        r = sg_timer_init(&c->connect, u->loop, on_connect_time, c);
+        if (!r)
+                r = pool_get(&c->pool, u, endpoint);
+        if (r) {
+                free(c);
+                return r;
+        }
+        u->n_calls++;
+        sg_loop_defer(u->loop, &c->deferred);
+        *ret = c;
+        return 0;
+}
+
+void sg_upcall_pause(struct sg_upcall *c)
+{
+        c->is_paused = true;
+        if (!c->conn)
+                return;
+        /* The end of a close-delimited answer must wait for its bytes. */
+        sg_stream_watch_eof(c->conn->stream, false);
+        sg_stream_pause(c->conn->stream);
+}
+
+void sg_upcall_resume(struct sg_upcall *c)
+{
+        c->is_paused = false;
+        if (!c->conn)
+                return;
+        sg_stream_watch_eof(c->conn->stream, true);
+        sg_stream_resume(c->conn->stream);
+        if (c->waits_for_end)
+                sg_loop_defer(c->loop, &c->deferred);
+}
+
+bool sg_upcall_was_reused(const struct sg_upcall *c)
+{
+        return c->was_reused;
+}
+
+const char *sg_upcall_peer(const struct sg_upcall *c)
+{
+        return c->peer;
+}

@@ -1,0 +1,353 @@
+/*
+ * Pools are stacks: the connection used last is the likeliest to be alive, and those that are not needed reach their
+ * timeout. An idle connection is read from: whatever it says, an answer that nobody asked for or the end, drops it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "upstream/upstream_internal.h"
+
+/* ---- pools */
+
+static struct sg_list *bucket_of(struct sg_upstream *u, struct sg_str key)
+{
+        uint32_t h = 2166136261u; /* FNV-1a: the keys are the operator's */
+
+        for (size_t i = 0; i < key.n; i++)
+                h = (h ^ (unsigned char)key.p[i]) * 16777619u;
+        return &u->buckets[h % N_BUCKETS];
+}
+
+static void pool_free(struct pool *p)
+{
+        sg_list_remove(bucket_of(p->upstream, p->at.pool_key), &p->link);
+        sg_tls_trust_unref(p->at.trust);
+        free((char *)(uintptr_t)p->at.host.p);
+        free((char *)(uintptr_t)p->at.pool_key.p);
+        free(p);
+}
+
+void pool_put(struct pool *p)
+{
+        SG_ASSERT(p->n_users > 0);
+        if (--p->n_users == 0)
+                pool_free(p);
+}
+
+static int pool_new(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
+{
+        char *host = sg_str_dup(at->host), *key = sg_str_dup(at->pool_key);
+        struct pool *p;
+
+        p = calloc(1, sizeof(*p));
+        if (!p || !host || !key) {
+                free(host);
+                free(key);
+                free(p);
+                return -ENOMEM;
+        }
+        p->upstream = u;
+        p->at = *at;
+        p->at.host = sg_str_make(host, at->host.n);
+        p->at.pool_key = sg_str_make(key, at->pool_key.n);
+        p->at.trust = at->trust ? sg_tls_trust_ref(at->trust) : NULL;
+        for (size_t i = 0; i < SG_N_ELEMENTS(p->conns); i++)
+                sg_list_init(&p->conns[i]);
+        sg_list_push(bucket_of(u, at->pool_key), &p->link);
+        *ret = p;
+        return 0;
+}
+
+static void close_idle(struct pool *p)
+{
+        struct sg_link *k;
+
+        p->n_users++; /* the last connection must not take the pool along */
+        while ((k = sg_list_first(&p->conns[CONN_IDLE])))
+                conn_close(SG_CONTAINER(k, struct conn, link));
+        pool_put(p);
+}
+
+/* A reload may bring other times and another trust under the same key. */
+static void pool_update(struct pool *p, const struct sg_endpoint *at)
+{
+        p->at.connect_timeout_usec = at->connect_timeout_usec;
+        p->at.idle_timeout_usec = at->idle_timeout_usec;
+        p->at.pool_max = at->pool_max;
+        p->at.open_builtin = at->open_builtin;
+        p->at.builtin_owner = at->builtin_owner;
+        if (p->at.trust != at->trust) {
+                struct sg_tls_trust *before = p->at.trust;
+
+                p->at.trust = at->trust ? sg_tls_trust_ref(at->trust) : NULL;
+                sg_tls_trust_unref(before);
+                close_idle(p); /* they were verified by the old one */
+        }
+}
+
+int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
+{
+        struct pool *p = NULL;
+        int r;
+
+        SG_ASSERT(!at->is_tls || at->trust);
+        SG_LIST_EACH (bucket_of(u, at->pool_key), k) {
+                p = SG_CONTAINER(k, struct pool, link);
+                if (sg_str_eq(p->at.pool_key, at->pool_key))
+                        break;
+                p = NULL;
+        }
+        if (p) {
+                p->n_users++;
+                pool_update(p, at);
+        } else {
+                r = pool_new(&p, u, at);
+                if (r)
+                        return r;
+                p->n_users++;
+        }
+        *ret = p;
+        return 0;
+}
+
+/* ---- connections */
+
+static void conn_unlist(struct conn *n)
+{
+        if (!sg_link_is_on_list(&n->link))
+                return;
+        sg_list_remove(&n->pool->conns[n->state], &n->link);
+        n->pool->upstream->n_conns[n->state]--;
+}
+
+void conn_go(struct conn *n, enum conn_state to)
+{
+        conn_unlist(n);
+        n->state = to;
+        if (to == CONN_CLOSED)
+                return;
+        sg_list_push_first(&n->pool->conns[to], &n->link);
+        n->pool->upstream->n_conns[to]++;
+}
+
+static void conn_free_later(struct sg_deferred *d)
+{
+        free(SG_CONTAINER(d, struct conn, deferred));
+}
+
+void conn_close(struct conn *n)
+{
+        SG_ASSERT(n->state != CONN_CLOSED);
+        conn_go(n, CONN_CLOSED);
+        n->stream = sg_stream_free(n->stream);
+        n->call = NULL;
+        sg_timer_done(&n->idle);
+        pool_put(n->pool);
+        n->pool = NULL;
+        sg_loop_defer(n->loop, &n->deferred);
+}
+
+static void on_open(struct sg_stream *s, void *owner)
+{
+        struct conn *n = owner;
+
+        conn_go(n, CONN_BUSY);
+        call_on_open(n->call);
+}
+
+static size_t on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
+{
+        struct conn *n = owner;
+
+        if (n->call)
+                return call_on_bytes(n->call, bytes);
+        sg_debug("upstream %s: %zu bytes that nobody asked for: closed", sg_stream_peer(s), bytes.n);
+        conn_close(n);
+        return 0;
+}
+
+static void on_drained(struct sg_stream *s, void *owner)
+{
+        struct conn *n = owner;
+
+        if (n->call)
+                call_on_drained(n->call);
+}
+
+static void on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
+{
+        struct conn *n = owner;
+
+        if (n->call)
+                call_on_end(n->call, why, sg_stream_end_text(s));
+        else
+                conn_close(n);
+}
+
+static const struct sg_stream_listener listener = {
+        .on_open = on_open, .on_bytes = on_bytes, .on_drained = on_drained, .on_end = on_end};
+
+static void on_idle_over(struct sg_timer *t, void *owner)
+{
+        conn_close(owner);
+}
+
+static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
+{
+        struct conn *n;
+        int r;
+
+        n = calloc(1, sizeof(*n));
+        if (!n)
+                return -ENOMEM;
+        n->loop = p->upstream->loop;
+        n->pool = p;
+        n->call = call;
+        n->deferred.run = conn_free_later;
+        r = sg_timer_init(&n->idle, n->loop, on_idle_over, n);
+        if (r) {
+                free(n);
+                return r;
+        }
+        sg_h1_init(&n->h1, SG_H1_CLIENT, &(struct sg_h1_limits){.head_bytes = 0});
+        *ret = n;
+        return 0;
+}
+
+static int add_tls(struct conn *n)
+{
+        struct sg_layer *layer;
+        int r;
+
+        r = sg_tls_client_layer(&layer, n->pool->at.trust, n->pool->at.host, "http/1.1");
+        if (!r)
+                sg_tls_apply(n->stream, layer);
+        return r;
+}
+
+int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const struct sockaddr *address,
+              socklen_t length)
+{
+        struct conn *n;
+        int r;
+
+        r = conn_new(&n, p, call);
+        if (r)
+                return r;
+        r = sg_stream_new_connect(&n->stream, n->loop, address, length, NULL, &listener, n);
+        if (!r && p->at.is_tls) {
+                r = add_tls(n);
+                if (r)
+                        sg_stream_free(n->stream);
+        }
+        if (r) {
+                free(n);
+                return r;
+        }
+        p->n_users++;
+        conn_go(n, CONN_CONNECTING);
+        p->upstream->n_opened++;
+        *ret = n;
+        return 0;
+}
+
+int conn_open_builtin(struct conn **ret, struct pool *p, struct sg_upcall *call)
+{
+        struct conn *n;
+        int fd = -1, r;
+
+        r = conn_new(&n, p, call);
+        if (r)
+                return r;
+        r = p->at.open_builtin(p->at.builtin_owner, &fd);
+        if (!r)
+                r = sg_stream_new_fd(&n->stream, n->loop, fd, NULL, &listener, n);
+        if (r) {
+                free(n);
+                return r;
+        }
+        p->n_users++;
+        conn_go(n, CONN_BUSY);
+        p->upstream->n_opened++;
+        *ret = n;
+        return 0;
+}
+
+struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call)
+{
+        struct sg_link *k;
+
+        while ((k = sg_list_first(&p->conns[CONN_IDLE]))) {
+                struct conn *n = SG_CONTAINER(k, struct conn, link);
+
+                if (!sg_stream_is_open(n->stream)) {
+                        conn_close(n); /* its end waits to be told */
+                        continue;
+                }
+                sg_timer_stop(&n->idle);
+                n->call = call;
+                conn_go(n, CONN_BUSY);
+                p->upstream->n_reused++;
+                return n;
+        }
+        return NULL;
+}
+
+void conn_release(struct conn *n)
+{
+        struct pool *p = n->pool;
+
+        n->call = NULL;
+        if (p->conns[CONN_IDLE].n >= p->at.pool_max) {
+                conn_close(n);
+                return;
+        }
+        conn_go(n, CONN_IDLE);
+        sg_timer_start(&n->idle, p->at.idle_timeout_usec);
+}
+
+/* ---- the whole */
+
+int sg_upstream_new(struct sg_upstream **ret, struct sg_loop *l, struct sg_resolver *resolver)
+{
+        struct sg_upstream *u;
+
+        u = calloc(1, sizeof(*u));
+        if (!u)
+                return -ENOMEM;
+        u->loop = l;
+        u->resolver = resolver;
+        for (size_t i = 0; i < N_BUCKETS; i++)
+                sg_list_init(&u->buckets[i]);
+        *ret = u;
+        return 0;
+}
+
+void sg_upstream_close_idle(struct sg_upstream *u)
+{
+        for (size_t i = 0; i < N_BUCKETS; i++)
+                SG_LIST_EACH (&u->buckets[i], k)
+                        close_idle(SG_CONTAINER(k, struct pool, link));
+}
+
+struct sg_upstream *sg_upstream_free(struct sg_upstream *u)
+{
+        if (!u)
+                return NULL;
+        SG_ASSERT(u->n_calls == 0);
+        sg_upstream_close_idle(u);
+        for (size_t i = 0; i < N_BUCKETS; i++)
+                SG_ASSERT(sg_list_is_empty(&u->buckets[i]));
+        free(u);
+        return NULL;
+}
+
+void sg_upstream_get_counts(const struct sg_upstream *u, struct sg_upstream_counts *ret)
+{
+        *ret = (struct sg_upstream_counts){.n_idle = u->n_conns[CONN_IDLE],
+                                           .n_busy = u->n_conns[CONN_BUSY],
+                                           .n_connecting = u->n_conns[CONN_CONNECTING],
+                                           .n_opened = u->n_opened,
+                                           .n_reused = u->n_reused};
+}

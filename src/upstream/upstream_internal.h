@@ -1,0 +1,71 @@
+/*
+ * upstream/upstream_internal.h - pools and their connections, for the call
+ *
+ * Shape    sg_upstream > pool (by pool_key) > connections, on the list of their state
+ * Owner    a pool lives while a connection or a call uses it; a connection is freed at the end of the turn, so that the
+ *          frames above its callbacks may look at it (stream is NULL then)
+ */
+#pragma once
+
+#include "upstream/upstream.h"
+
+enum conn_state {
+        CONN_CONNECTING, /* a call waits for it */
+        CONN_BUSY,       /* a call has it */
+        CONN_IDLE,
+        CONN_CLOSED,
+        CONN_STATE_N,
+};
+
+struct pool {
+        struct sg_link link; /* of a bucket */
+        struct sg_upstream *upstream;
+        struct sg_endpoint at; /* host and pool_key are owned, trust is referenced */
+        struct sg_list conns[CONN_CLOSED];
+        size_t n_users; /* connections and calls */
+};
+
+struct conn {
+        struct sg_link link; /* of pool->conns[state] */
+        enum conn_state state;
+        struct pool *pool;
+        struct sg_stream *stream;
+        struct sg_upcall *call;
+        struct sg_timer idle;
+        struct sg_deferred deferred;
+        struct sg_loop *loop;
+        struct sg_h1 h1;
+};
+
+#define N_BUCKETS 64u
+
+struct sg_upstream {
+        struct sg_loop *loop;
+        struct sg_resolver *resolver;
+        struct sg_list buckets[N_BUCKETS];
+        uint64_t n_conns[CONN_CLOSED];
+        uint64_t n_opened, n_reused;
+        uint64_t n_calls;
+};
+
+/* The pool of the endpoint, with what the endpoint says now, and one more user. -ENOMEM. */
+int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at) SG_MUST_CHECK;
+void pool_put(struct pool *p);
+
+/* The connection that was used last, now the call's; NULL when none is idle. */
+struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call);
+/* Connects for the call: call_on_open() or call_on_end() follows. -errno. */
+int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const struct sockaddr *address,
+              socklen_t length) SG_MUST_CHECK;
+/* One end of a socket pair, connected; the call's. */
+int conn_open_builtin(struct conn **ret, struct pool *p, struct sg_upcall *call) SG_MUST_CHECK;
+void conn_go(struct conn *n, enum conn_state to);
+/* Back to the pool, or closed when that is full. */
+void conn_release(struct conn *n);
+void conn_close(struct conn *n);
+
+/* call.c: what the connection's stream tells. */
+void call_on_open(struct sg_upcall *c);
+size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes);
+void call_on_drained(struct sg_upcall *c);
+void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text);

@@ -1,0 +1,45 @@
+/*
+ * A server that follows a script, in a thread of its own: one list of acts per connection, in the order accepted.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "../tls/certificates.h"
+
+enum act_kind {
+        ACT_END = 0,      /* closes */
+        ACT_READ_REQUEST, /* head and body (Content-Length) */
+        ACT_READ_HEAD,
+        ACT_SEND,       /* text */
+        ACT_SEND_MANY,  /* text, n times */
+        ACT_WAIT_CLOSE, /* until the client closes */
+        ACT_RESET,      /* closes with RST */
+};
+
+struct act {
+        enum act_kind kind;
+        const char *text;
+        size_t n;
+};
+
+#define SCRIPT_CONNECTIONS_MAX 8
+
+struct script {
+        const struct act *connections[SCRIPT_CONNECTIONS_MAX];
+        gnutls_certificate_credentials_t credentials; /* NULL: plain */
+
+        int listener;
+        struct sockaddr_in address;
+        pthread_t thread;
+        /* read after script_stop(), but for the count */
+        atomic_uint n_accepted, n_closed;
+        size_t request_bytes[SCRIPT_CONNECTIONS_MAX];
+        unsigned request_sum[SCRIPT_CONNECTIONS_MAX]; /* of all bytes of all requests */
+};
+
+void script_start(struct script *s);
+void script_stop(struct script *s);
