@@ -8,6 +8,8 @@
 
 #define SG_HEAD_BYTES_MAX        (64u * 1024u) /* request or status line and all fields */
 #define SG_HEADERS_MAX           128u          /* fields in one message or trailer */
+#define SG_METHOD_BYTES_MAX      32u
+#define SG_FIELD_NAME_BYTES_MAX  256u
 #define SG_TARGET_BYTES_MAX      (16u * 1024u)
 #define SG_CHUNK_LINE_BYTES_MAX  256u /* size and extensions of one chunk */
 #define SG_BODY_BYTES_DEFAULT    (64u * 1024u * 1024u)
