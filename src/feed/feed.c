@@ -1,0 +1,373 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "feed/feed.h"
+#include "feed/picture.h"
+#include "varlink/varlink.h"
+
+#define WAIT_MIN_USEC    (50 * SG_USEC_PER_MSEC)
+#define WAIT_MAX_USEC    (1 * SG_USEC_PER_SEC)
+#define EMPTY_USEC       (2 * SG_USEC_PER_SEC)
+#define WRITE_AGAIN_USEC (10 * SG_USEC_PER_SEC)
+
+struct sg_feed {
+        struct sg_loop *loop;
+        struct sg_keytable *table;
+        char *socket;
+        struct sg_picture *picture;
+        struct sg_varlink_client *client;
+        bool in_picture, is_complete; /* of the full picture on this connection */
+        bool outage_is_told, write_failure_is_told;
+        uint64_t wait_usec;
+        struct sg_timer connect_again, empty_lasts, write_again;
+        struct sg_deferred ready;
+        void (*on_ready)(void *owner);
+        void *ready_owner;
+        _Atomic int state;
+        _Atomic uint64_t version, changed_wall_usec;
+};
+
+static const char *const state_names[SG_FEED_N] = {
+        [SG_FEED_EMPTY] = "empty",
+        [SG_FEED_STALE] = "stale",
+        [SG_FEED_CURRENT] = "current",
+};
+
+const char *sg_feed_state_name(enum sg_feed_state s)
+{
+        SG_ASSERT(s < SG_FEED_N);
+        return state_names[s];
+}
+
+enum sg_feed_state sg_feed_get_state(const struct sg_feed *f)
+{
+        return (enum sg_feed_state)atomic_load_explicit(&f->state, memory_order_acquire);
+}
+
+uint64_t sg_feed_version(const struct sg_feed *f)
+{
+        return atomic_load_explicit(&f->version, memory_order_relaxed);
+}
+
+uint64_t sg_feed_changed_wall_usec(const struct sg_feed *f)
+{
+        return atomic_load_explicit(&f->changed_wall_usec, memory_order_relaxed);
+}
+
+static void feed_go(struct sg_feed *f, enum sg_feed_state to)
+{
+        if (sg_feed_get_state(f) == to)
+                return;
+        SG_ASSERT(to != SG_FEED_EMPTY);
+        sg_debug("keys: %s -> %s", sg_feed_state_name(sg_feed_get_state(f)), sg_feed_state_name(to));
+        atomic_store_explicit(&f->changed_wall_usec, sg_clock_wall_usec(), memory_order_relaxed);
+        atomic_store_explicit(&f->state, (int)to, memory_order_release);
+        if (f->on_ready)
+                sg_loop_defer(f->loop, &f->ready);
+}
+
+/* ---- the first picture */
+
+static void tell_ready(struct sg_feed *f)
+{
+        void (*on_ready)(void *owner) = f->on_ready;
+
+        sg_timer_stop(&f->empty_lasts);
+        f->on_ready = NULL;
+        if (on_ready)
+                on_ready(f->ready_owner);
+}
+
+static void on_ready_deferred(struct sg_deferred *d)
+{
+        tell_ready(SG_CONTAINER(d, struct sg_feed, ready));
+}
+
+static void on_empty_lasts(struct sg_timer *t, void *owner)
+{
+        tell_ready(owner);
+}
+
+void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner)
+{
+        f->on_ready = on_ready;
+        f->ready_owner = owner;
+        if (sg_feed_get_state(f) != SG_FEED_EMPTY)
+                sg_loop_defer(f->loop, &f->ready);
+        else
+                sg_timer_start(&f->empty_lasts, EMPTY_USEC);
+}
+
+/* ---- the picture on disk */
+
+static void write_picture(struct sg_feed *f)
+{
+        int r = sg_picture_write(f->picture, f->table, sg_feed_version(f));
+
+        if (!r) {
+                sg_timer_stop(&f->write_again);
+                f->write_failure_is_told = false;
+                return;
+        }
+        if (!f->write_failure_is_told)
+                sg_warning(
+                        "the picture of the keys cannot be written: %s; a restart without the ledger would know older "
+                        "keys; trying again every %u s",
+                        strerror(-r), (unsigned)(WRITE_AGAIN_USEC / SG_USEC_PER_SEC));
+        f->write_failure_is_told = true;
+        sg_timer_start(&f->write_again, WRITE_AGAIN_USEC);
+}
+
+static void on_write_again(struct sg_timer *t, void *owner)
+{
+        write_picture(owner);
+}
+
+/* After changes: appended if they can be, else all is written. While writing fails the timer does it. */
+static void keep_changes(struct sg_feed *f, bool is_collected)
+{
+        if (f->write_failure_is_told)
+                return;
+        if (!is_collected || sg_picture_commit(f->picture, sg_feed_version(f)) ||
+            sg_picture_is_outgrown(f->picture, f->table))
+                write_picture(f);
+}
+
+/* ---- what the ledger says */
+
+struct news {
+        struct json_object *changes; /* NULL: none */
+        uint64_t version;
+        bool has_version, complete;
+};
+
+static bool read_news(struct news *n, struct json_object *o)
+{
+        struct json_object *value;
+
+        *n = (struct news){};
+        if (json_object_object_get_ex(o, "changes", &value) && value) {
+                if (!json_object_is_type(value, json_type_array))
+                        return false;
+                n->changes = value;
+        }
+        if (json_object_object_get_ex(o, "version", &value) && value) {
+                if (!sg_feed_read_u64(o, "version", &n->version))
+                        return false;
+                n->has_version = true;
+        }
+        if (json_object_object_get_ex(o, "complete", &value) && value) {
+                if (!json_object_is_type(value, json_type_boolean))
+                        return false;
+                n->complete = json_object_get_boolean(value);
+        }
+        return true;
+}
+
+/* Effective in the table at once, one by one; *ret_collected: and ready to be appended to the file. */
+static int apply_changes(struct sg_feed *f, struct json_object *changes, bool *ret_collected)
+{
+        size_t n = changes ? json_object_array_length(changes) : 0;
+        bool is_collected = f->is_complete && !f->write_failure_is_told;
+
+        for (size_t i = 0; i < n; i++) {
+                struct sg_feed_change change;
+                int r;
+
+                if (!sg_feed_change_read(&change, json_object_array_get_idx(changes, i)))
+                        return -EBADMSG;
+                r = sg_keytable_apply(f->table, &change.key);
+                if (r)
+                        return r;
+                if (is_collected && sg_picture_add(f->picture, &change.key))
+                        is_collected = false;
+        }
+        *ret_collected = is_collected;
+        return 0;
+}
+
+static void picture_is_complete(struct sg_feed *f)
+{
+        sg_keytable_picture_end(f->table);
+        f->in_picture = false;
+        f->is_complete = true;
+        f->wait_usec = WAIT_MIN_USEC;
+        f->outage_is_told = false;
+        feed_go(f, SG_FEED_CURRENT);
+        sg_info("%zu keys are known, as of version %" PRIu64, sg_keytable_count(f->table), sg_feed_version(f));
+        write_picture(f);
+}
+
+static int take_news(struct sg_feed *f, struct json_object *parameters)
+{
+        struct news news;
+        bool is_collected;
+        int r;
+
+        if (!read_news(&news, parameters))
+                return -EBADMSG;
+        if (!f->is_complete && !f->in_picture) {
+                sg_keytable_picture_begin(f->table);
+                f->in_picture = true;
+        }
+        r = apply_changes(f, news.changes, &is_collected);
+        if (r)
+                return r;
+        if (news.has_version && (f->is_complete || news.complete))
+                atomic_store_explicit(&f->version, news.version, memory_order_relaxed);
+        if (f->is_complete)
+                keep_changes(f, is_collected);
+        else if (news.complete)
+                picture_is_complete(f);
+        return 0;
+}
+
+/* ---- the connection */
+
+/* A ledger that starts beside us is not there at first: that is told only when it lasts. */
+static void tell_outage(struct sg_feed *f, const char *reason)
+{
+        if (f->outage_is_told || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
+                return;
+        sg_notice("the ledger at %s does not tell the keys: %s; %zu known keys go on working", f->socket, reason,
+                  sg_keytable_count(f->table));
+        f->outage_is_told = true;
+}
+
+static void drop(struct sg_feed *f, const char *reason)
+{
+        tell_outage(f, reason);
+        f->client = sg_varlink_client_free(f->client);
+        f->in_picture = f->is_complete = false;
+        if (sg_feed_get_state(f) == SG_FEED_CURRENT)
+                feed_go(f, SG_FEED_STALE);
+        sg_timer_start(&f->connect_again, f->wait_usec);
+        f->wait_usec = SG_MIN(f->wait_usec * 2, (uint64_t)WAIT_MAX_USEC);
+}
+
+static void on_connected(struct sg_varlink_client *c, void *owner)
+{
+        struct sg_feed *f = owner;
+        int r = sg_varlink_client_call(c, "io.scribe.Ledger.WatchKeys", NULL, true);
+
+        if (r)
+                drop(f, strerror(-r));
+}
+
+static void on_reply(struct sg_varlink_client *c, const char *error_name, struct json_object *parameters,
+                     bool continues, void *owner)
+{
+        struct sg_feed *f = owner;
+        int r;
+
+        if (error_name) {
+                drop(f, error_name);
+                return;
+        }
+        r = take_news(f, parameters);
+        if (r == -EBADMSG) {
+                /* What it meant might have been a revocation: the whole picture is asked for again. */
+                f->wait_usec = WAIT_MAX_USEC;
+                drop(f, "it sent what is not a change of keys");
+        } else if (r) {
+                drop(f, strerror(-r));
+        } else if (!continues) {
+                drop(f, "it ended the watch");
+        }
+}
+
+static void on_closed(struct sg_varlink_client *c, int err, void *owner)
+{
+        drop(owner, err ? strerror(-err) : "it closed the connection");
+}
+
+static const struct sg_varlink_client_callbacks callbacks = {on_connected, on_reply, on_closed};
+
+static void on_connect_again(struct sg_timer *t, void *owner)
+{
+        struct sg_feed *f = owner;
+        int r = sg_varlink_client_new(&f->client, f->loop, f->socket, &callbacks, f);
+
+        if (r)
+                drop(f, strerror(-r));
+}
+
+/* ---- birth and end */
+
+static int load_picture(struct sg_feed *f, struct sg_error *err)
+{
+        enum sg_picture_outcome outcome;
+        uint64_t version = 0;
+        int r = sg_picture_load(f->picture, f->table, &outcome, &version, err);
+
+        if (r)
+                return r;
+        if (outcome == SG_PICTURE_BROKEN)
+                sg_warning("the picture of the keys is broken and was set aside: %s: %s", err->where, err->text);
+        if (outcome == SG_PICTURE_GOOD) {
+                atomic_store_explicit(&f->version, version, memory_order_relaxed);
+                feed_go(f, SG_FEED_STALE);
+        }
+        return 0;
+}
+
+static int init_timers(struct sg_feed *f)
+{
+        int r = sg_timer_init(&f->connect_again, f->loop, on_connect_again, f);
+
+        if (!r)
+                r = sg_timer_init(&f->empty_lasts, f->loop, on_empty_lasts, f);
+        if (!r)
+                r = sg_timer_init(&f->write_again, f->loop, on_write_again, f);
+        return r;
+}
+
+int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *table, const char *ledger_socket,
+                const char *picture_path, struct sg_error *err)
+{
+        SG_AUTO(sg_feed_free) struct sg_feed *f = NULL;
+        struct sg_error broken;
+        int r;
+
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return sg_error_set(err, -ENOMEM, picture_path, "out of memory");
+        f->loop = l;
+        f->table = table;
+        f->wait_usec = WAIT_MIN_USEC;
+        f->ready.run = on_ready_deferred;
+        atomic_init(&f->changed_wall_usec, sg_clock_wall_usec());
+        f->socket = strdup(ledger_socket);
+        r = init_timers(f);
+        if (!r)
+                r = f->socket ? sg_picture_new(&f->picture, picture_path) : -ENOMEM;
+        if (r)
+                return sg_error_set(err, r, picture_path, "the key feed cannot be set up: %s", strerror(-r));
+        r = load_picture(f, err ? err : &broken);
+        if (r)
+                return r;
+        sg_timer_start(&f->connect_again, 1);
+        *ret = SG_GIVE(f);
+        return 0;
+}
+
+struct sg_feed *sg_feed_free(struct sg_feed *f)
+{
+        if (!f)
+                return NULL;
+        sg_varlink_client_free(f->client);
+        sg_loop_undefer(f->loop, &f->ready);
+        if (f->connect_again.loop)
+                sg_timer_done(&f->connect_again);
+        if (f->empty_lasts.loop)
+                sg_timer_done(&f->empty_lasts);
+        if (f->write_again.loop)
+                sg_timer_done(&f->write_again);
+        sg_picture_free(f->picture);
+        free(f->socket);
+        free(f);
+        return NULL;
+}

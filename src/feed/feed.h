@@ -1,0 +1,39 @@
+/*
+ * feed/feed.h - the gateway's end of the ledger: the full picture of the keys, each change, the picture on disk
+ *
+ * Shape    a Varlink client that calls io.scribe.Ledger.WatchKeys and applies what comes to the key table; it
+ * reconnects (50 ms to 1 s) for as long as it lives. Pictures and changes are kept in a file, so that known keys work
+ * after a cold start without the ledger Owner    the daemon; the table is borrowed Thread   main; each change is synced
+ * to disk there (one fdatasync per message of the ledger), each full picture written Errors   start: a broken picture
+ * file is set aside with a warning, never fatal Source   the file: one line per key, CRC-32C in hex, space, JSON;
+ * changes are appended (and synced), the whole is written anew (temporary file, fsync, rename) after a full picture or
+ * when changes outgrow keys; a torn last line is cut The first line is {"format":1,"version":…}; a line with "version"
+ * alone says up to which change the file goes
+ */
+#pragma once
+
+#include "auth/keytable.h"
+#include "base/error.h"
+#include "loop/loop.h"
+
+struct sg_feed;
+
+enum sg_feed_state {
+        SG_FEED_EMPTY,   /* nothing known: no picture on disk, the ledger not reached yet */
+        SG_FEED_STALE,   /* keys from the picture on disk or from before the connection broke */
+        SG_FEED_CURRENT, /* connected, picture complete, changes arrive as they happen */
+        SG_FEED_N,
+};
+const char *sg_feed_state_name(enum sg_feed_state s);
+
+int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *table, const char *ledger_socket,
+                const char *picture_path, struct sg_error *err) SG_MUST_CHECK;
+struct sg_feed *sg_feed_free(struct sg_feed *f);
+SG_DEFINE_AUTO(struct sg_feed *, sg_feed_free)
+/* Any thread, one atomic read: workers answer 503 instead of 401 for unknown keys unless CURRENT. */
+enum sg_feed_state sg_feed_get_state(const struct sg_feed *f);
+uint64_t sg_feed_version(const struct sg_feed *f);
+uint64_t sg_feed_changed_wall_usec(const struct sg_feed *f); /* last state change */
+/* Once, when the state first becomes anything but EMPTY, or after EMPTY lasted 2 s (start-up does not wait for ever).
+ */
+void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner);
