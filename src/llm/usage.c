@@ -54,11 +54,11 @@ static bool read_totals(struct sg_usage *u, const struct sg_json_want w[U_N])
 {
         uint64_t total = 0, hit = 0, miss = 0;
         bool has_total = count(w[U_TOTAL].value, &total);
-        bool has_cache = count(w[U_CACHE_HIT].value, &hit) | count(w[U_CACHE_MISS].value, &miss);
+        bool has_hit = count(w[U_CACHE_HIT].value, &hit), has_miss = count(w[U_CACHE_MISS].value, &miss);
         bool has_output = count_either(&w[U_COMPLETION], &w[U_OUTPUT], &u->output_tokens);
         bool has_input = count_either(&w[U_PROMPT], &w[U_INPUT], &u->input_tokens);
 
-        if (!has_input && has_cache) {
+        if (!has_input && (has_hit || has_miss)) {
                 u->input_tokens = hit + miss;
                 has_input = true;
         }
