@@ -185,28 +185,11 @@ dialect = echo
 
 [model "echo"]
 target = echo
-END
-    if [ -n "${LLM_API_KEY:-}" ]; then
-        cat <<END
 
-[provider "llm"]
-dialect = openai
-base_url = ${LLM_BASE_URL:-https://api.openai.com/v1}
-api_key = env:LLM_API_KEY
-
-[model "default"]
-target = llm/${LLM_DEFAULT_MODEL:-gpt-4o-mini}
-
-[model "*"]
-target = llm
-END
-    else
-        cat <<END
-
+# LLM_API_KEY in the environment (or .env) makes this one go to that provider.
 [model "default"]
 target = echo
 END
-    fi
 }
 
 # What a running gateway was started with: when it changes, it has to be started again.

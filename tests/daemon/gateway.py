@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -61,27 +62,34 @@ def free_port():
 
 
 class Notices:
-    """The other end of NOTIFY_SOCKET: what the daemon tells its service manager, with the time of arrival."""
+    """The other end of NOTIFY_SOCKET: what the daemon tells its service manager, with the time of arrival and the sender."""
 
     def __init__(self, path):
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(str(path))
         self.messages = []
+        self.others = []  # of processes that the manager did not start
+        self.pid = None
         self.news = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
         while True:
             try:
-                data = self.socket.recv(65536)
+                data, ancillary, _, _ = self.socket.recvmsg(65536, socket.CMSG_SPACE(12))
             except OSError:
                 return
             if data == b"\0end":
                 return
+            sender = struct.unpack("iii", ancillary[0][2])[0]
             found = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
             with self.news:
-                self.messages.append((time.monotonic(), found))
+                if self.pid in (None, sender):
+                    self.messages.append((time.monotonic(), found))
+                else:
+                    self.others.append((sender, found))
                 self.news.notify_all()
 
     def close(self):
@@ -178,10 +186,11 @@ level = {log_level}
 start = {"yes" if self.ledger_mode == "child" else "no"}
 
 [journal]
-size = 1MiB
+size = 1M
 {journal}
 [provider "echo"]
 dialect = echo
+pace = 0s
 
 [model "echo"]
 target = echo
@@ -225,6 +234,7 @@ target = fake
             self.process = subprocess.Popen([*self.wrapper, str(GATEWAY), "--config", str(self.config)], env=env,
                                             stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.directory,
                                             pass_fds=self.wrapper_fds)
+        self.notices.pid = self.process.pid
         if wait and not self.notices.wait(READY="1", alive=self.is_running, timeout=20):
             raise AssertionError(f"the gateway did not start:\n{self.stderr()}")
         return self

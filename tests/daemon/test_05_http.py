@@ -9,8 +9,8 @@ from fake import chat_json, frame, chunk_json, stream_frames
 from gateway import SLOWNESS, Gateway, bearer, wait_for
 from wire import request_bytes
 
-GATEWAY_OPTIONS = {"gateway": "head_timeout = 2s\nbody_timeout = 2s\nidle_timeout = 3s\nwrite_timeout = 3s\nbody_max = 1MiB\n"
-                              "head_max = 16KiB\n"}
+GATEWAY_OPTIONS = {"gateway": "head_timeout = 2s\nbody_timeout = 2s\nidle_timeout = 3s\nwrite_timeout = 3s\nmax_body = 1M\n"
+                              "max_head = 16K\n"}
 GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -224,7 +224,7 @@ def test_body_at_the_limit(gateway, fake, key):
 
 def test_sum_of_bodies_held(fake):
     """Bodies that wait for a provider count against a limit in sum; past it new ones get 503, and are served later."""
-    with Gateway(fake.url, gateway="body_max = 1MiB\nbodies_max = 2MiB\n") as gateway:
+    with Gateway(fake.url, gateway="max_body = 1M\nmax_bodies = 2M\n") as gateway:
         key = gateway.create_key("sum")
         fake.on("held", lambda x: (x.pause(2 * SLOWNESS), x.answer(chat_json())))
         wires = [gateway.connect() for _ in range(5)]

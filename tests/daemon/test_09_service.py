@@ -67,6 +67,14 @@ def test_ready_follows_a_failed_reload_too(gateway):
     gateway.reload()
 
 
+def test_only_the_main_process_speaks_to_the_service_manager(fake):
+    """A ledger that says READY=1 for its parent would end the parent's start too early."""
+    with Gateway(fake.url, env={"WATCHDOG_USEC": "400000"}) as gateway:
+        wait_for(lambda: gateway.ctl_run("usage", "--json").returncode == 0, what="the ledger")
+        gateway.notices.wait(gateway.notices.count(), WATCHDOG="1")
+        assert gateway.notices.others == []
+
+
 def test_stopping_is_announced_before_the_end(fake):
     with Gateway(fake.url) as gateway:
         since = gateway.notices.count()

@@ -201,7 +201,7 @@ def test_kill_while_everything_is_open(fake):
 def test_journal_waits_while_the_ledger_is_gone_and_is_bounded(fake):
     """With the ledger down the ring fills; then new work is refused with 503, and taken again once it is drained."""
     with Gateway(fake.url, ledger="own", workers=1, start=False) as gateway:
-        gateway.write_config(gateway.main_text.replace("size = 1MiB", "size = 64KiB"))
+        gateway.write_config(gateway.main_text.replace("size = 1M", "size = 64K"))
         gateway.start()
         key = gateway.create_key("full")
         wait_for(lambda: gateway.chat(key).status == 200, 1)

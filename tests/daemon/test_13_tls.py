@@ -30,7 +30,7 @@ def tls(tmp_path_factory):
     config = ""
     for name, provider in providers.items():
         url = provider.url.replace("http://", "https://")
-        config += f'[provider "{name}"]\ndialect = openai\nbase_url = {url}\nca = {trusted.certificate}\nconnect_timeout = 5s\n'
+        config += f'[provider "{name}"]\ndialect = openai\nbase_url = {url}\nca_file = {trusted.certificate}\nconnect_timeout = 5s\n'
         config += f'[model "{name}*"]\ntarget = {name}\n'
     url = providers["good"].url
     config += f'[provider "system"]\ndialect = openai\nbase_url = {url}\n[model "system-store"]\ntarget = system\n'
