@@ -29,7 +29,7 @@ static const struct sg_failure_row rows[SG_FAIL_N] = {
                                    SG_LOG_INFO},
         [SG_FAIL_METHOD] = {"method_not_allowed", 405, BAD, "method_not_allowed", "This path does not take this method",
                             NULL, 0, SG_LOG_INFO},
-        [SG_FAIL_BAD_JSON] = {"bad_json", 400, BAD, "bad_json", "The body is not a valid JSON object", NULL, 0,
+        [SG_FAIL_BAD_JSON] = {"bad_json", 400, BAD, "bad_json", "The request cannot be read", NULL, 0,
                               SG_LOG_INFO},
         [SG_FAIL_BAD_FIELD] = {"bad_field", 400, BAD, "bad_field", "A field of the body is not valid", NULL, 0,
                                SG_LOG_INFO},

@@ -68,24 +68,13 @@ static enum sg_step write_body(struct sg_exchange *x)
 
 /* Other /v1/ paths go where their model goes if they name one that is known, else to the default provider: that of the
  * model "default", or the only one there is. */
-static enum sg_step prepare_pass(struct sg_exchange *x)
+static enum sg_step choose_default_provider(struct sg_exchange *x)
 {
         const struct sg_config *config = x->snapshot->config;
-        struct sg_llm_fault fault;
 
-        x->upstream_body.pieces[0] = sg_buf_view(&x->body);
-        x->upstream_body.n_pieces = x->upstream_body.pieces[0].n ? 1 : 0;
-        x->upstream_body.n_bytes = x->upstream_body.pieces[0].n;
-        if (x->is_json && x->upstream_body.n_bytes &&
-            sg_llm_request_read(&x->request, SG_OP_PASS, sg_buf_view(&x->body), true, &fault) == 0 &&
-            x->request.model_name[0] && sg_config_find_model(config, sg_str_from(x->request.model_name))) {
-                if (choose_model(x) == SG_STEP_FINISH)
-                        return SG_STEP_FINISH;
-                return write_body(x);
-        }
         if (!x->key->all_models)
                 return sg_exchange_fail(x, SG_FAIL_MODEL_FORBIDDEN,
-                                        "this key is bound to models, and the request names none of them");
+                                        "this key is bound to models, and the request names none that is known");
         if (x->snapshot->default_model)
                 x->provider = sg_snapshot_provider(x->snapshot, x->snapshot->default_model->targets[0].provider);
         else if (config->n_providers == 1)
@@ -94,6 +83,26 @@ static enum sg_step prepare_pass(struct sg_exchange *x)
                 return sg_exchange_fail(x, SG_FAIL_UNKNOWN_ROUTE,
                                         "this path is passed to the default provider, and there is none");
         return SG_STEP_NEXT;
+}
+
+static enum sg_step prepare_pass(struct sg_exchange *x)
+{
+        struct sg_str body = sg_buf_view(&x->body);
+
+        if (x->is_json && body.n) {
+                if (read_body(x) == SG_STEP_FINISH)
+                        return SG_STEP_FINISH;
+                if (x->request.model_name[0] &&
+                    sg_config_find_model(x->snapshot->config, sg_str_from(x->request.model_name))) {
+                        if (choose_model(x) == SG_STEP_FINISH)
+                                return SG_STEP_FINISH;
+                        return write_body(x);
+                }
+        }
+        x->upstream_body.pieces[0] = body;
+        x->upstream_body.n_pieces = body.n ? 1 : 0;
+        x->upstream_body.n_bytes = body.n;
+        return choose_default_provider(x);
 }
 
 enum sg_step sg_stage_prepare(struct sg_exchange *x)

@@ -59,8 +59,8 @@ struct sg_llm_request {
         uint64_t max_tokens; /* 0: not given */
 };
 
-/* Reads the body of CHAT, COMPLETION, EMBEDDINGS, or of PASS when it is JSON. PASS never gives SG_LLM_E_NO_MODEL; CHAT
- * gives it never either when has_default is set (model_name stays empty). */
+/* Reads the body of CHAT, COMPLETION, EMBEDDINGS, or of PASS when it is JSON. SG_LLM_E_NO_MODEL only without has_default, and
+ * never for PASS; model_name is empty when the client named none. */
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,
                         struct sg_llm_fault *fault) SG_MUST_CHECK;
 

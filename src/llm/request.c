@@ -189,7 +189,7 @@ int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op,
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,
                         struct sg_llm_fault *fault)
 {
-        bool needs_model = op != SG_OP_PASS && !(op == SG_OP_CHAT && has_default);
+        bool needs_model = op != SG_OP_PASS && !has_default;
 
         return sg_llm_request_read_fields(ret, op, body, needs_model, fault);
 }

@@ -62,7 +62,7 @@ static void test_each_operation_reads_its_own_fields(void **state)
         assert_true(read_ok(SG_OP_PASS, "{\"stream\":true}").is_stream);
 }
 
-static void test_a_default_makes_the_model_of_a_chat_optional(void **state)
+static void test_a_default_makes_the_model_optional(void **state)
 {
         struct sg_llm_request req;
 
@@ -72,8 +72,10 @@ static void test_a_default_makes_the_model_of_a_chat_optional(void **state)
                          0);
         assert_int_equal(sg_llm_request_read(&req, SG_OP_CHAT, SG_STR("{\"model\":7,\"messages\":[]}"), true, NULL),
                          SG_LLM_E_BAD_FIELD);
-        assert_int_equal(sg_llm_request_read(&req, SG_OP_COMPLETION, SG_STR("{}"), true, NULL), SG_LLM_E_NO_MODEL);
-        assert_int_equal(sg_llm_request_read(&req, SG_OP_EMBEDDINGS, SG_STR("{}"), true, NULL), SG_LLM_E_NO_MODEL);
+        assert_int_equal(sg_llm_request_read(&req, SG_OP_COMPLETION, SG_STR("{}"), true, NULL), 0);
+        assert_int_equal(sg_llm_request_read(&req, SG_OP_EMBEDDINGS, SG_STR("{}"), true, NULL), 0);
+        assert_int_equal(sg_llm_request_read(&req, SG_OP_COMPLETION, SG_STR("{}"), false, NULL), SG_LLM_E_NO_MODEL);
+        assert_int_equal(sg_llm_request_read(&req, SG_OP_EMBEDDINGS, SG_STR("{}"), false, NULL), SG_LLM_E_NO_MODEL);
         assert_int_equal(sg_llm_request_read(&req, SG_OP_PASS, SG_STR("{}"), false, NULL), 0);
 }
 
@@ -284,7 +286,7 @@ int main(void)
                 cmocka_unit_test(test_null_is_as_good_as_absent),
                 cmocka_unit_test(test_the_newer_name_of_max_tokens_wins),
                 cmocka_unit_test(test_each_operation_reads_its_own_fields),
-                cmocka_unit_test(test_a_default_makes_the_model_of_a_chat_optional),
+                cmocka_unit_test(test_a_default_makes_the_model_optional),
                 cmocka_unit_test(test_each_fault_says_what_and_where),
                 cmocka_unit_test(test_a_model_has_at_most_255_bytes),
                 cmocka_unit_test(test_nothing_is_written_on_failure),
