@@ -11,7 +11,6 @@
  * end of the turn.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,58 +20,9 @@
 #define PORTION_BYTES  (256u * 1024u) /* of a body written at once: what the stream has to copy at most */
 #define PORTION_PIECES 64u
 
-enum call_state {
-        CALL_NEW,
-        CALL_RESOLVING,
-        CALL_CONNECTING, /* TCP and TLS */
-        CALL_SENDING,
-        CALL_WAITING, /* all is sent; no final head yet */
-        CALL_ANSWERING,
-        CALL_DONE,
-        CALL_FREED,
-        CALL_STATE_N,
-};
-
-struct sg_upcall {
-        enum call_state state;
-        struct sg_upstream *upstream;
-        struct pool *pool;
-        struct conn *conn;
-        struct sg_upcall_request request;
-        const struct sg_upcall_listener *listener;
-        void *owner;
-        struct sg_loop *loop;
-        struct sg_deferred deferred;
-
-        /* resolving, connecting */
-        struct sg_query query;
-        struct sg_resolved *addresses;
-        size_t next_address;
-        struct sg_timer connect;
-        uint64_t connect_until_usec;
-
-        /* sending: the piece (0 is the head) and what of it is sent */
-        size_t piece, offset;
-
-        /* the answer */
-        bool was_reused, was_resent;
-        bool has_answer_bytes;
-        bool is_interim; /* between the head and the end of a 1xx */
-        bool may_keep;   /* the answer lets the connection live */
-        bool is_paused;
-        bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
-
-        char peer[64];
-        char text[320]; /* of a fault */
-};
-
-static void enter_resolving(struct sg_upcall *c);
-static void enter_connecting(struct sg_upcall *c);
 static void enter_sending(struct sg_upcall *c);
 static void enter_waiting(struct sg_upcall *c);
 static void enter_freed(struct sg_upcall *c);
-static void on_resolving_too_long(struct sg_upcall *c);
-static void on_connecting_too_long(struct sg_upcall *c);
 
 #define MAY(state) (UINT32_C(1) << (state))
 #define MAY_END    (MAY(CALL_DONE) | MAY(CALL_FREED))
@@ -85,8 +35,9 @@ static const struct call_step {
         uint32_t may_follow;
 } steps[CALL_STATE_N] = {
         [CALL_NEW] = {"new", NULL, NULL, MAY_RETRY | MAY(CALL_SENDING) | MAY_END},
-        [CALL_RESOLVING] = {"resolving", enter_resolving, on_resolving_too_long, MAY(CALL_CONNECTING) | MAY_END},
-        [CALL_CONNECTING] = {"connecting", enter_connecting, on_connecting_too_long, MAY(CALL_SENDING) | MAY_END},
+        [CALL_RESOLVING] = {"resolving", call_enter_resolving, call_resolving_too_long, MAY(CALL_CONNECTING) | MAY_END},
+        [CALL_CONNECTING] = {"connecting", call_enter_connecting, call_connecting_too_long,
+                             MAY(CALL_SENDING) | MAY_END},
         [CALL_SENDING] = {"sending", enter_sending, NULL,
                           MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
         [CALL_WAITING] = {"waiting", enter_waiting, NULL, MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
@@ -95,7 +46,7 @@ static const struct call_step {
         [CALL_FREED] = {"freed", enter_freed, NULL, 0},
 };
 
-static void call_go(struct sg_upcall *c, enum call_state to)
+void call_go(struct sg_upcall *c, enum call_state to)
 {
         SG_ASSERT(steps[c->state].may_follow & MAY(to));
         sg_debug("upcall %p: %s -> %s", (void *)c, steps[c->state].name, steps[to].name);
@@ -120,17 +71,17 @@ const char *sg_upstream_fault_name(enum sg_upstream_fault f)
 
 /* ---- ends */
 
-static void drop_connection(struct sg_upcall *c)
+void call_drop_connection(struct sg_upcall *c)
 {
         if (c->conn)
                 conn_close(SG_GIVE(c->conn));
 }
 
-static void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
+void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
 {
         (void)snprintf(c->text, sizeof(c->text), "%s " SG_STR_FMT ":%u%s%s%s: %s", doing, SG_STR_ARG(c->pool->at.host),
                        c->pool->at.port, c->peer[0] ? " (" : "", c->peer, c->peer[0] ? ")" : "", text);
-        drop_connection(c);
+        call_drop_connection(c);
         call_go(c, CALL_DONE);
         c->listener->on_failed(c, why, c->text, c->owner);
 }
@@ -152,7 +103,7 @@ static void enter_freed(struct sg_upcall *c)
 {
         struct sg_upstream *u = c->upstream;
 
-        drop_connection(c);
+        call_drop_connection(c);
         sg_resolve_cancel(u->resolver, &c->query);
         sg_timer_done(&c->connect);
         free(c->addresses);
@@ -167,149 +118,6 @@ struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
         if (c)
                 call_go(c, CALL_FREED);
         return NULL;
-}
-
-/* ---- a fresh connection */
-
-static void begin_fresh(struct sg_upcall *c)
-{
-        const uint64_t limit = c->pool->at.connect_timeout_usec, now = sg_loop_now_usec(c->loop);
-
-        c->was_reused = false;
-        c->connect_until_usec = limit < SG_USEC_NEVER - now ? now + limit : SG_USEC_NEVER;
-        if (c->pool->at.open_builtin)
-                call_go(c, CALL_CONNECTING);
-        else
-                call_go(c, CALL_RESOLVING);
-}
-
-static uint64_t connect_time_left(struct sg_upcall *c)
-{
-        const uint64_t now = sg_loop_now_usec(c->loop);
-
-        if (c->connect_until_usec == SG_USEC_NEVER)
-                return SG_USEC_NEVER;
-        return c->connect_until_usec > now ? c->connect_until_usec - now : 0;
-}
-
-static void on_connect_time(struct sg_timer *t, void *owner)
-{
-        struct sg_upcall *c = owner;
-
-        SG_ASSERT(steps[c->state].on_timer);
-        steps[c->state].on_timer(c);
-}
-
-static void on_resolved(struct sg_query *q, int error, const struct sg_resolved *found, void *owner)
-{
-        struct sg_upcall *c = owner;
-
-        if (error) {
-                call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve",
-                          error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
-                return;
-        }
-        free(c->addresses);
-        c->addresses = malloc(sizeof(*c->addresses));
-        if (!c->addresses) {
-                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", strerrordesc_np(ENOMEM));
-                return;
-        }
-        *c->addresses = *found;
-        c->next_address = 0;
-        call_go(c, CALL_CONNECTING);
-}
-
-static void enter_resolving(struct sg_upcall *c)
-{
-        sg_timer_start(&c->connect, connect_time_left(c));
-        c->query = (struct sg_query){.on_resolved = on_resolved, .owner = c};
-        sg_resolve(c->upstream->resolver, &c->query, c->pool->at.host, c->pool->at.port);
-}
-
-static void on_resolving_too_long(struct sg_upcall *c)
-{
-        sg_resolve_cancel(c->upstream->resolver, &c->query);
-        call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve", "no answer within the time to connect");
-}
-
-/* Each address gets an equal share of the time that is left: one black hole does not use it up for the others. */
-static void try_next_address(struct sg_upcall *c)
-{
-        for (;;) {
-                const size_t i = c->next_address, n_left = c->addresses->n - i;
-                const uint64_t left = connect_time_left(c);
-                int r;
-
-                r = conn_open(&c->conn, c->pool, c, (const struct sockaddr *)&c->addresses->addresses[i],
-                              c->addresses->lengths[i]);
-                c->next_address++;
-                if (r == 0) {
-                        (void)snprintf(c->peer, sizeof(c->peer), "%s", sg_stream_peer(c->conn->stream));
-                        sg_timer_start(&c->connect, left == SG_USEC_NEVER ? left : left / n_left);
-                        return;
-                }
-                if (n_left == 1) {
-                        /* EAFNOSUPPORT is an address that this machine cannot reach; the rest is our own need. */
-                        call_fail(c, r == -EAFNOSUPPORT ? SG_UPSTREAM_F_CONNECT : SG_UPSTREAM_F_RESOURCES,
-                                  "cannot connect to", strerrordesc_np(-r));
-                        return;
-                }
-        }
-}
-
-static void enter_connecting(struct sg_upcall *c)
-{
-        int r;
-
-        if (!c->pool->at.open_builtin) {
-                try_next_address(c);
-                return;
-        }
-        r = conn_open_builtin(&c->conn, c->pool, c);
-        if (r)
-                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot open the built-in", strerrordesc_np(-r));
-        else
-                call_go(c, CALL_SENDING);
-}
-
-static bool has_next_address(const struct sg_upcall *c)
-{
-        return c->addresses && c->next_address < c->addresses->n;
-}
-
-static void on_connecting_too_long(struct sg_upcall *c)
-{
-        char text[96];
-
-        if (has_next_address(c) && connect_time_left(c)) {
-                drop_connection(c);
-                try_next_address(c);
-                return;
-        }
-        (void)snprintf(text, sizeof(text), "not connected%s within %" PRIu64 " ms",
-                       c->pool->at.is_tls ? " and secured" : "",
-                       (uint64_t)(c->pool->at.connect_timeout_usec / SG_USEC_PER_MSEC));
-        call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", text);
-}
-
-static void connecting_failed(struct sg_upcall *c, enum sg_stream_end why, const char *text)
-{
-        char kept[200];
-
-        if (why == SG_STREAM_END_TLS) {
-                (void)snprintf(kept, sizeof(kept), "%s", text); /* the words are the stream's */
-                call_fail(c, SG_UPSTREAM_F_TLS, "TLS with", kept);
-        } else if (has_next_address(c)) {
-                drop_connection(c);
-                try_next_address(c);
-        } else if (why == SG_STREAM_END_TIMEOUT) {
-                call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", text);
-        } else if (why == SG_STREAM_END_ERROR) {
-                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", text);
-        } else {
-                call_fail(c, SG_UPSTREAM_F_CONNECT, "cannot connect to", text);
-        }
 }
 
 /* ---- sending */
@@ -474,8 +282,8 @@ static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text
                 call_finish(c, false);
         } else if (may_try_again(c)) {
                 c->was_resent = true;
-                drop_connection(c);
-                begin_fresh(c);
+                call_drop_connection(c);
+                call_begin_fresh(c);
         } else if (c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TRUNCATED, "answer cut off by", text);
         } else {
@@ -490,7 +298,7 @@ void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
         /* The words belong to the stream, which goes with the connection. */
         (void)snprintf(kept, sizeof(kept), "%s", text);
         if (c->state == CALL_CONNECTING)
-                connecting_failed(c, why, kept);
+                call_connecting_failed(c, why, kept);
         else
                 broken(c, why, kept);
 }
@@ -501,11 +309,19 @@ static void start(struct sg_upcall *c)
 {
         c->conn = conn_take_idle(c->pool, c);
         if (!c->conn) {
-                begin_fresh(c);
+                call_begin_fresh(c);
                 return;
         }
         c->was_reused = true;
         call_go(c, CALL_SENDING);
+}
+
+static void on_connect_time(struct sg_timer *t, void *owner)
+{
+        struct sg_upcall *c = owner;
+
+        SG_ASSERT(steps[c->state].on_timer);
+        steps[c->state].on_timer(c);
 }
 
 static void run_deferred(struct sg_deferred *d)

@@ -69,3 +69,63 @@ void call_on_open(struct sg_upcall *c);
 size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes);
 void call_on_drained(struct sg_upcall *c);
 void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text);
+
+/* ---- the call, for call.c (its life) and call_connect.c (the way to a fresh connection) */
+
+enum call_state {
+        CALL_NEW,
+        CALL_RESOLVING,
+        CALL_CONNECTING, /* TCP and TLS */
+        CALL_SENDING,
+        CALL_WAITING, /* all is sent; no final head yet */
+        CALL_ANSWERING,
+        CALL_DONE,
+        CALL_FREED,
+        CALL_STATE_N,
+};
+
+struct sg_upcall {
+        enum call_state state;
+        struct sg_upstream *upstream;
+        struct pool *pool;
+        struct conn *conn;
+        struct sg_upcall_request request;
+        const struct sg_upcall_listener *listener;
+        void *owner;
+        struct sg_loop *loop;
+        struct sg_deferred deferred;
+
+        /* resolving, connecting */
+        struct sg_query query;
+        struct sg_resolved *addresses;
+        size_t next_address;
+        struct sg_timer connect;
+        uint64_t connect_until_usec;
+
+        /* sending: the piece (0 is the head) and what of it is sent */
+        size_t piece, offset;
+
+        /* the answer */
+        bool was_reused, was_resent;
+        bool has_answer_bytes;
+        bool is_interim; /* between the head and the end of a 1xx */
+        bool may_keep;   /* the answer lets the connection live */
+        bool is_paused;
+        bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
+
+        char peer[64];
+        char text[320]; /* of a fault */
+};
+
+void call_go(struct sg_upcall *c, enum call_state to);
+/* Over with a fault: "doing host:port (address): text" for the log. */
+void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text);
+void call_drop_connection(struct sg_upcall *c);
+
+/* call_connect.c */
+void call_begin_fresh(struct sg_upcall *c);
+void call_enter_resolving(struct sg_upcall *c);
+void call_enter_connecting(struct sg_upcall *c);
+void call_resolving_too_long(struct sg_upcall *c);
+void call_connecting_too_long(struct sg_upcall *c);
+void call_connecting_failed(struct sg_upcall *c, enum sg_stream_end why, const char *text);
