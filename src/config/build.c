@@ -1,0 +1,266 @@
+#include "config/build.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "config/units.h"
+
+#define DEFAULT_LISTENER "http"
+#define DEFAULT_ADDRESS  "127.0.0.1:8000"
+
+struct sg_whole *sg_whole_new(void)
+{
+        struct sg_whole *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return NULL;
+        atomic_init(&w->n_refs, 1);
+        sg_pool_init(&w->pool);
+        sg_raw_init(&w->raw, &w->pool);
+        return w;
+}
+
+struct sg_whole *sg_whole_free(struct sg_whole *w)
+{
+        if (!w)
+                return NULL;
+        for (size_t i = 0; i < w->config.n_providers; i++)
+                sg_secret_unref(w->config.providers[i].api_key);
+        sg_pool_done(&w->pool);
+        free(w);
+        return NULL;
+}
+
+/* ---- scalars, by the table */
+
+static int store_scalars(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
+                         struct sg_error *err)
+{
+        SG_SETTINGS_EACH(s)
+        {
+                const struct sg_raw_line *line = sg_raw_last(section, s);
+                struct sg_value v = {s, line ? line->value : sg_str_from(s->default_text),
+                                     line ? line->where : "default", &w->pool, err};
+                int r;
+
+                if (s->section != id || sg_setting_is_list(s) || s->kind == SG_KIND_SECRET || v.text.n == 0)
+                        continue;
+                r = sg_value_store(&v, object);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+/* Names that stand in other values, units and paths. */
+static int check_word(const struct sg_raw_section *section, struct sg_error *err)
+{
+        for (const char *c = section->name; *c; c++)
+                if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+                      *c == '-' || *c == '.'))
+                        return sg_error_set(err, -EINVAL, section->where,
+                                            "[%s \"%s\"]: the name may have letters, digits, . _ - only",
+                                            sg_sections[section->id].name, section->name);
+        return 0;
+}
+
+/* ---- sections without names */
+
+static int add_admin(struct sg_whole *w, const struct sg_value *v, struct sg_str name, size_t room,
+                     const struct sg_surroundings *around)
+{
+        struct sg_config *c = &w->config;
+        char shown[SG_VALUE_SHOWN_BYTES];
+        const char *copy;
+
+        for (size_t i = 0; i < c->n_admins; i++)
+                if (sg_str_eq(sg_str_from(c->admins[i]), name))
+                        return 0;
+        copy = sg_pool_dup(&w->pool, name);
+        if (!copy)
+                return -ENOMEM;
+        if (around->knows_users && !getpwnam(copy))
+                return sg_value_refuse(v, "this machine has no user '%s'", sg_value_shown(name, shown));
+        SG_ASSERT(c->n_admins < room);
+        c->admins[c->n_admins++] = copy;
+        return 0;
+}
+
+static struct sg_str next_user(struct sg_str *rest)
+{
+        size_t start = 0, end;
+
+        while (start < rest->n && strchr(" \t,", rest->p[start]))
+                start++;
+        end = start;
+        while (end < rest->n && !strchr(" \t,", rest->p[end]))
+                end++;
+        *rest = sg_str_skip(*rest, start);
+        struct sg_str word = sg_str_head(*rest, end - start);
+        *rest = sg_str_skip(*rest, end - start);
+        return word;
+}
+
+static int build_admins(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
+{
+        const struct sg_setting *s = sg_setting_get("control.admins");
+        const struct sg_raw_section *section = sg_raw_find(&w->raw, SG_SECTION_CONTROL, SG_STR_NONE);
+        const struct sg_raw_line *first = sg_raw_first_of(section, s);
+        size_t room = 0;
+        int r = 0;
+
+        for (const struct sg_raw_line *line = first; line; line = sg_raw_next_of(section, line))
+                room += line->value.n;
+        w->config.admins = sg_pool_array(&w->pool, room, sizeof(*w->config.admins));
+        if (!w->config.admins)
+                return -ENOMEM;
+        for (const struct sg_raw_line *line = first; line && !r; line = sg_raw_next_of(section, line)) {
+                struct sg_value v = {s, line->value, line->where, &w->pool, err};
+                struct sg_str rest = line->value;
+
+                for (struct sg_str name = next_user(&rest); name.n && !r; name = next_user(&rest))
+                        r = add_admin(w, &v, name, room, around);
+        }
+        return r;
+}
+
+static int build_globals(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
+{
+        static const enum sg_section sections[] = {SG_SECTION_GATEWAY, SG_SECTION_JOURNAL, SG_SECTION_LEDGER,
+                                                   SG_SECTION_CONTROL, SG_SECTION_LOG};
+        struct sg_config *c = &w->config;
+        char body[SG_UNITS_TEXT_BYTES], bodies[SG_UNITS_TEXT_BYTES];
+        const struct sg_raw_section *section;
+        int r = 0;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(sections) && !r; i++)
+                r = store_scalars(w, sections[i], sg_raw_find(&w->raw, sections[i], SG_STR_NONE), c, err);
+        if (r)
+                return r;
+        if (c->bodies_bytes_max < c->body_bytes_max) {
+                const struct sg_raw_line *line;
+
+                section = sg_raw_find(&w->raw, SG_SECTION_GATEWAY, SG_STR_NONE);
+                line = sg_raw_last(section, sg_setting_get("gateway.max_bodies"));
+                if (!line)
+                        line = sg_raw_last(section, sg_setting_get("gateway.max_body"));
+                SG_ASSERT(line);
+                return sg_error_set(err, -EINVAL, line->where, "max_bodies (%s) is less than max_body (%s)",
+                                    sg_units_size_text(c->bodies_bytes_max, bodies),
+                                    sg_units_size_text(c->body_bytes_max, body));
+        }
+        if (!c->ledger_database) {
+                c->ledger_database = sg_pool_printf(&w->pool, "sqlite:%s/ledger.db", c->state_directory);
+                if (!c->ledger_database)
+                        return -ENOMEM;
+        }
+        return build_admins(w, around, err);
+}
+
+/* ---- listeners and providers */
+
+static int build_listeners(struct sg_whole *w, struct sg_error *err)
+{
+        struct sg_config *c = &w->config;
+        int r;
+
+        if (sg_raw_count(&w->raw, SG_SECTION_LISTENER) == 0) {
+                r = sg_raw_put(&w->raw, SG_SECTION_LISTENER, DEFAULT_LISTENER, "address", SG_STR(DEFAULT_ADDRESS),
+                               "default");
+                if (r)
+                        return r;
+        }
+        c->listeners = sg_pool_array(&w->pool, sg_raw_count(&w->raw, SG_SECTION_LISTENER), sizeof(*c->listeners));
+        if (!c->listeners)
+                return -ENOMEM;
+        SG_LIST_EACH (&w->raw.sections, k) {
+                const struct sg_raw_section *section = SG_RAW_SECTION(k);
+                struct sg_config_listener *l = &c->listeners[c->n_listeners];
+
+                if (section->id != SG_SECTION_LISTENER)
+                        continue;
+                c->n_listeners++;
+                l->name = section->name;
+                l->where = section->where;
+                r = check_word(section, err);
+                if (!r)
+                        r = store_scalars(w, SG_SECTION_LISTENER, section, l, err);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+/* What is set must belong to the dialect, and what the dialect needs must be set. */
+static int check_dialect(const struct sg_raw_section *section, const struct sg_config_provider *p, struct sg_error *err)
+{
+        const struct sg_setting *dialect = sg_setting_get("provider.dialect");
+
+        if (!sg_raw_last(section, dialect))
+                return sg_error_set(err, -EINVAL, section->where,
+                                    "[provider \"%s\"] has no dialect; write dialect = openai (or echo)", p->name);
+        SG_SETTINGS_EACH(s)
+        {
+                const struct sg_raw_line *line = sg_raw_last(section, s);
+
+                if (line && s->dialects && !(s->dialects & (1u << p->dialect)))
+                        return sg_error_set(err, -EINVAL, line->where, "%s is not a setting of dialect %s", s->name,
+                                            sg_dialect_name(p->dialect));
+        }
+        if (p->dialect == SG_DIALECT_OPENAI && !p->base_url)
+                return sg_error_set(err, -EINVAL, section->where,
+                                    "[provider \"%s\"] has no base_url; write base_url = https://\xe2\x80\xa6/v1",
+                                    p->name);
+        return 0;
+}
+
+static int build_provider(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
+                          const struct sg_surroundings *around, struct sg_error *err)
+{
+        const struct sg_setting *key = sg_setting_get("provider.api_key");
+        const struct sg_raw_line *line = sg_raw_last(section, key);
+        int r = check_word(section, err);
+
+        p->name = section->name;
+        p->where = section->where;
+        p->host = p->path_prefix = p->authority = "";
+        if (!r)
+                r = store_scalars(w, SG_SECTION_PROVIDER, section, p, err);
+        if (!r && line)
+                r = sg_credential_read(&(struct sg_value){key, line->value, line->where, &w->pool, err}, around,
+                                       &p->api_key);
+        return r ? r : check_dialect(section, p, err);
+}
+
+static int build_providers(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
+{
+        struct sg_config *c = &w->config;
+        int r;
+
+        c->providers = sg_pool_array(&w->pool, sg_raw_count(&w->raw, SG_SECTION_PROVIDER), sizeof(*c->providers));
+        if (!c->providers)
+                return -ENOMEM;
+        SG_LIST_EACH (&w->raw.sections, k) {
+                const struct sg_raw_section *section = SG_RAW_SECTION(k);
+
+                if (section->id != SG_SECTION_PROVIDER)
+                        continue;
+                r = build_provider(w, section, &c->providers[c->n_providers++], around, err);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
+int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
+{
+        int r = build_globals(w, around, err);
+
+        if (!r)
+                r = build_listeners(w, err);
+        if (!r)
+                r = build_providers(w, around, err);
+        return r ? r : sg_models_build(w, err);
+}

@@ -1,0 +1,52 @@
+/*
+ * config/build.h - from what is written to the configuration in force
+ *
+ * Shape    sg_whole_new(), files added to whole->raw, sg_environment_apply(), sg_whole_build()
+ * Owner    the whole owns the pool in which everything lies, and a reference to each secret
+ * Errors   0, -ENOMEM, -EINVAL and others with place and advice
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "config/pool.h"
+#include "config/raw.h"
+#include "config/value.h"
+
+/* What lies outside the files. Tests and the fuzzer bring their own. */
+struct sg_surroundings {
+        const char *(*get_env)(const char *name); /* NULL: no variables; an empty one counts as unset */
+        bool reads_secrets;                       /* else api_key stays NULL */
+        bool knows_users;                         /* admins must be users of this machine */
+};
+
+struct sg_whole {
+        _Atomic uint32_t n_refs;
+        struct sg_pool pool;
+        struct sg_raw raw;
+        struct sg_config config;
+        /* For sg_config_find_model(): by name, and the patterns by length, the longest first. */
+        const struct sg_config_model **exact, **patterns;
+        size_t n_exact, n_patterns;
+};
+
+static inline const struct sg_whole *sg_whole_of(const struct sg_config *c)
+{
+        return SG_CONTAINER(c, struct sg_whole, config);
+}
+
+struct sg_whole *sg_whole_new(void);
+struct sg_whole *sg_whole_free(struct sg_whole *w);
+SG_DEFINE_AUTO(struct sg_whole *, sg_whole_free)
+int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+
+const char *sg_surroundings_env(const struct sg_surroundings *around, const char *name);
+
+/* environment.c: the variables that replace settings, as lines after those of the files. */
+int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
+/* credential.c: "credential:NAME", "file:/path", "env:NAME". */
+int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
+        SG_MUST_CHECK;
+/* models.c: all [model]s; providers must stand. */
+int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;

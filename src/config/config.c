@@ -1,0 +1,237 @@
+#include "config/config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "config/build.h"
+
+static _Atomic uint64_t last_number;
+
+const char *sg_dialect_name(enum sg_dialect d)
+{
+        static const char *const names[SG_DIALECT_N] = {[SG_DIALECT_OPENAI] = "openai", [SG_DIALECT_ECHO] = "echo"};
+
+        return (unsigned)d < SG_DIALECT_N ? names[d] : "?";
+}
+
+/* ---- files */
+
+static int refuse_file(const char *path, int r, struct sg_error *err)
+{
+        const struct passwd *pw;
+
+        if (r == SG_BUF_E_FULL)
+                return sg_error_set(err, -EFBIG, path, "the file has more than %u MiB", SG_CONFIG_FILE_BYTES_MAX >> 20);
+        if (r == -EACCES || r == -EPERM) {
+                pw = getpwuid(geteuid());
+                return sg_error_set(
+                        err, r, path,
+                        "cannot be read by user %s (uid %u), as whom this runs: %s; make it readable for that "
+                        "user (and the directories above it searchable)",
+                        pw ? pw->pw_name : "without a name", (unsigned)geteuid(), strerror(-r));
+        }
+        return sg_error_set(err, r, path, "cannot be read: %s", strerror(-r));
+}
+
+static int read_file(struct sg_whole *w, const char *path, struct sg_error *err)
+{
+        struct sg_buf b;
+        int r;
+
+        sg_buf_init(&b, SG_CONFIG_FILE_BYTES_MAX);
+        b.secret = true; /* somebody may have written one by mistake */
+        r = sg_buf_add_file(&b, path);
+        r = r && r != -ENOMEM ? refuse_file(path, r, err) : r;
+        if (!r)
+                r = sg_raw_add_bytes(&w->raw, sg_buf_view(&b), path, err);
+        sg_buf_done(&b);
+        return r;
+}
+
+static int is_dropin(const struct dirent *entry)
+{
+        struct sg_str name = sg_str_from(entry->d_name);
+
+        return name.n > 5 && name.p[0] != '.' && sg_str_ends(name, SG_STR(".conf"));
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name); /* the same order in every locale */
+}
+
+static int read_dropins(struct sg_whole *w, const char *directory, struct sg_error *err)
+{
+        struct dirent **entries;
+        int n = scandir(directory, &entries, is_dropin, by_bytes), r = 0;
+
+        if (n < 0)
+                return errno == ENOENT ? 0 : errno == ENOMEM ? -ENOMEM : refuse_file(directory, -errno, err);
+        for (int i = 0; i < n; i++) {
+                if (!r) {
+                        const char *path = sg_pool_printf(&w->pool, "%s/%s", directory, entries[i]->d_name);
+
+                        r = path ? read_file(w, path, err) : -ENOMEM;
+                }
+                free(entries[i]);
+        }
+        free(entries);
+        return r;
+}
+
+static int read_directory(struct sg_whole *w, const char *directory, struct sg_error *err)
+{
+        struct sg_str name = sg_str_from(directory);
+        const char *main_file, *dropins;
+        int r;
+
+        while (name.n > 1 && name.p[name.n - 1] == '/')
+                name.n--;
+        w->config.directory = sg_pool_dup(&w->pool, name);
+        main_file = sg_pool_printf(&w->pool, SG_STR_FMT "/gateway.conf", SG_STR_ARG(name));
+        dropins = sg_pool_printf(&w->pool, SG_STR_FMT "/gateway.conf.d", SG_STR_ARG(name));
+        if (!w->config.directory || !main_file || !dropins)
+                return -ENOMEM;
+        if (access(main_file, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+                return sg_error_set(err, -ENOENT, main_file,
+                                    "there is no such file; write one, or name the directory of the configuration with "
+                                    "--config DIRECTORY");
+        r = read_file(w, main_file, err);
+        return r ? r : read_dropins(w, dropins, err);
+}
+
+static const char *get_env(const char *name)
+{
+        return getenv(name);
+}
+
+static int read_config(struct sg_config **ret, const char *directory, bool reads_secrets, struct sg_error *err)
+{
+        const struct sg_surroundings around = {.get_env = get_env, .reads_secrets = reads_secrets, .knows_users = true};
+        SG_AUTO(sg_whole_free) struct sg_whole *w = sg_whole_new();
+        int r = w ? read_directory(w, directory, err) : -ENOMEM;
+
+        if (!r)
+                r = sg_environment_apply(&w->raw, &around);
+        if (!r)
+                r = sg_whole_build(w, &around, err);
+        if (r == -ENOMEM)
+                return sg_error_set(err, r, directory, "out of memory while reading the configuration");
+        if (r)
+                return r;
+        w->config.number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+        w->config.read_wall_usec = sg_clock_wall_usec();
+        *ret = &SG_GIVE(w)->config;
+        return 0;
+}
+
+int sg_config_read(struct sg_config **ret, const char *directory, struct sg_error *err)
+{
+        return read_config(ret, directory, true, err);
+}
+
+int sg_config_read_without_secrets(struct sg_config **ret, const char *directory, struct sg_error *err)
+{
+        return read_config(ret, directory, false, err);
+}
+
+/* ---- life */
+
+struct sg_config *sg_config_ref(struct sg_config *c)
+{
+        struct sg_whole *w = SG_CONTAINER(c, struct sg_whole, config);
+
+        SG_ASSERT(atomic_fetch_add_explicit(&w->n_refs, 1, memory_order_relaxed) > 0);
+        return c;
+}
+
+struct sg_config *sg_config_unref(struct sg_config *c)
+{
+        struct sg_whole *w;
+        uint32_t before;
+
+        if (!c)
+                return NULL;
+        w = SG_CONTAINER(c, struct sg_whole, config);
+        before = atomic_fetch_sub_explicit(&w->n_refs, 1, memory_order_acq_rel);
+        SG_ASSERT(before > 0);
+        if (before == 1)
+                sg_whole_free(w);
+        return NULL;
+}
+
+/* ---- questions */
+
+const struct sg_config_provider *sg_config_find_provider(const struct sg_config *c, struct sg_str name)
+{
+        for (size_t i = 0; i < c->n_providers; i++)
+                if (sg_str_eq(sg_str_from(c->providers[i].name), name))
+                        return &c->providers[i];
+        return NULL;
+}
+
+static bool texts_equal(const char *a, const char *b)
+{
+        return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool has_same(const struct sg_setting *s, const struct sg_config *a, const struct sg_config *b)
+{
+        const char *at_a = (const char *)a + s->offset, *at_b = (const char *)b + s->offset;
+        const char *text_a, *text_b;
+
+        switch (s->kind) {
+        case SG_KIND_SINK:
+                return a->log_sink_is_auto == b->log_sink_is_auto && a->log_sink == b->log_sink &&
+                       texts_equal(a->log_path, b->log_path);
+        case SG_KIND_DIRECTORY:
+        case SG_KIND_GROUP:
+        case SG_KIND_DATABASE:
+                memcpy(&text_a, at_a, sizeof(text_a));
+                memcpy(&text_b, at_b, sizeof(text_b));
+                return texts_equal(text_a, text_b);
+        default:
+                return memcmp(at_a, at_b, s->width) == 0;
+        }
+}
+
+static const struct sg_config_listener *find_listener(const struct sg_config *c, const char *name)
+{
+        for (size_t i = 0; i < c->n_listeners; i++)
+                if (strcmp(c->listeners[i].name, name) == 0)
+                        return &c->listeners[i];
+        return NULL;
+}
+
+static bool has_same_listeners(const struct sg_config *a, const struct sg_config *b)
+{
+        if (a->n_listeners != b->n_listeners)
+                return false;
+        for (size_t i = 0; i < a->n_listeners; i++) {
+                const struct sg_config_listener *other = find_listener(b, a->listeners[i].name);
+
+                if (!other || !texts_equal(a->listeners[i].address, other->address))
+                        return false;
+        }
+        return true;
+}
+
+const char *sg_config_needs_restart(const struct sg_config *from, const struct sg_config *to)
+{
+        SG_SETTINGS_EACH(s)
+        {
+                if (!s->needs_restart)
+                        continue;
+                if (s->section == SG_SECTION_LISTENER ? !has_same_listeners(from, to) : !has_same(s, from, to))
+                        return s->key;
+        }
+        return NULL;
+}

@@ -1,0 +1,144 @@
+/*
+ * config/config.h - the configuration in force: plain data, immutable once read
+ *
+ * Shape    one sg_config per successful read: sections as arrays, secrets resolved, every name checked
+ * Units    as in the names; times _usec, sizes _bytes
+ * Owner    counted: sg_config_ref()/_unref() from any thread; strings live as long as it does
+ * Thread   read by one thread; afterwards immutable and shared
+ * Errors   struct sg_error: where = "file:line", text with the nearest valid word
+ * Limits   SG_CONFIG_FILE_BYTES_MAX per file, SG_CONFIG_LINE_BYTES_MAX per line
+ * Source   drop-ins as in systemd.unit(5): gateway.conf, then gateway.conf.d/{any}.conf by name; a later scalar
+ * replaces, a list setting adds and an empty assignment clears it
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/str.h"
+
+enum sg_dialect {
+        SG_DIALECT_OPENAI,
+        SG_DIALECT_ECHO, /* the practice provider, built in */
+        SG_DIALECT_N,
+};
+const char *sg_dialect_name(enum sg_dialect d);
+
+enum sg_when_full {
+        SG_WHEN_FULL_REFUSE,
+        SG_WHEN_FULL_COUNT,
+        SG_WHEN_FULL_N
+};
+enum sg_journal_sync {
+        SG_JOURNAL_SYNC_INTERVAL,
+        SG_JOURNAL_SYNC_ALWAYS,
+        SG_JOURNAL_SYNC_N
+};
+enum sg_ledger_start {
+        SG_LEDGER_START_AUTO,
+        SG_LEDGER_START_YES,
+        SG_LEDGER_START_NO,
+        SG_LEDGER_START_N
+};
+
+struct sg_config_listener {
+        const char *name;
+        const char *address; /* as written; NULL: only from systemd */
+        const char *where;   /* file:line, for errors that show later */
+};
+
+struct sg_config_provider {
+        const char *name;
+        enum sg_dialect dialect;
+        const char *base_url; /* as written */
+        bool is_tls;
+        const char *host; /* of base_url, without brackets */
+        uint16_t port;
+        const char *path_prefix;   /* of base_url, without trailing slash: "/v1", "" */
+        const char *authority;     /* for the Host field: "api.moonshot.cn", "127.0.0.1:9000" */
+        const char *ca_file;       /* NULL: the system's trust */
+        struct sg_secret *api_key; /* NULL: none is sent */
+        uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec, idle_timeout_usec;
+        size_t pool_max;
+        uint64_t echo_pace_usec; /* echo: pause before each word */
+        const char *where;
+};
+
+struct sg_config_target {
+        const struct sg_config_provider *provider;
+        const char *upstream_model; /* NULL: the name that the client asked for */
+        unsigned weight;            /* 1 to 1000 */
+};
+
+struct sg_config_model {
+        const char *name; /* pattern: may end in '*' */
+        bool is_pattern;
+        struct sg_config_target *targets;
+        size_t n_targets;
+        unsigned weight_sum;
+        const char *where;
+};
+
+struct sg_config {
+        uint64_t number; /* 1, 2, … in this process */
+        uint64_t read_wall_usec;
+        const char *directory; /* of gateway.conf */
+
+        /* [gateway] */
+        unsigned workers; /* auto is resolved */
+        uint64_t drain_timeout_usec;
+        const char *state_directory, *runtime_directory;
+        size_t head_bytes_max;
+        uint64_t body_bytes_max, bodies_bytes_max;
+        uint64_t head_timeout_usec, body_timeout_usec, idle_timeout_usec, write_timeout_usec;
+        size_t connections_max;
+        const char *group; /* owns the control sockets */
+
+        /* [journal] */
+        size_t journal_bytes; /* per worker */
+        enum sg_journal_sync journal_sync;
+        enum sg_when_full journal_when_full;
+
+        /* [ledger] */
+        const char *ledger_database; /* "sqlite:/path" */
+        enum sg_ledger_start ledger_start;
+
+        /* [control] */
+        const char **admins; /* user names */
+        size_t n_admins;
+
+        /* [log] */
+        enum sg_log_level log_level;
+        bool log_sink_is_auto;
+        enum sg_log_sink log_sink;
+        const char *log_path; /* SG_LOG_TO_FILE */
+        bool log_access;      /* one line per exchange */
+
+        struct sg_config_listener *listeners;
+        size_t n_listeners;
+        struct sg_config_provider *providers;
+        size_t n_providers;
+        struct sg_config_model *models;
+        size_t n_models;
+};
+
+/* Reads directory/gateway.conf and its drop-ins, applies the environment, resolves secrets, checks all. */
+int sg_config_read(struct sg_config **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
+/* The same for a process that calls no provider (the ledger): checks that secrets are named in the right form, but does
+ * not read them; every api_key is NULL. */
+int sg_config_read_without_secrets(struct sg_config **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
+struct sg_config *sg_config_ref(struct sg_config *c);
+struct sg_config *sg_config_unref(struct sg_config *c);
+SG_DEFINE_AUTO(struct sg_config *, sg_config_unref)
+
+const struct sg_config_provider *sg_config_find_provider(const struct sg_config *c, struct sg_str name);
+/* Exact name first, then the longest pattern that matches; NULL when none. */
+const struct sg_config_model *sg_config_find_model(const struct sg_config *c, struct sg_str name);
+/* What a change from one to the other needs: NULL when a reload does it, else the first setting that needs a restart
+ * ("gateway.workers"). */
+const char *sg_config_needs_restart(const struct sg_config *from, const struct sg_config *to);
+
+/* Every setting in force as "[section]\nname = value\n" lines with "# file:line" or "# default"; secrets as their
+ * source, never their value. */
+struct sg_buf;
+int sg_config_add_text(const struct sg_config *c, struct sg_buf *b) SG_MUST_CHECK;

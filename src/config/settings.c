@@ -1,0 +1,249 @@
+#include "config/settings.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "config/config.h"
+#include "sg_build.h"
+
+#define K                          UINT64_C(1024)
+#define M                          (1024 * K)
+#define G                          (1024 * M)
+#define MSEC                       SG_USEC_PER_MSEC
+#define SEC                        SG_USEC_PER_SEC
+#define HOUR                       (3600 * SEC)
+#define DAY                        (24 * HOUR)
+
+#define AT(type, field)            .offset = offsetof(struct type, field), .width = sizeof(((struct type *)0)->field)
+#define ID(SECTION, text, setting) .section = SG_SECTION_##SECTION, .name = setting, .key = text "." setting
+#define GATEWAY(setting)           ID(GATEWAY, "gateway", setting)
+#define JOURNAL(setting)           ID(JOURNAL, "journal", setting)
+#define LEDGER(setting)            ID(LEDGER, "ledger", setting)
+#define CONTROL(setting)           ID(CONTROL, "control", setting)
+#define LOG(setting)               ID(LOG, "log", setting)
+#define LISTENER(setting)          ID(LISTENER, "listener", setting)
+#define PROVIDER(setting)          ID(PROVIDER, "provider", setting)
+#define MODEL(setting)             ID(MODEL, "model", setting)
+#define OPENAI                     (1u << SG_DIALECT_OPENAI)
+#define ECHO                       (1u << SG_DIALECT_ECHO)
+
+static const char *const sync_words[] = {"interval", "always", NULL};
+static const char *const full_words[] = {"refuse", "count", NULL};
+static const char *const start_words[] = {"auto", "yes", "no", NULL};
+static const char *const level_words[] = {"err", "warning", "notice", "info", "debug", NULL};
+static const char *const dialect_words[] = {"openai", "echo", NULL};
+
+_Static_assert(SG_N_ELEMENTS(sync_words) == SG_JOURNAL_SYNC_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(full_words) == SG_WHEN_FULL_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(start_words) == SG_LEDGER_START_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(level_words) == SG_LOG_DEBUG - SG_LOG_ERR + 2, "a word for each");
+_Static_assert(SG_N_ELEMENTS(dialect_words) == SG_DIALECT_N + 1, "a word for each");
+
+const struct sg_section_info sg_sections[SG_SECTION_N] = {
+        [SG_SECTION_GATEWAY] = {"gateway", NULL, "The process: its threads, directories, limits and patience."},
+        [SG_SECTION_JOURNAL] =
+                {"journal", NULL,
+                 "The files in which the record of each exchange waits, safe from a crash, for the ledger."},
+        [SG_SECTION_LEDGER] = {"ledger", NULL, "The database of keys and usage, and the process that owns it."},
+        [SG_SECTION_CONTROL] = {"control", NULL, "Who may change things with scribectl."},
+        [SG_SECTION_LOG] = {"log", NULL, "What is told, and where."},
+        [SG_SECTION_LISTENER] = {"listener", "http",
+                                 "A socket that clients connect to: handed over by systemd under this name "
+                                 "(FileDescriptorName), else bound here. Without any such section there is "
+                                 "one, \"http\" on 127.0.0.1:8000."},
+        [SG_SECTION_PROVIDER] = {"provider", "moonshot",
+                                 "Where answers come from: the API of a vendor or of a server of yours."},
+        [SG_SECTION_MODEL] =
+                {"model", "default",
+                 "A name that clients ask for. It may end in `*` and then stands for every name that begins so; "
+                 "an exact name goes before a pattern, a longer pattern before a shorter. Requests that name no "
+                 "model get \"default\"."},
+};
+
+const struct sg_setting sg_settings[] = {
+        {GATEWAY("workers"), .kind = SG_KIND_WORKERS, .min = 1, .max = SG_WORKERS_MAX, .default_text = "auto",
+         .needs_restart = true, AT(sg_config, workers),
+         .help = "Threads that serve connections; `auto` is one for each processor that the process may run on."},
+        {GATEWAY("drain_timeout"), .kind = SG_KIND_DURATION, .max = DAY, .default_text = "90s",
+         AT(sg_config, drain_timeout_usec),
+         .help = "How long a stop waits for open exchanges before it cuts them off."},
+        {GATEWAY("state_directory"), .kind = SG_KIND_DIRECTORY, .max = 3000, .default_text = SG_STATEDIR,
+         .default_note = "`$STATE_DIRECTORY` (set by systemd), else `" SG_STATEDIR "`", .needs_restart = true,
+         AT(sg_config, state_directory),
+         .help = "Holds the journal, the ledger's database and the last picture of the keys."},
+        /* A socket's path has 107 bytes; the longest name in it is "control.socket". */
+        {GATEWAY("runtime_directory"), .kind = SG_KIND_DIRECTORY, .max = 107 - sizeof("/control.socket") + 1,
+         .default_text = SG_RUNDIR, .default_note = "`$RUNTIME_DIRECTORY` (set by systemd), else `" SG_RUNDIR "`",
+         .needs_restart = true, AT(sg_config, runtime_directory),
+         .help = "Holds the sockets of scribectl and of the ledger."},
+        {GATEWAY("group"), .kind = SG_KIND_GROUP, .default_text = "scribe-gateway", .needs_restart = true,
+         AT(sg_config, group), .help = "Members of this group may look (scribectl status, usage, key list)."},
+        {GATEWAY("max_connections"), .kind = SG_KIND_COUNT, .min = 1, .max = 1000000, .default_text = "10000",
+         AT(sg_config, connections_max), .help = "Connections of clients at once, over all workers; more get a 503."},
+        {GATEWAY("max_head"), .kind = SG_KIND_SIZE, .min = K, .max = SG_HEAD_BYTES_MAX, .default_text = "64K",
+         AT(sg_config, head_bytes_max),
+         .help = "Largest request line with all header fields; a larger one gets a 431."},
+        {GATEWAY("max_body"), .kind = SG_KIND_SIZE, .min = K, .max = 4 * G - 1, .default_text = "64M",
+         AT(sg_config, body_bytes_max), .help = "Largest request body; a larger one gets a 413."},
+        {GATEWAY("max_bodies"), .kind = SG_KIND_SIZE, .min = K, .max = 1024 * G, .default_text = "512M",
+         AT(sg_config, bodies_bytes_max),
+         .help = "Bodies held at once, summed over all exchanges; what comes on top gets a 503. At least max_body."},
+        {GATEWAY("head_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "15s",
+         AT(sg_config, head_timeout_usec), .help = "From the first byte of a request to the end of its head."},
+        {GATEWAY("body_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
+         AT(sg_config, body_timeout_usec), .help = "Longest pause within a request body."},
+        {GATEWAY("idle_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "75s",
+         AT(sg_config, idle_timeout_usec), .help = "How long a connection may wait for its next request."},
+        {GATEWAY("write_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
+         AT(sg_config, write_timeout_usec), .help = "How long a client may take none of the bytes that wait for it."},
+
+        {JOURNAL("size"), .kind = SG_KIND_SIZE, .min = 64 * K, .max = 16 * G, .default_text = "64M",
+         .needs_restart = true, AT(sg_config, journal_bytes),
+         .help = "Of each worker's file; about 300 bytes an exchange. Big enough for the longest absence of the "
+                 "ledger."},
+        {JOURNAL("sync"), .kind = SG_KIND_WORD, .words = sync_words, .default_text = "interval",
+         AT(sg_config, journal_sync),
+         .help = "`interval`: records survive a crash of the process at once and a power cut after 50 ms; `always`: "
+                 "the end "
+                 "of an answer waits until its record is on the disk."},
+        {JOURNAL("when_full"), .kind = SG_KIND_WORD, .words = full_words, .default_text = "refuse",
+         AT(sg_config, journal_when_full),
+         .help = "`refuse`: new requests get a 503; `count`: they are served, and the lost records are counted and "
+                 "told."},
+
+        {LEDGER("database"), .kind = SG_KIND_DATABASE, .default_note = "`sqlite:` and ledger.db in the state_directory",
+         .needs_restart = true, AT(sg_config, ledger_database), .help = "`sqlite:/path/of/the/file`."},
+        {LEDGER("start"), .kind = SG_KIND_WORD, .words = start_words, .default_text = "auto", .needs_restart = true,
+         AT(sg_config, ledger_start),
+         .help = "Whether the gateway starts scribe-ledger as its child: `auto` does so unless systemd started the "
+                 "gateway."},
+
+        {CONTROL("admins"), .kind = SG_KIND_USERS, AT(sg_config, admins),
+         .help = "Users, besides root and the service's own, who may change keys and settings. Lines add up; an empty "
+                 "one "
+                 "clears what stood before."},
+
+        {LOG("level"), .kind = SG_KIND_WORD, .words = level_words, .first = SG_LOG_ERR, .default_text = "info",
+         .environment = "LOG_LEVEL", AT(sg_config, log_level), .help = "The least important lines that are written."},
+        {LOG("to"), .kind = SG_KIND_SINK, .default_text = "auto", .needs_restart = true, AT(sg_config, log_sink),
+         .help = "`journal`, `stderr`, `file:/path` (a JSON object a line), `none`; `auto` is the journal when the "
+                 "service manager connected it, else stderr."},
+        {LOG("access"), .kind = SG_KIND_BOOL, .default_text = "yes", AT(sg_config, log_access),
+         .help = "One line for each exchange."},
+
+        {LISTENER("address"), .kind = SG_KIND_ADDRESS, .default_note = "none: the socket must come from systemd",
+         .needs_restart = true, .environment = "SCRIBE_LISTEN", AT(sg_config_listener, address),
+         .help = "`127.0.0.1:8000`, `[::]:8443`, `8000` (every address of the machine) or `unix:/path`."},
+
+        {PROVIDER("dialect"), .kind = SG_KIND_WORD, .words = dialect_words, .default_note = "none: must be given",
+         AT(sg_config_provider, dialect),
+         .help = "`openai`: any server that speaks OpenAI's API. `echo`: built in, for practice: it answers with the "
+                 "words "
+                 "it was asked."},
+        {PROVIDER("base_url"), .kind = SG_KIND_URL, .dialects = OPENAI, .default_note = "none: must be given",
+         .environment = "LLM_BASE_URL", AT(sg_config_provider, base_url),
+         .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`."},
+        {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .dialects = OPENAI, .default_note = "none is sent",
+         .environment = "LLM_API_KEY", AT(sg_config_provider, api_key),
+         .help = "Where the secret is: `credential:NAME` (systemd's LoadCredential=; a changed one needs a restart), "
+                 "`file:/path` (read again at reload) or `env:NAME`. Never the secret itself."},
+        {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .max = 3000, .dialects = OPENAI,
+         .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
+         .help = "Certificates (PEM) that the provider's own must lead to."},
+        {PROVIDER("connect_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "10s",
+         .dialects = OPENAI, AT(sg_config_provider, connect_timeout_usec),
+         .help = "For the name, the connection and TLS together."},
+        {PROVIDER("first_byte_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "600s",
+         .dialects = OPENAI, AT(sg_config_provider, first_byte_timeout_usec),
+         .help = "From the request to the first byte of its answer; long prompts take long."},
+        {PROVIDER("between_bytes_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY,
+         .default_text = "120s", .dialects = OPENAI, AT(sg_config_provider, between_bytes_timeout_usec),
+         .help = "Longest pause within an answer."},
+        {PROVIDER("idle_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
+         .dialects = OPENAI, AT(sg_config_provider, idle_timeout_usec),
+         .help = "How long a connection is kept for the next request."},
+        {PROVIDER("pool_max"), .kind = SG_KIND_COUNT, .min = 1, .max = 65536, .default_text = "64", .dialects = OPENAI,
+         AT(sg_config_provider, pool_max), .help = "Idle connections that each worker keeps."},
+        {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
+         AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
+
+        {MODEL("target"), .kind = SG_KIND_TARGETS, .default_note = "none: at least one must be given",
+         .help = "`PROVIDER`, or `PROVIDER/UPSTREAM_MODEL` where the provider knows it by another name; then "
+                 "`weight=N` (1 to "
+                 "1000, 1 if not said), the share among the targets. One a line; lines add up, an empty one clears "
+                 "what "
+                 "stood before."},
+};
+
+const size_t sg_n_settings = SG_N_ELEMENTS(sg_settings);
+
+const char *sg_kind_name(enum sg_kind kind)
+{
+        static const char *const names[SG_KIND_N] = {
+                [SG_KIND_BOOL] = "yes or no",  [SG_KIND_WORD] = "word",    [SG_KIND_DURATION] = "duration",
+                [SG_KIND_SIZE] = "size",       [SG_KIND_COUNT] = "number", [SG_KIND_WORKERS] = "number or auto",
+                [SG_KIND_DIRECTORY] = "path",  [SG_KIND_FILE] = "path",    [SG_KIND_GROUP] = "group",
+                [SG_KIND_USERS] = "users",     [SG_KIND_SINK] = "place",   [SG_KIND_DATABASE] = "database",
+                [SG_KIND_ADDRESS] = "address", [SG_KIND_URL] = "URL",      [SG_KIND_SECRET] = "place of a secret",
+                [SG_KIND_TARGETS] = "target",
+        };
+
+        SG_ASSERT(kind < SG_KIND_N);
+        return names[kind];
+}
+
+const struct sg_setting *sg_setting_find(enum sg_section section, struct sg_str name)
+{
+        SG_SETTINGS_EACH(s)
+        if (s->section == section && sg_str_eq(sg_str_from(s->name), name))
+                return s;
+        return NULL;
+}
+
+const struct sg_setting *sg_setting_get(const char *key)
+{
+        SG_SETTINGS_EACH(s)
+        if (strcmp(s->key, key) == 0)
+                return s;
+        SG_UNREACHABLE();
+}
+
+enum sg_section sg_section_find(struct sg_str name)
+{
+        for (unsigned i = 0; i < SG_SECTION_N; i++)
+                if (sg_str_eq(sg_str_from(sg_sections[i].name), name))
+                        return (enum sg_section)i;
+        return SG_SECTION_N;
+}
+
+/* ---- the nearest word */
+
+/* One slip in a short word, three in a long one: more is another word. */
+static size_t distance_max(size_t n)
+{
+        return n < 4 ? 1 : n < 8 ? 2 : 3;
+}
+
+void sg_nearest_init(struct sg_nearest *n, struct sg_str word)
+{
+        *n = (struct sg_nearest){.word = word, .distance = SIZE_MAX};
+}
+
+void sg_nearest_try(struct sg_nearest *n, struct sg_str candidate)
+{
+        size_t max = distance_max(n->word.n);
+        size_t distance = sg_str_ieq(n->word, candidate) ? 0 : sg_str_distance(n->word, candidate, max);
+
+        if (distance <= max && distance < n->distance) {
+                n->distance = distance;
+                n->best = candidate;
+        }
+}
+
+const char *sg_nearest_text(const struct sg_nearest *n, char *out, size_t out_bytes)
+{
+        out[0] = '\0';
+        if (n->distance != SIZE_MAX)
+                snprintf(out, out_bytes, "; did you mean '" SG_STR_FMT "'?", SG_STR_ARG(n->best));
+        return out;
+}

@@ -1,0 +1,98 @@
+/*
+ * config/settings.h - the table of all settings: reader, checks, documents and completion come from it
+ *
+ * Shape    constant arrays; a setting is found by section and name
+ * Units    min and max in the kind's own: microseconds, bytes, a count
+ * Thread   constant
+ */
+#pragma once
+
+#include "base/str.h"
+
+enum sg_section {
+        SG_SECTION_GATEWAY,
+        SG_SECTION_JOURNAL,
+        SG_SECTION_LEDGER,
+        SG_SECTION_CONTROL,
+        SG_SECTION_LOG,
+        SG_SECTION_LISTENER,
+        SG_SECTION_PROVIDER,
+        SG_SECTION_MODEL,
+        SG_SECTION_N,
+};
+
+struct sg_section_info {
+        const char *name;
+        const char *example; /* a name that an instance may have; NULL: the section stands once and has none */
+        const char *help;
+};
+
+enum sg_kind {
+        SG_KIND_BOOL,
+        SG_KIND_WORD, /* one of .words, stored as .first + its position */
+        SG_KIND_DURATION,
+        SG_KIND_SIZE,
+        SG_KIND_COUNT,
+        SG_KIND_WORKERS, /* a count, or auto: one for each processor */
+        SG_KIND_DIRECTORY,
+        SG_KIND_FILE,
+        SG_KIND_GROUP,
+        SG_KIND_USERS,    /* list */
+        SG_KIND_SINK,     /* where the log goes: three fields */
+        SG_KIND_DATABASE, /* sqlite:/path */
+        SG_KIND_ADDRESS,
+        SG_KIND_URL,
+        SG_KIND_SECRET,
+        SG_KIND_TARGETS, /* list */
+        SG_KIND_N,
+};
+
+/* As people write it: "duration", "yes or no". */
+const char *sg_kind_name(enum sg_kind kind);
+
+struct sg_setting {
+        enum sg_section section;
+        const char *name;
+        const char *key; /* "gateway.workers" */
+        enum sg_kind kind;
+        const char *const *words; /* ends with NULL */
+        unsigned first;
+        uint64_t min, max;
+        const char *default_text; /* parsed as if it were written; NULL: none, or made while checking */
+        const char *default_note; /* for documents, where default_text does not say all */
+        bool needs_restart;
+        unsigned dialects;       /* of [provider]: bit per dialect that has it; 0: all */
+        const char *environment; /* a variable that replaces it */
+        size_t offset, width;    /* of the field in sg_config or in the section's own struct; 0, 0: none of its own */
+        const char *help;        /* a sentence or more, Markdown without markup but `…` */
+};
+
+extern const struct sg_section_info sg_sections[SG_SECTION_N];
+extern const struct sg_setting sg_settings[];
+extern const size_t sg_n_settings;
+
+#define SG_SETTINGS_EACH(s) for (const struct sg_setting *s = sg_settings; s < sg_settings + sg_n_settings; s++)
+
+static inline bool sg_setting_is_list(const struct sg_setting *s)
+{
+        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS;
+}
+
+/* NULL when there is none. */
+const struct sg_setting *sg_setting_find(enum sg_section section, struct sg_str name);
+/* A key that must be in the table. */
+const struct sg_setting *sg_setting_get(const char *key);
+/* SG_SECTION_N when there is none. */
+enum sg_section sg_section_find(struct sg_str name);
+
+/* The candidate nearest to a word, when one is near enough to be what was meant. */
+struct sg_nearest {
+        struct sg_str word;
+        size_t distance; /* of best */
+        struct sg_str best;
+};
+
+void sg_nearest_init(struct sg_nearest *n, struct sg_str word);
+void sg_nearest_try(struct sg_nearest *n, struct sg_str candidate);
+/* "; did you mean 'address'?" or "", in out. */
+const char *sg_nearest_text(const struct sg_nearest *n, char *out, size_t out_bytes);

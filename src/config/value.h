@@ -1,0 +1,35 @@
+/*
+ * config/value.h - one written value into the field that it sets
+ *
+ * Owner    strings are copied into the pool
+ * Errors   0, -ENOMEM, -EINVAL with place, name and what would be right; of what may hold a secret nothing is told
+ */
+#pragma once
+
+#include "config/config.h"
+#include "config/pool.h"
+#include "config/settings.h"
+
+struct sg_value {
+        const struct sg_setting *setting;
+        struct sg_str text; /* not empty */
+        const char *where;
+        struct sg_pool *pool;
+        struct sg_error *err;
+};
+
+/* Into the field of object (an sg_config, sg_config_listener or sg_config_provider) that the table names. Not for lists
+ * and secrets. */
+int sg_value_store(const struct sg_value *v, void *object) SG_MUST_CHECK;
+
+/* -EINVAL with "name: …". */
+int sg_value_refuse(const struct sg_value *v, const char *format, ...) SG_PRINTF(2, 3);
+
+/* A base_url into its parts. */
+int sg_value_url(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
+/* The syntax that net/ binds; whether the machine has the address shows there. */
+int sg_value_address(const struct sg_value *v, void *object) SG_MUST_CHECK;
+
+/* The first bytes of a text for an error, cut between characters, with an ellipsis if it is longer. */
+#define SG_VALUE_SHOWN_BYTES 96
+const char *sg_value_shown(struct sg_str text, char *out);
