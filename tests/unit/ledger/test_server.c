@@ -1,0 +1,580 @@
+/* The verbs over a real socket: the loop turns in a thread, the calls come from the test. */
+#include <errno.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "common.h"
+
+#include "auth/apikey.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "journal/ring.h"
+#include "ledger/verbs.h"
+
+#define ERROR_BYTES 128
+
+struct bench {
+        struct sg_loop *loop;
+        struct sg_store *store;
+        struct sg_drain *drain;
+        struct sg_ledger_server *server;
+        struct sg_varlink_caller *caller;
+        char path[256];
+        pthread_t thread;
+};
+
+static void *turn(void *arg)
+{
+        sg_loop_run(((struct bench *)arg)->loop, SG_USEC_NEVER, NULL, NULL);
+        return NULL;
+}
+
+static struct sg_varlink_caller *connect_to(const struct bench *b)
+{
+        struct sg_varlink_caller *caller = NULL;
+        struct sg_error err = {0};
+
+        assert_int_equal(sg_varlink_caller_new(&caller, b->path, &err), 0);
+        return caller;
+}
+
+static void bench_start(struct bench *b, const struct sg_ledger_access *access)
+{
+        static const struct sg_ledger_access nobody = {0};
+        struct sg_error err = {0};
+
+        *b = (struct bench){0};
+        (void)snprintf(b->path, sizeof(b->path), "%s/ledger.socket", test_dir);
+        assert_int_equal(sg_loop_new(&b->loop), 0);
+        b->store = open_store();
+        assert_int_equal(sg_drain_new(&b->drain, b->loop, b->store, journal_dir, &err), 0);
+        assert_int_equal(sg_ledger_server_new(&b->server, b->loop, b->store, b->drain, access ? access : &nobody, &err),
+                         0);
+        assert_int_equal(sg_ledger_server_listen(b->server, b->path, &err), 0);
+        assert_int_equal(pthread_create(&b->thread, NULL, turn, b), 0);
+        b->caller = connect_to(b);
+}
+
+static void bench_stop(struct bench *b)
+{
+        sg_varlink_caller_free(b->caller);
+        sg_loop_stop_soon(b->loop);
+        assert_int_equal(pthread_join(b->thread, NULL), 0);
+        sg_ledger_server_free(b->server);
+        sg_drain_free(b->drain);
+        sg_store_free(b->store);
+        sg_loop_free(b->loop);
+}
+
+static struct json_object *receive(struct sg_varlink_caller *caller, char error[ERROR_BYTES], bool *ret_continues)
+{
+        struct json_object *reply = NULL;
+        struct sg_error err = {0};
+
+        assert_int_equal(sg_varlink_caller_receive(caller, &reply, error, ERROR_BYTES, ret_continues, &err), 0);
+        return reply;
+}
+
+static void send_to(struct sg_varlink_caller *caller, const char *method, const char *parameters, bool more)
+{
+        struct json_object *o = json_tokener_parse(parameters);
+        struct sg_error err = {0};
+        char name[64];
+
+        assert_non_null(o);
+        (void)snprintf(name, sizeof(name), "io.scribe.Ledger.%s", method);
+        assert_int_equal(sg_varlink_caller_send(caller, name, o, more, &err), 0);
+}
+
+/* The answer, or its error's last word in error[]. */
+static struct json_object *call(struct bench *b, const char *method, const char *parameters, char error[ERROR_BYTES])
+{
+        struct json_object *reply;
+        const char *dot;
+        bool continues;
+
+        send_to(b->caller, method, parameters, false);
+        reply = receive(b->caller, error, &continues);
+        assert_false(continues);
+        dot = strrchr(error, '.');
+        if (dot)
+                memmove(error, dot + 1, strlen(dot));
+        return reply;
+}
+
+static void expect_error(struct bench *b, const char *method, const char *parameters, const char *expected,
+                         const char *text)
+{
+        char error[ERROR_BYTES];
+        struct json_object *o = call(b, method, parameters, error);
+
+        assert_string_equal(error, expected);
+        if (text)
+                assert_non_null(strstr(json_object_get_string(o), text));
+        json_object_put(o);
+}
+
+static struct json_object *expect(struct bench *b, const char *method, const char *parameters)
+{
+        char error[ERROR_BYTES];
+        struct json_object *o = call(b, method, parameters, error);
+
+        if (error[0])
+                print_error("%s: %s\n", error, json_object_get_string(o));
+        assert_string_equal(error, "");
+        return o;
+}
+
+/* "key.name" in o. */
+static struct json_object *get(struct json_object *o, const char *path)
+{
+        struct sg_str rest = sg_str_from(path), part;
+        bool has_more = true;
+
+        while (has_more) {
+                char name[64];
+
+                has_more = sg_str_cut(&rest, '.', &part);
+                (void)snprintf(name, sizeof(name), SG_STR_FMT, SG_STR_ARG(part));
+                assert_true(json_object_object_get_ex(o, name, &o));
+        }
+        return o;
+}
+
+static const char *get_text(struct json_object *o, const char *path)
+{
+        return json_object_get_string(get(o, path));
+}
+
+static int64_t get_int(struct json_object *o, const char *path)
+{
+        return json_object_get_int64(get(o, path));
+}
+
+static struct json_object *at(struct json_object *array, size_t i)
+{
+        assert_true(i < json_object_array_length(array));
+        return json_object_array_get_idx(array, i);
+}
+
+/* ---- keys */
+
+static void test_a_created_key_is_shown_once_and_stored_as_digest(void **state)
+{
+        struct json_object *o, *shown;
+        struct bench b;
+        const char *secret;
+
+        bench_start(&b, NULL);
+        o = expect(&b, "CreateKey", "{\"name\":\"alice\",\"models\":[\"gpt-*\",\"\\\"q\"],\"expires_in_sec\":3600}");
+        secret = get_text(o, "secret");
+        assert_true(sg_apikey_is_well_formed(sg_str_from(secret)));
+        assert_string_equal(get_text(o, "key.name"), "alice");
+        assert_string_equal(get_text(o, "key.state"), "active");
+        assert_memory_equal(get_text(o, "key.prefix"), secret, SG_KEY_PREFIX_CHARS);
+        assert_string_equal(json_object_get_string(at(get(o, "key.models"), 1)), "\"q");
+        assert_true(get_int(o, "key.expires_wall_usec") > (int64_t)sg_clock_wall_usec());
+        shown = expect(&b, "ShowKey", "{\"name\":\"alice\"}");
+        assert_null(strstr(json_object_get_string(shown), secret));
+        assert_string_equal(get_text(shown, "key.name"), "alice");
+        json_object_put(shown);
+        expect_error(&b, "CreateKey", "{\"name\":\"alice\"}", "KeyExists", "choose another name");
+        json_object_put(o);
+        o = expect(&b, "CreateKey", "{\"name\":\"bob\",\"models\":null}");
+        assert_null(get(o, "key.models"));
+        assert_int_equal(get_int(o, "key.expires_wall_usec"), 0);
+        json_object_put(o);
+        bench_stop(&b);
+}
+
+static void test_bad_requests_say_what_is_wrong(void **state)
+{
+        struct bench b;
+
+        bench_start(&b, NULL);
+        expect_error(&b, "CreateKey", "{\"name\":\"\"}", "BadName", "letters");
+        expect_error(&b, "CreateKey", "{\"name\":\"a b\"}", "BadName", NULL);
+        expect_error(&b, "CreateKey", "{\"name\":\"../x\"}", "BadName", NULL);
+        expect_error(&b, "CreateKey",
+                     "{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", "BadName",
+                     NULL);
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"models\":[]}", "BadModels", "all");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"models\":[\"a\",\"\"]}", "BadModels", "pattern 2 is empty");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"models\":[\"a*b\"]}", "BadModels", "before its end");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"models\":[\"a\\nb\"]}", "BadModels", "control");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"expires_in_sec\":0}", "BadTime", "future");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"expires_in_sec\":9000000000000000000}", "BadTime", NULL);
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"expires_wall_usec\":1000}", "BadTime", NULL);
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"expires_in_sec\":5,\"expires_wall_usec\":1000}", "BadTime",
+                     "not both");
+        expect_error(&b, "CreateKey", "{\"name\":5}", "InvalidParameter", "name");
+        expect_error(&b, "CreateKey", "{}", "InvalidParameter", "name");
+        expect_error(&b, "CreateKey", "{\"name\":\"x\",\"colour\":1}", "InvalidParameter", "colour");
+        expect_error(&b, "ShowKey", "{\"name\":\"nobody\"}", "NoSuchKey", "nobody");
+        expect_error(&b, "RevokeKey", "{\"name\":\"nobody\"}", "NoSuchKey", NULL);
+        expect_error(&b, "RotateKey", "{\"name\":\"no body\"}", "NoSuchKey", NULL);
+        expect_error(&b, "WatchKeys", "{}", "ExpectedMore", NULL);
+        expect_error(&b, "QueryUsage", "{\"by\":\"colour\"}", "InvalidParameter", "by");
+        expect_error(&b, "QueryUsage", "{\"limit\":0}", "InvalidParameter", "limit");
+        expect_error(&b, "QueryUsage", "{\"from_wall_usec\":-1}", "InvalidParameter", "from_wall_usec");
+        expect_error(&b, "NoSuchVerb", "{}", "MethodNotFound", NULL);
+        bench_stop(&b);
+}
+
+static void test_rotating_and_revoking(void **state)
+{
+        struct json_object *o, *second;
+        struct bench b;
+
+        bench_start(&b, NULL);
+        o = expect(&b, "CreateKey", "{\"name\":\"alice\"}");
+        second = expect(&b, "RotateKey", "{\"name\":\"alice\"}");
+        assert_string_not_equal(get_text(o, "secret"), get_text(second, "secret"));
+        assert_int_equal(get_int(o, "key.id"), get_int(second, "key.id"));
+        assert_true(get_int(second, "key.rotated_wall_usec") > 0);
+        json_object_put(o);
+        json_object_put(second);
+        o = expect(&b, "RevokeKey", "{\"name\":\"alice\"}");
+        assert_string_equal(get_text(o, "key.state"), "revoked");
+        json_object_put(o);
+        expect_error(&b, "RevokeKey", "{\"name\":\"alice\"}", "NoSuchKey", "revoked already");
+        expect_error(&b, "RotateKey", "{\"name\":\"alice\"}", "NoSuchKey", "revoked already");
+        o = expect(&b, "ShowKey", "{\"name\":\"alice\"}");
+        assert_string_equal(get_text(o, "key.state"), "revoked");
+        json_object_put(o);
+        o = expect(&b, "ListKeys", "{}");
+        assert_int_equal(json_object_array_length(get(o, "keys")), 0);
+        json_object_put(o);
+        o = expect(&b, "ListKeys", "{\"include_revoked\":true}");
+        assert_int_equal(json_object_array_length(get(o, "keys")), 1);
+        json_object_put(o);
+        bench_stop(&b);
+}
+
+/* ---- the feed */
+
+struct watch {
+        struct sg_varlink_caller *caller;
+        size_t n_keys;
+        int64_t version;
+};
+
+static struct json_object *next(struct watch *w)
+{
+        char error[ERROR_BYTES];
+        bool continues = false;
+        struct json_object *o = receive(w->caller, error, &continues);
+
+        assert_string_equal(error, "");
+        assert_true(continues);
+        return o;
+}
+
+/* Reads the picture to its end. */
+static void watch_start(struct bench *b, struct watch *w)
+{
+        *w = (struct watch){.caller = connect_to(b)};
+        send_to(w->caller, "WatchKeys", "{}", true);
+        for (;;) {
+                struct json_object *o = next(w), *changes;
+                bool is_complete = json_object_object_get_ex(o, "complete", NULL);
+
+                if (json_object_object_get_ex(o, "changes", &changes)) {
+                        assert_true(json_object_array_length(changes) <= 1000);
+                        w->n_keys += json_object_array_length(changes);
+                }
+                if (is_complete)
+                        w->version = get_int(o, "version");
+                json_object_put(o);
+                if (is_complete)
+                        return;
+        }
+}
+
+static void test_watchers_get_the_picture_then_each_change(void **state)
+{
+        struct json_object *o, *change, *reply;
+        struct watch w, w2;
+        struct bench b;
+        uint8_t digest[SG_APIKEY_DIGEST_BYTES];
+        char hex[2 * sizeof(digest) + 1];
+
+        bench_start(&b, NULL);
+        json_object_put(expect(&b, "CreateKey", "{\"name\":\"alice\"}"));
+        json_object_put(expect(&b, "CreateKey", "{\"name\":\"carol\"}"));
+        json_object_put(expect(&b, "RevokeKey", "{\"name\":\"carol\"}"));
+        watch_start(&b, &w);
+        watch_start(&b, &w2);
+        assert_int_equal(w.n_keys, 2); /* the revoked one, too */
+        assert_int_equal(w.version, 3);
+
+        reply = expect(&b, "CreateKey", "{\"name\":\"bob\",\"models\":[\"m\"]}");
+        sg_apikey_digest(digest, sg_str_from(get_text(reply, "secret")));
+        sg_hex(hex, digest, sizeof(digest));
+        o = next(&w);
+        change = at(get(o, "changes"), 0);
+        assert_int_equal(get_int(o, "version"), 4);
+        assert_string_equal(get_text(change, "name"), "bob");
+        assert_string_equal(get_text(change, "digest"), hex);
+        assert_string_equal(json_object_get_string(at(get(change, "models"), 0)), "m");
+        assert_false(json_object_get_boolean(get(change, "revoked")));
+        json_object_put(o);
+        json_object_put(reply);
+        json_object_put(next(&w2));
+
+        json_object_put(expect(&b, "RotateKey", "{\"name\":\"bob\"}"));
+        o = next(&w);
+        assert_string_not_equal(get_text(at(get(o, "changes"), 0), "digest"), hex);
+        json_object_put(o);
+        json_object_put(expect(&b, "RevokeKey", "{\"name\":\"bob\"}"));
+        o = next(&w);
+        assert_true(json_object_get_boolean(get(at(get(o, "changes"), 0), "revoked")));
+        assert_int_equal(get_int(o, "version"), 6);
+        json_object_put(o);
+
+        o = expect(&b, "GetStatus", "{}");
+        assert_int_equal(get_int(o, "watchers"), 2);
+        json_object_put(o);
+        sg_varlink_caller_free(w.caller);
+        for (int64_t n = 2; n > 1;) {
+                o = expect(&b, "GetStatus", "{}");
+                n = get_int(o, "watchers");
+                json_object_put(o);
+        }
+        /* The other one goes with the server. */
+        bench_stop(&b);
+        sg_varlink_caller_free(w2.caller);
+}
+
+static void test_many_keys_come_in_pages(void **state)
+{
+        struct sg_store *s = open_store();
+        struct sg_store_key key = {.prefix = "sk-AbCd"};
+        struct watch w;
+        struct bench b;
+        size_t n_pages = 0, n_keys = 0;
+        bool continues = true;
+        uint64_t id;
+
+        for (unsigned i = 0; i < 2500; i++) {
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "key-%u", i);
+                memcpy(key.digest, &i, sizeof(i));
+                key.name = sg_str_from(name);
+                assert_int_equal(sg_store_key_add(s, &key, &id, NULL), 0);
+        }
+        sg_store_free(s);
+        bench_start(&b, NULL);
+        watch_start(&b, &w);
+        assert_int_equal(w.n_keys, 2500);
+        sg_varlink_caller_free(w.caller);
+        send_to(b.caller, "ListKeys", "{}", true);
+        while (continues) {
+                char error[ERROR_BYTES];
+                struct json_object *o = receive(b.caller, error, &continues);
+
+                assert_string_equal(error, "");
+                n_keys += json_object_array_length(get(o, "keys"));
+                n_pages++;
+                json_object_put(o);
+        }
+        assert_int_equal(n_keys, 2500);
+        assert_int_equal(n_pages, 3);
+        bench_stop(&b);
+}
+
+/* ---- usage and status */
+
+static void test_usage_is_fresh_when_asked(void **state)
+{
+        struct sg_ring *ring = NULL;
+        struct sg_record rec = sample(1);
+        struct json_object *o, *row;
+        struct sg_error err;
+        uint64_t exchange, sequence;
+        struct bench b;
+
+        bench_start(&b, NULL);
+        o = expect(&b, "QueryUsage", "{}");
+        assert_int_equal(get_int(at(get(o, "rows"), 0), "requests"), 0);
+        json_object_put(o);
+        assert_int_equal(sg_ring_create(&ring, journal_dir, SG_RING_BYTES_MIN, &err), 0);
+        for (int i = 0; i < 3; i++) {
+                rec = sample(1);
+                assert_int_equal(sg_ring_open(ring, &rec, &exchange), 0);
+                rec = sample(1);
+                rec.model = i ? SG_STR("b") : SG_STR("a");
+                sg_ring_close(ring, exchange, &rec, &sequence);
+        }
+        o = expect(&b, "QueryUsage", "{\"by\":\"model\"}");
+        assert_int_equal(json_object_array_length(get(o, "rows")), 2);
+        row = at(get(o, "rows"), 0);
+        assert_string_equal(get_text(row, "group"), "b");
+        assert_int_equal(get_int(row, "requests"), 2);
+        assert_int_equal(get_int(row, "complete"), 2);
+        assert_int_equal(get_int(row, "cut_off"), 0);
+        assert_int_equal(get_int(row, "measured"), 2);
+        assert_int_equal(get_int(row, "uncounted"), 0);
+        assert_int_equal(get_int(row, "input_tokens"), 20);
+        assert_int_equal(get_int(row, "output_tokens"), 2);
+        assert_false(json_object_get_boolean(get(o, "is_limited")));
+        json_object_put(o);
+        o = expect(&b, "QueryUsage", "{\"by\":\"model\",\"limit\":1}");
+        assert_int_equal(json_object_array_length(get(o, "rows")), 1);
+        assert_true(json_object_get_boolean(get(o, "is_limited")));
+        json_object_put(o);
+        o = expect(&b, "QueryUsage", "{\"requests\":true,\"key\":\"alice\",\"model\":\"a\"}");
+        assert_int_equal(json_object_array_length(get(o, "events")), 1);
+        row = at(get(o, "events"), 0);
+        assert_string_equal(get_text(row, "key"), "alice");
+        assert_string_equal(get_text(row, "outcome"), "complete");
+        assert_true(json_object_get_boolean(get(row, "stream")));
+        assert_string_equal(get_text(row, "raw_usage"), "{\"total_tokens\":3}");
+        assert_int_equal(get_int(row, "image_tokens"), 8);
+        json_object_put(o);
+        bench_stop(&b);
+        sg_ring_free(ring);
+}
+
+static void test_status_counts(void **state)
+{
+        struct json_object *o;
+        struct bench b;
+
+        bench_start(&b, NULL);
+        json_object_put(expect(&b, "CreateKey", "{\"name\":\"alice\"}"));
+        o = expect(&b, "GetStatus", "{}");
+        assert_string_equal(get_text(o, "state"), "ok");
+        assert_string_equal(get_text(o, "database"), db_url);
+        assert_int_equal(get_int(o, "schema_version"), SG_SCHEMA_VERSION);
+        assert_int_equal(get_int(o, "keys_active"), 1);
+        assert_int_equal(get_int(o, "rings"), 0);
+        assert_false(json_object_object_get_ex(o, "last_error", NULL));
+        json_object_put(o);
+        bench_stop(&b);
+}
+
+/* ---- who may */
+
+/* What a user of that uid and gid is answered: the error's last word, or "". */
+static void answer_for(const struct bench *b, uid_t uid, gid_t gid, const char *method, char out[ERROR_BYTES])
+{
+        int pipe_fds[2], status;
+        ssize_t n;
+        pid_t pid;
+
+        assert_int_equal(pipe(pipe_fds), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                struct sg_varlink_caller *caller = NULL;
+                struct json_object *reply = NULL;
+                char error[ERROR_BYTES] = "no answer", name[64];
+                bool continues;
+
+                (void)snprintf(name, sizeof(name), "io.scribe.Ledger.%s", method);
+                if (setgroups(0, NULL) == 0 && setgid(gid) == 0 && setuid(uid) == 0 &&
+                    sg_varlink_caller_new(&caller, b->path, NULL) == 0 &&
+                    sg_varlink_caller_send(caller, name, json_tokener_parse("{\"name\":\"x\"}"), false, NULL) == 0)
+                        if (sg_varlink_caller_receive(caller, &reply, error, sizeof(error), &continues, NULL) != 0)
+                                (void)snprintf(error, sizeof(error), "no answer");
+                _exit(write(pipe_fds[1], error, sizeof(error)) == (ssize_t)sizeof(error) ? 0 : 1);
+        }
+        n = read(pipe_fds[0], out, ERROR_BYTES);
+        assert_int_equal(n, ERROR_BYTES);
+        close(pipe_fds[0]);
+        close(pipe_fds[1]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (strrchr(out, '.'))
+                memmove(out, strrchr(out, '.') + 1, strlen(strrchr(out, '.')));
+}
+
+static void test_three_kinds_of_users(void **state)
+{
+        const char *admins[] = {"daemon"};
+        const struct sg_ledger_access access = {.group = "games", .admins = admins, .n_admins = 1};
+        const struct group *games = getgrnam("games");
+        char error[ERROR_BYTES];
+        struct bench b;
+
+        if (geteuid() != 0 || !games)
+                skip(); /* needs to become other users */
+        assert_int_equal(chmod(test_dir, 0755), 0);
+        bench_start(&b, &access);
+        /* The socket's mode keeps strangers out before any of this; here it is the server's own check that counts. */
+        assert_int_equal(chmod(b.path, 0666), 0);
+        answer_for(&b, 1, 1, "CreateKey", error); /* daemon, an admin */
+        assert_string_equal(error, "");
+        answer_for(&b, 12345, games->gr_gid, "ShowKey", error);
+        assert_string_equal(error, "");
+        answer_for(&b, 12345, games->gr_gid, "RevokeKey", error);
+        assert_string_equal(error, "PermissionDenied");
+        answer_for(&b, 12345, games->gr_gid, "WatchKeys", error);
+        assert_string_equal(error, "PermissionDenied");
+        answer_for(&b, 12345, 12345, "ShowKey", error);
+        assert_string_equal(error, "PermissionDenied");
+        answer_for(&b, 0, 0, "RevokeKey", error);
+        assert_string_equal(error, "");
+        bench_stop(&b);
+}
+
+static void test_unknown_admins_and_groups_are_errors(void **state)
+{
+        const char *admins[] = {"no-such-user"};
+        struct sg_ledger_access access = {.admins = admins, .n_admins = 1};
+        struct sg_ledger_server *server = NULL;
+        struct sg_error err = {0};
+
+        assert_int_equal(sg_ledger_server_new(&server, NULL, NULL, NULL, &access, &err), -ESRCH);
+        assert_non_null(strstr(err.text, "no-such-user"));
+        access = (struct sg_ledger_access){.group = "no-such-group"};
+        assert_int_equal(sg_ledger_server_new(&server, NULL, NULL, NULL, &access, &err), -ESRCH);
+        assert_non_null(strstr(err.text, "groupadd"));
+}
+
+static void test_a_failing_database_refuses_key_changes_with_the_reason(void **state)
+{
+        struct bench b;
+        sqlite3 *db;
+
+        bench_start(&b, NULL);
+        json_object_put(expect(&b, "CreateKey", "{\"name\":\"a\"}"));
+        /* Another program holds a lock: busy, with what to do. */
+        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+        expect_error(&b, "CreateKey", "{\"name\":\"b\"}", "Busy", "end its transaction");
+        expect_error(&b, "RevokeKey", "{\"name\":\"a\"}", "Busy", "Nothing was changed");
+        assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        json_object_put(expect(&b, "RevokeKey", "{\"name\":\"a\"}"));
+        /* And one that is broken. */
+        assert_int_equal(sqlite3_exec(db, "DROP TABLE counter", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        expect_error(&b, "CreateKey", "{\"name\":\"c\"}", "DatabaseFailed", "counter");
+        bench_stop(&b);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, test_setup, test_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_a_created_key_is_shown_once_and_stored_as_digest),
+                TEST(test_bad_requests_say_what_is_wrong),
+                TEST(test_rotating_and_revoking),
+                TEST(test_watchers_get_the_picture_then_each_change),
+                TEST(test_many_keys_come_in_pages),
+                TEST(test_usage_is_fresh_when_asked),
+                TEST(test_status_counts),
+                TEST(test_three_kinds_of_users),
+                TEST(test_unknown_admins_and_groups_are_errors),
+                TEST(test_a_failing_database_refuses_key_changes_with_the_reason),
+        };
+
+        sg_log_set_level(SG_LOG_ERR);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
