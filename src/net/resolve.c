@@ -340,7 +340,7 @@ int sg_resolver_new_with(struct sg_resolver **ret, struct sg_loop *l, const stru
         sg_list_init(&r->answered);
         e = sg_timer_init(&r->timeout, l, on_timeout, r);
         if (!e)
-                e = sg_channel_new(&r->channel, l, options->servers, on_answer);
+                e = sg_channel_new(&r->channel, l, options, on_answer);
         if (e) {
                 free(r);
                 return e;

@@ -35,8 +35,11 @@ struct sg_resolver *sg_resolver_free(struct sg_resolver *r);
 SG_DEFINE_AUTO(struct sg_resolver *, sg_resolver_free)
 
 struct sg_resolver_options {
-        const char *servers;   /* "127.0.0.1:5353,[::1]:53" in place of those of resolv.conf; NULL: the system's */
-        uint64_t timeout_usec; /* per query; 0: 5 s */
+        const char *servers;       /* "127.0.0.1:5353,[::1]:53" in place of those of resolv.conf; NULL: the system's */
+        const char *resolv_conf;   /* NULL: /etc/resolv.conf */
+        uint16_t port;             /* of its name servers; 0: 53 */
+        uint64_t check_every_usec; /* whether it has changed; 0: 5 s */
+        uint64_t timeout_usec;     /* per query; 0: 5 s */
 };
 int sg_resolver_new_with(struct sg_resolver **ret, struct sg_loop *l, const struct sg_resolver_options *options)
         SG_MUST_CHECK;

@@ -30,6 +30,9 @@ struct sg_channel {
         struct sg_list sockets;
         struct sg_list asked_anew; /* questions of the channel that is being replaced */
         char *servers;             /* NULL: those of resolv.conf */
+        char *conf;
+        uint16_t port;
+        uint64_t check_every_usec;
         struct timespec conf_mtime;
         ino_t conf_inode;
         uint64_t checked_usec;
@@ -191,7 +194,7 @@ static bool conf_has_changed(struct sg_channel *c)
         struct stat st;
         bool changed;
 
-        if (c->servers || stat(RESOLV_CONF, &st))
+        if (c->servers || stat(c->conf, &st))
                 return false;
         changed = st.st_ino != c->conf_inode || st.st_mtim.tv_sec != c->conf_mtime.tv_sec ||
                   st.st_mtim.tv_nsec != c->conf_mtime.tv_nsec;
@@ -206,12 +209,18 @@ static int init_ares(struct sg_channel *c, ares_channel *ret)
         struct ares_options options = {.timeout = TRY_MSEC,
                                        .tries = TRIES,
                                        .lookups = files_then_dns,
+                                       .udp_port = c->port,
+                                       .tcp_port = c->port,
+                                       .resolvconf_path = c->conf,
                                        .sock_state_cb = on_socket_state,
                                        .sock_state_cb_data = c};
+        int mask =
+                ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF;
         ares_channel ares;
 
-        if (ares_init_options(&ares, &options,
-                              ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB))
+        if (c->port)
+                mask |= ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT;
+        if (ares_init_options(&ares, &options, mask))
                 return -ENOMEM;
         if (c->servers && ares_set_servers_ports_csv(ares, c->servers)) {
                 ares_destroy(ares);
@@ -242,7 +251,7 @@ void sg_channel_ask(struct sg_channel *c, const char *host, void *asker)
         const uint64_t now = sg_loop_now_usec(c->loop);
         struct question *q;
 
-        if (now - c->checked_usec >= CHECK_EVERY_USEC) {
+        if (now - c->checked_usec >= c->check_every_usec) {
                 c->checked_usec = now;
                 if (conf_has_changed(c))
                         replace(c);
@@ -268,7 +277,15 @@ static void init_library(void)
                 sg_err("cannot initialise c-ares: names will not be resolved");
 }
 
-int sg_channel_new(struct sg_channel **ret, struct sg_loop *l, const char *servers,
+static void free_parts(struct sg_channel *c)
+{
+        sg_timer_done(&c->timeout);
+        free(c->servers);
+        free(c->conf);
+        free(c);
+}
+
+int sg_channel_new(struct sg_channel **ret, struct sg_loop *l, const struct sg_resolver_options *options,
                    void (*on_answer)(void *asker, int error, const struct sg_resolved *found, uint64_t ttl_usec))
 {
         struct sg_channel *c;
@@ -282,15 +299,20 @@ int sg_channel_new(struct sg_channel **ret, struct sg_loop *l, const char *serve
         c->on_answer = on_answer;
         sg_list_init(&c->sockets);
         sg_list_init(&c->asked_anew);
-        c->servers = servers ? strdup(servers) : NULL;
-        r = servers && !c->servers ? -ENOMEM : sg_timer_init(&c->timeout, l, on_timeout, c);
-        (void)conf_has_changed(c);
-        c->checked_usec = sg_loop_now_usec(l);
-        if (!r)
+        c->servers = options->servers ? strdup(options->servers) : NULL;
+        c->conf = strdup(options->resolv_conf ? options->resolv_conf : RESOLV_CONF);
+        c->port = options->port;
+        c->check_every_usec = options->check_every_usec ? options->check_every_usec : CHECK_EVERY_USEC;
+        r = sg_timer_init(&c->timeout, l, on_timeout, c);
+        if (!c->conf || (options->servers && !c->servers))
+                r = -ENOMEM;
+        if (!r) {
+                (void)conf_has_changed(c);
+                c->checked_usec = sg_loop_now_usec(l);
                 r = init_ares(c, &c->ares);
+        }
         if (r) {
-                free(c->servers);
-                free(c);
+                free_parts(c);
                 return r;
         }
         *ret = c;
@@ -306,8 +328,6 @@ struct sg_channel *sg_channel_free(struct sg_channel *c)
         ares_destroy(c->ares);
         while ((k = sg_list_first(&c->sockets)))
                 drop_socket(SG_CONTAINER(k, struct ares_socket, link));
-        sg_timer_done(&c->timeout);
-        free(c->servers);
-        free(c);
+        free_parts(c);
         return NULL;
 }

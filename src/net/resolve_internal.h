@@ -12,7 +12,7 @@
 struct sg_channel;
 
 /* on_answer may be called from inside sg_channel_ask() and sg_channel_free(). Ports are zero. */
-int sg_channel_new(struct sg_channel **ret, struct sg_loop *l, const char *servers,
+int sg_channel_new(struct sg_channel **ret, struct sg_loop *l, const struct sg_resolver_options *options,
                    void (*on_answer)(void *asker, int error, const struct sg_resolved *found, uint64_t ttl_usec))
         SG_MUST_CHECK;
 struct sg_channel *sg_channel_free(struct sg_channel *c);

@@ -375,6 +375,48 @@ static void test_many_names_do_not_outgrow_the_cache(void **state)
                 assert_int_equal(k[i].error, SG_RESOLVE_E_NOT_FOUND);
 }
 
+static void write_conf(const char *path, const char *server)
+{
+        FILE *f = fopen(path, "we");
+
+        assert_non_null(f);
+        assert_true(fprintf(f, "nameserver %s\n", server) > 0);
+        assert_int_equal(fclose(f), 0);
+}
+
+static void test_changed_resolv_conf_takes_open_questions_along(void **state)
+{
+        struct asker *a = *state;
+        struct sockaddr_in silent = {.sin_family = AF_INET, .sin_port = htons(a->dns.port)};
+        char path[] = "/tmp/sg-test-resolv-XXXXXX";
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), file = mkstemp(path);
+        struct question waiting, later;
+
+        assert_true(file >= 0);
+        close(file);
+        silent.sin_addr.s_addr = inet_addr("127.0.0.3"); /* takes questions and answers none */
+        assert_int_equal(bind(fd, (struct sockaddr *)&silent, sizeof(silent)), 0);
+        write_conf(path, "127.0.0.3");
+        sg_resolver_free(a->resolver);
+        assert_int_equal(sg_resolver_new_with(&a->resolver, a->loop,
+                                              &(struct sg_resolver_options){.resolv_conf = path,
+                                                                            .port = a->dns.port,
+                                                                            .check_every_usec = 1,
+                                                                            .timeout_usec = 10 * SG_USEC_PER_SEC}),
+                         0);
+        ask(a, &waiting, "two.test", 1);
+        run_few_turns(a->loop);
+        assert_false(waiting.is_told);
+        write_conf(path, "127.0.0.1");
+        ask(a, &later, "missing.test", 1);
+        wait_for(a, 2);
+        assert_int_equal(waiting.error, 0);
+        assert_int_equal(waiting.n, 2);
+        assert_int_equal(later.error, SG_RESOLVE_E_NOT_FOUND);
+        unlink(path);
+        close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -390,6 +432,7 @@ int main(void)
                 TEST(test_silent_server_fails_within_the_time_limit),
                 TEST(test_cancelled_query_is_not_told),
                 TEST(test_freed_resolver_forgets_its_queries),
+                TEST(test_changed_resolv_conf_takes_open_questions_along),
                 TEST(test_many_names_do_not_outgrow_the_cache),
         };
 
