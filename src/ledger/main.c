@@ -216,6 +216,9 @@ int main(int argc, char **argv)
         sg_log_set_identity("scribe-ledger");
         (void)umask(0077);
         (void)signal(SIGPIPE, SIG_IGN);
+        /* A gateway's child is no service: what systemd gave the gateway is the gateway's. */
+        if (p.options.parent_fd >= 0)
+                (void)unsetenv("NOTIFY_SOCKET");
         if (sg_ledger_options_read(&p.options, &err) != 0) {
                 sg_err("%s", sg_error_line(&err, line, sizeof(line)));
                 sg_ledger_options_done(&p.options);

@@ -87,7 +87,7 @@ int sg_ledger_options_read(struct sg_ledger_options *o, struct sg_error *err)
         SG_AUTO(sg_config_unref) struct sg_config *c = NULL;
         int r;
 
-        r = sg_config_read(&c, o->config_directory, err);
+        r = sg_config_read_without_secrets(&c, o->config_directory, err);
         if (r)
                 return r;
         if (!o->socket_path)

@@ -27,6 +27,6 @@ SG_DEFINE_AUTO(struct sg_ledger_server *, sg_ledger_server_free)
 
 int sg_ledger_server_listen(struct sg_ledger_server *s, const char *path, struct sg_error *err) SG_MUST_CHECK;
 int sg_ledger_server_listen_fd(struct sg_ledger_server *s, int fd) SG_MUST_CHECK;
-/* Names are looked up now. Unknown ones are errors, and nothing changes then. */
+/* Names are looked up now. An unknown admin is an error, and nothing changes then; an unknown group has no members. */
 int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledger_access *access, struct sg_error *err)
         SG_MUST_CHECK;

@@ -22,8 +22,8 @@ struct sg_ledger_server {
         struct sg_varlink_server *varlink;
         uid_t *admins;
         size_t n_admins;
-        gid_t group;          /* -1: none */
-        char needed_view[96]; /* "group scribe" */
+        gid_t group;           /* -1: none */
+        char needed_view[160]; /* "root or group scribe" */
         struct sg_list watchers;
         uint64_t start_wall_usec;
 };
