@@ -35,7 +35,7 @@ static struct json_object *view_workers(const struct sg_control *c)
         for (size_t i = 0; i < c->options.n_workers; i++) {
                 const struct sg_counters *n = &c->options.workers[i]->counters;
                 struct json_object *o = json_object_new_object();
-                char name[16];
+                char name[32];
 
                 snprintf(name, sizeof(name), "worker%zu", i);
                 add_text(o, "name", name);

@@ -257,7 +257,7 @@ int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err)
                 return r;
         r = sg_sync_new(&d->shared.sync, d->workers, d->n_workers);
         for (unsigned i = 0; !r && i < n; i++) {
-                char name[16];
+                char name[32];
 
                 snprintf(name, sizeof(name), "worker%u", i);
                 atomic_store_explicit(&d->workers[i]->counters.turned_usec, sg_clock_usec(), memory_order_relaxed);
