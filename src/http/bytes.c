@@ -8,7 +8,7 @@
         (IS_ALNUM(c) || (c) == '!' || BETWEEN(c, '#', '\'') || (c) == '*' || (c) == '+' || (c) == '-' || (c) == '.' || \
          BETWEEN(c, '^', '`') || (c) == '|' || (c) == '~')
 #define IS_VALUE(c)  ((c) == '\t' || ((c) >= ' ' && (c) != 0x7f))
-#define IS_TARGET(c) (BETWEEN(c, '!', '~') && (c) != '#')
+#define IS_TARGET(c) (BETWEEN(c, '!', '~') && (c) != '#' && (c) != '\\')
 /* Without the comma, which RFC 3986 allows: two Host fields joined into one value would look like that. */
 #define IS_HOST(c)                                                                                                     \
         (IS_ALNUM(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~' || (c) == '!' || (c) == '$' ||            \

@@ -16,7 +16,7 @@
 enum http_class {
         HTTP_TOKEN = 1 << 0,
         HTTP_VALUE = 1 << 1,  /* visible, space, tab, and what is not ASCII */
-        HTTP_TARGET = 1 << 2, /* visible ASCII but '#': a fragment is never sent (RFC 9112 section 3.2) */
+        HTTP_TARGET = 1 << 2, /* visible ASCII but '#' (a fragment is never sent) and '\\' (which some take for '/') */
         HTTP_HOST = 1 << 3,   /* of a registered name, without '%' */
         HTTP_QUOTED = 1 << 4, /* inside a quoted string, as it is */
         HTTP_DIGIT = 1 << 5,
@@ -65,7 +65,8 @@ static inline size_t http_target_end(struct sg_str s, size_t at)
 {
         /* The comparison is signed: what is not ASCII is below the space, too. */
         HTTP_VECTORS(s, at, v,
-                     _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(v, HTTP_EACH('!')), HTTP_IS(v, 0x7f)), HTTP_IS(v, '#')))
+                     _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(v, HTTP_EACH('!')), HTTP_IS(v, 0x7f)),
+                                  _mm_or_si128(HTTP_IS(v, '#'), HTTP_IS(v, '\\'))))
         return http_span(s, at, HTTP_TARGET);
 }
 

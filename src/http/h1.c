@@ -119,8 +119,8 @@ static int next_head(struct sg_h1 *p, struct sg_str in, struct sg_head *head, st
         r = skip_empty_lines(p, in, &ret->used);
         if (r == 0)
                 r = h1_read_head(p, sg_str_skip(in, ret->used), head, &known, &n);
-        if (r == H1_WAIT && in.n > ret->used)
-                h1_go(p, H1_HEAD);
+        if (r == H1_WAIT && in.n)
+                h1_go(p, in.n > ret->used ? H1_HEAD : H1_IDLE);
         if (r)
                 return r;
         if (p->role == SG_H1_SERVER)

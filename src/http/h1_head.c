@@ -51,7 +51,6 @@ static int read_version(struct sg_str in, size_t *at, unsigned *ret_minor)
 static int read_request_line(struct sg_str in, size_t *at, struct sg_head *head)
 {
         size_t method = http_span(window(in, 0, SG_METHOD_BYTES_MAX), 0, HTTP_TOKEN), target;
-        int r;
 
         if (method > SG_METHOD_BYTES_MAX)
                 return SG_H1_E_BAD;
@@ -70,8 +69,7 @@ static int read_request_line(struct sg_str in, size_t *at, struct sg_head *head)
         head->method_text = sg_str_head(in, method);
         head->target = sg_str_make(in.p + target, *at - target);
         (*at)++;
-        r = read_version(in, at, &head->minor);
-        return r;
+        return read_version(in, at, &head->minor);
 }
 
 /* CRLF behind a run that ended at *at. */
@@ -144,11 +142,16 @@ static int read_field(struct sg_str in, size_t *at, bool is_client, struct sg_he
 
 /* `word` is in lower case and of the same length. Setting the bit makes no other token byte equal to a letter or to
  * the hyphen. */
-static bool is_word(const char *p, const char *word)
+static bool is_word(const char *p, const char *word, bool *ret_is_disguised)
 {
-        for (; *word; p++, word++)
-                if ((*p | 0x20) != *word)
+        *ret_is_disguised = false;
+        for (; *word; p++, word++) {
+                if ((*p | 0x20) == *word)
+                        continue;
+                if (*word != '-' || *p != '_')
                         return false;
+                *ret_is_disguised = true;
+        }
         return true;
 }
 
@@ -165,11 +168,13 @@ static void note_field(struct h1_known *known, struct sg_str name, size_t place)
                 [14] = {H1_CONTENT_LENGTH, "content-length"},
                 [17] = {H1_TRANSFER_ENCODING, "transfer-encoding"},
         };
+        bool is_disguised;
         enum h1_field field;
 
-        if (name.n >= SG_N_ELEMENTS(by_length) || !by_length[name.n].word || !is_word(name.p, by_length[name.n].word))
+        if (name.n >= SG_N_ELEMENTS(by_length) || !by_length[name.n].word ||
+            !is_word(name.p, by_length[name.n].word, &is_disguised))
                 return;
-        field = by_length[name.n].field;
+        field = is_disguised ? H1_DISGUISED : by_length[name.n].field;
         if (known->n[field]++ == 0)
                 known->first[field] = (uint8_t)place;
 }

@@ -32,6 +32,7 @@ enum h1_field {
         H1_CONNECTION,
         H1_EXPECT,
         H1_UPGRADE,
+        H1_DISGUISED, /* Content_Length, Transfer_Encoding: the same to those who follow CGI */
         H1_FIELD_N,
 };
 

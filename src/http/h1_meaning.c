@@ -41,7 +41,7 @@ static int read_lengths(struct sg_head *head, const struct h1_known *known, bool
 {
         size_t place = known->first[H1_CONTENT_LENGTH];
 
-        if (is_request && known->n[H1_CONTENT_LENGTH] > 1)
+        if (is_request && (known->n[H1_CONTENT_LENGTH] > 1 || known->n[H1_DISGUISED]))
                 return SG_H1_E_BAD;
         for (unsigned i = 0; i < known->n[H1_CONTENT_LENGTH]; i++) {
                 struct sg_str one, rest = next_value(head, &place, SG_STR("content-length"));
@@ -49,7 +49,9 @@ static int read_lengths(struct sg_head *head, const struct h1_known *known, bool
                 while (!is_request && sg_str_cut(&rest, ',', &one))
                         if (take_length(head, sg_str_trim(one)))
                                 return SG_H1_E_BAD;
-                if (take_length(head, sg_str_trim(is_request ? rest : one)))
+                if (is_request && rest.n > 1 && rest.p[0] == '0')
+                        return SG_H1_E_BAD; /* octal to some */
+                if (take_length(head, is_request ? rest : sg_str_trim(one)))
                         return SG_H1_E_BAD;
         }
         return 0;
@@ -114,7 +116,8 @@ static void read_connection(struct sg_head *head, const struct h1_known *known)
                 head->keep_alive = list_has(head, known, H1_CONNECTION, name, SG_STR("keep-alive"));
         if (list_has(head, known, H1_CONNECTION, name, SG_STR("close")))
                 head->keep_alive = false;
-        head->wants_upgrade = known->n[H1_UPGRADE] && list_has(head, known, H1_CONNECTION, name, SG_STR("upgrade"));
+        head->wants_upgrade = head->minor == 1 && known->n[H1_UPGRADE] &&
+                              list_has(head, known, H1_CONNECTION, name, SG_STR("upgrade"));
 }
 
 static enum sg_method method_of(struct sg_str text)
