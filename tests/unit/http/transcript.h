@@ -11,8 +11,6 @@
 
 #include "http/h1.h"
 
-#define PIECE_BYTES_MAX 65536u
-
 struct transcript {
         struct sg_h1 h1;
         struct sg_buf text;
@@ -45,6 +43,15 @@ static inline void transcript_add_fields(struct transcript *t, const struct sg_h
                                         SG_STR_ARG(head->headers[i].value)) == 0);
 }
 
+static inline void check_head(const struct sg_head *head)
+{
+        SG_ASSERT(head->has_length + head->is_chunked + head->is_close_delimited <= 1);
+        SG_ASSERT(!head->is_close_delimited || !head->keep_alive);
+        SG_ASSERT(head->n_headers <= SG_HEADERS_MAX);
+        for (size_t i = 0; i < head->n_headers; i++)
+                SG_ASSERT(sg_token_is_valid(head->headers[i].name) && sg_header_value_is_valid(head->headers[i].value));
+}
+
 static inline void transcript_add_head(struct transcript *t, const struct sg_head *head)
 {
         if (t->h1.role == SG_H1_SERVER)
@@ -70,6 +77,7 @@ static inline void transcript_add_event(struct transcript *t, const struct sg_h1
         case SG_H1_MORE:
                 return;
         case SG_H1_HEAD:
+                check_head(head);
                 transcript_add_head(t, head);
                 return;
         case SG_H1_BODY:
@@ -123,7 +131,7 @@ static inline size_t transcript_step(struct transcript *t, struct sg_str in, boo
         return ev.used;
 }
 
-/* Feeds the bytes up to each of the ends, then, if asked, the end of the connection. */
+/* Feeds the bytes up to each of the ends. */
 static inline void transcript_read(struct transcript *t, struct sg_str in, const size_t *ends, size_t n_ends)
 {
         size_t used = 0;
