@@ -11,9 +11,11 @@
 struct sg_store_driver {
         const char *scheme; /* "sqlite" */
         int (*open)(struct sg_store **ret, const char *where, struct sg_error *err);
+        int (*open_reader)(struct sg_store **ret, const char *where, struct sg_error *err);
         int (*check)(const char *where, struct sg_error *err);
         void (*free)(struct sg_store *s);
 
+        void (*set_limit)(struct sg_store *s, struct sg_store_limit *limit);
         int (*begin)(struct sg_store *s, struct sg_error *err);
         int (*commit)(struct sg_store *s, struct sg_error *err);
         void (*rollback)(struct sg_store *s);

@@ -181,6 +181,15 @@ static void new_secret(char secret[SG_APIKEY_CHARS + 1], struct sg_store_key *ke
 
 /* ---- CreateKey */
 
+static void fail_change(struct sg_varlink_call *call, struct sg_error *err)
+{
+        char text[sizeof(err->text) + 32];
+
+        (void)snprintf(text, sizeof(text), "%s. Nothing was changed", err->text);
+        (void)snprintf(err->text, sizeof(err->text), "%.*s", (int)sizeof(err->text) - 1, text);
+        sg_verb_fail_database(call, err);
+}
+
 static bool read_expiry(struct sg_varlink_call *call, struct json_object *in_sec, struct json_object *at, uint64_t now,
                         uint64_t *ret)
 {
@@ -223,7 +232,7 @@ static void add_key(struct sg_ledger_server *s, struct sg_varlink_call *call, st
                                      "\" already: choose another name, or rotate or revoke that one",
                                      SG_STR_ARG(key->name));
         else
-                sg_verb_fail_database(call, &err);
+                fail_change(call, &err);
         sg_wipe(secret, sizeof(secret));
 }
 
@@ -323,7 +332,7 @@ void sg_verb_revoke_key(struct sg_varlink_call *call, struct json_object *parame
         r = sg_store_key_revoke(s->store, id, sg_clock_wall_usec(), &err);
         SG_ASSERT(r <= 0); /* it was there in this turn, and nobody else writes */
         if (r)
-                sg_verb_fail_database(call, &err);
+                fail_change(call, &err);
         else
                 reply_changed(s, call, id, NULL);
 }
@@ -343,7 +352,7 @@ void sg_verb_rotate_key(struct sg_varlink_call *call, struct json_object *parame
         r = sg_store_key_rotate(s->store, id, &key, &err);
         SG_ASSERT(r <= 0);
         if (r)
-                sg_verb_fail_database(call, &err);
+                fail_change(call, &err);
         else
                 reply_changed(s, call, id, secret);
         sg_wipe(secret, sizeof(secret));

@@ -16,8 +16,10 @@ void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *
 {
         char line[sizeof(*err)];
 
-        sg_varlink_fail_text(call, err->code == -EBUSY ? SG_LEDGER_NAME("Busy") : SG_LEDGER_NAME("DatabaseFailed"),
-                             "%s. Nothing was changed", sg_error_line(err, line, sizeof(line)));
+        sg_varlink_fail_text(call,
+                             err->code == -EBUSY || err->code == -ETIME ? SG_LEDGER_NAME("Busy")
+                                                                        : SG_LEDGER_NAME("DatabaseFailed"),
+                             "%s", sg_error_line(err, line, sizeof(line)));
 }
 
 void sg_json_add_text(struct json_object *o, const char *name, struct sg_str text)
@@ -174,6 +176,8 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struc
         s->start_wall_usec = sg_clock_wall_usec();
         sg_list_init(&s->watchers);
         r = sg_ledger_server_set_access(s, access, err);
+        if (!r)
+                r = sg_asker_new(&s->asker, l, sg_store_url(store), err);
         if (r)
                 return r;
         r = sg_varlink_server_new(&s->varlink, l,
@@ -199,6 +203,8 @@ struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
 {
         if (!s)
                 return NULL;
+        /* First: its questions are answered to calls, which the server still has. */
+        sg_asker_free(s->asker);
         /* Tells the watchers that they are gone, which frees them. */
         sg_varlink_server_free(s->varlink);
         SG_ASSERT(sg_list_is_empty(&s->watchers));

@@ -14,9 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ledger/sqlite.h"
 
-#define BUSY_TIMEOUT_MSEC 250 /* the loop waits meanwhile */
+#define BUSY_TIMEOUT_MSEC 250   /* the loop waits meanwhile */
+#define STEPS_PER_LOOK    10000 /* of SQLite's machine, some 100 us */
 #define WAL_BYTES_KEPT    "67108864"
 
 /* ---- errors */
@@ -45,6 +47,9 @@ int sg_sqlite_fail(sqlite3 *db, int rc, const char *path, const char *doing, str
                         err, sys ? -sys : -ENOENT, path,
                         "%s: cannot open the database (%s): its directory must exist and be the service's user's",
                         doing, sys ? strerror(sys) : why);
+        case SQLITE_INTERRUPT:
+                return sg_error_set(err, -ETIME, path, "%s: it took too long: ask for less, as by a shorter time",
+                                    doing);
         case SQLITE_NOTADB:
                 return sg_error_set(err, -EMEDIUMTYPE, path,
                                     "this is no SQLite database: move the file away or name another");
@@ -307,6 +312,37 @@ static int sqlite_open(struct sg_store **ret, const char *where, struct sg_error
         return 0;
 }
 
+static int sqlite_open_reader(struct sg_store **ret, const char *where, struct sg_error *err)
+{
+        SG_AUTO(sg_store_free) struct sg_store *s = NULL;
+        struct sg_sqlite *q = sqlite_new(where);
+        int r;
+
+        if (!q)
+                return sg_error_set(err, -ENOMEM, where, "out of memory");
+        s = &q->store;
+        r = connect_to(q, where, true, err);
+        if (!r)
+                r = sg_sqlite_migrate(q->db, where, sg_sqlite_migrations, SG_SCHEMA_VERSION, true, err);
+        if (!r)
+                *ret = SG_GIVE(s);
+        return r;
+}
+
+static int is_over(void *owner)
+{
+        const struct sg_store_limit *limit = owner;
+
+        return atomic_load_explicit(&limit->is_cancelled, memory_order_relaxed) || sg_clock_usec() >= limit->until_usec;
+}
+
+static void sqlite_set_limit(struct sg_store *s, struct sg_store_limit *limit)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+
+        sqlite3_progress_handler(q->db, limit ? STEPS_PER_LOOK : 0, limit ? is_over : NULL, limit);
+}
+
 static int check_directory(const char *path, struct sg_error *err)
 {
         const char *slash = strrchr(path, '/');
@@ -387,8 +423,10 @@ static int sqlite_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_st
 const struct sg_store_driver sg_sqlite_driver = {
         .scheme = "sqlite",
         .open = sqlite_open,
+        .open_reader = sqlite_open_reader,
         .check = sqlite_check,
         .free = sqlite_free,
+        .set_limit = sqlite_set_limit,
         .begin = sg_sqlite_begin,
         .commit = sg_sqlite_commit,
         .rollback = sg_sqlite_rollback,

@@ -43,7 +43,7 @@ struct sg_sqlite {
         struct sg_store store;
         sqlite3 *db;
         char *path;
-        int lock_fd;
+        int lock_fd; /* -1: a reader */
         sqlite3_stmt *stmts[STMT_N];
 };
 

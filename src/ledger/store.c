@@ -20,7 +20,7 @@ static const struct sg_store_driver *find_driver(const char *url, const char **r
         return NULL;
 }
 
-int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
+static int open_by(struct sg_store **ret, const char *url, bool is_reader, struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
         const struct sg_store_driver *driver;
@@ -30,7 +30,7 @@ int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
         driver = find_driver(url, &where, err);
         if (!driver)
                 return -EINVAL;
-        r = driver->open(&s, where, err);
+        r = is_reader ? driver->open_reader(&s, where, err) : driver->open(&s, where, err);
         if (r)
                 return r;
         s->url = sg_str_dup(sg_str_from(url));
@@ -38,6 +38,21 @@ int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         *ret = SG_GIVE(s);
         return 0;
+}
+
+int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
+{
+        return open_by(ret, url, false, err);
+}
+
+int sg_store_open_reader(struct sg_store **ret, const char *url, struct sg_error *err)
+{
+        return open_by(ret, url, true, err);
+}
+
+void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit)
+{
+        s->driver->set_limit(s, limit);
 }
 
 int sg_store_check(const char *url, struct sg_error *err)

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "auth/apikey.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -29,11 +31,20 @@ struct sg_store;
 
 /* url: "sqlite:/path". Creates, migrates and locks it. */
 int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err) SG_MUST_CHECK;
+/* A further view of a database that is open, for one other thread: questions only. */
+int sg_store_open_reader(struct sg_store **ret, const char *url, struct sg_error *err) SG_MUST_CHECK;
 /* Only looks: can it be opened, is its schema known? A missing database is fine when it can be made. */
 int sg_store_check(const char *url, struct sg_error *err) SG_MUST_CHECK;
 struct sg_store *sg_store_free(struct sg_store *s);
 SG_DEFINE_AUTO(struct sg_store *, sg_store_free)
 const char *sg_store_url(const struct sg_store *s);
+
+/* When to break off a question: the answer is then -ETIME. Borrowed until it is replaced; NULL: never. */
+struct sg_store_limit {
+        _Atomic bool is_cancelled; /* set by any thread */
+        uint64_t until_usec;       /* monotonic */
+};
+void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit);
 
 /* ---- transactions: one at a time; what is called outside is one by itself */
 

@@ -1,5 +1,6 @@
 /* QueryUsage: sums and single events. */
-#include "base/clock.h"
+#include <stdlib.h>
+
 #include "ledger/verbs.h"
 
 #define FRESH_USEC   (200 * SG_USEC_PER_MSEC) /* spent on what the rings hold, before asking the database */
@@ -8,7 +9,7 @@
 #define EVENTS_MAX   1000u /* each may hold SG_RAW_USAGE_BYTES_MAX and more */
 #define EVENTS_USUAL 100u
 
-static void add_sum(const struct sg_store_usage_sum *sum, void *owner)
+static struct json_object *sum_json(const struct sg_store_usage_sum *sum)
 {
         static const char *const by_certainty[SG_RECORD_CERTAINTY_N] = {"uncounted", "measured", "partial",
                                                                         "estimated"};
@@ -28,10 +29,10 @@ static void add_sum(const struct sg_store_usage_sum *sum, void *owner)
         sg_json_add_u64(o, "duration_usec", sum->duration_usec);
         sg_json_add_u64(o, "first_wall_usec", sum->first_wall_usec);
         sg_json_add_u64(o, "last_wall_usec", sum->last_wall_usec);
-        json_object_array_add(owner, o);
+        return o;
 }
 
-static void add_event(const struct sg_store_usage_event *event, void *owner)
+static struct json_object *event_json(const struct sg_store_usage_event *event)
 {
         struct json_object *o = json_object_new_object();
         const struct sg_record *rec = &event->rec;
@@ -66,10 +67,11 @@ static void add_event(const struct sg_store_usage_event *event, void *owner)
         sg_json_add_text(o, "raw_usage", rec->raw_usage);
         sg_json_add_text(o, "ring", event->ring);
         sg_json_add_u64(o, "exchange", rec->exchange);
-        json_object_array_add(owner, o);
+        return o;
 }
 
-struct question {
+/* What the call gave. */
+struct given {
         struct json_object *from, *to, *by, *key, *model, *limit, *requests;
 };
 
@@ -110,68 +112,108 @@ static bool read_number(struct sg_varlink_call *call, struct json_object *o, con
         return true;
 }
 
-static void reply_rows(struct sg_varlink_call *call, struct json_object *rows, struct json_object *events,
-                       uint64_t limit)
-{
-        struct json_object *o = json_object_new_object(), *asked = rows ? rows : events;
-        bool is_limited = json_object_array_length(asked) > limit;
+/* ---- while it is asked */
 
-        /* One more than asked for was read, to know that. */
-        if (is_limited)
-                json_object_array_del_idx(asked, (size_t)limit, 1);
-        json_object_object_add(o, "rows", rows ? rows : json_object_new_array());
-        json_object_object_add(o, "events", events ? events : json_object_new_array());
-        sg_json_add_bool(o, "is_limited", is_limited);
-        sg_varlink_reply(call, o);
+struct pending {
+        struct sg_varlink_call *call; /* NULL: its client is gone */
+        struct sg_question *question;
+        uint64_t limit;
+        bool wants_events;
+};
+
+static void on_gone(struct sg_varlink_call *call, void *owner)
+{
+        struct pending *p = owner;
+
+        p->call = NULL;
+        sg_asker_cancel(p->question);
 }
 
-static void answer(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct question *q)
+static void reply_rows(const struct pending *p, struct json_object *array)
 {
-        bool wants_events = q->requests && json_object_get_boolean(q->requests);
-        uint64_t limit = wants_events ? EVENTS_USUAL : SUMS_USUAL;
-        struct sg_store_usage_filter filter = {
-                .to_wall_usec = UINT64_MAX,
-                .key = text_of(q->key),
-                .model = text_of(q->model),
-        };
-        struct json_object *array;
-        struct sg_error err = {0};
-        enum sg_store_by by;
-        int r;
+        struct json_object *o = json_object_new_object();
+        bool is_limited = json_object_array_length(array) > p->limit;
 
-        if (!read_by(call, q->by, &by) ||
-            !read_number(call, q->from, "from_wall_usec", 0, INT64_MAX, &filter.from_wall_usec) ||
-            !read_number(call, q->to, "to_wall_usec", 0, INT64_MAX, &filter.to_wall_usec) ||
-            !read_number(call, q->limit, "limit", 1, wants_events ? EVENTS_MAX : SUMS_MAX, &limit))
-                return;
-        filter.limit = limit + 1;
-        (void)sg_drain_now(s->drain, FRESH_USEC);
-        array = json_object_new_array();
-        if (wants_events)
-                r = sg_store_usage_events(s->store, &filter, add_event, array, &err);
-        else
-                r = sg_store_usage_sums(s->store, by, &filter, add_sum, array, &err);
-        if (r) {
+        /* One more than wanted was asked for, to know that. */
+        if (is_limited)
+                json_object_array_del_idx(array, (size_t)p->limit, 1);
+        json_object_object_add(o, "rows", p->wants_events ? json_object_new_array() : array);
+        json_object_object_add(o, "events", p->wants_events ? array : json_object_new_array());
+        sg_json_add_bool(o, "is_limited", is_limited);
+        sg_varlink_reply(p->call, o);
+}
+
+static void answered(void *owner, struct json_object *array, const struct sg_error *err)
+{
+        struct pending *p = owner;
+
+        if (!p->call)
                 json_object_put(array);
-                sg_verb_fail_database(call, &err);
+        else if (array)
+                reply_rows(p, array);
+        else
+                sg_verb_fail_database(p->call, err);
+        free(p);
+}
+
+static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct sg_question_spec *wanted)
+{
+        struct sg_question_spec spec = *wanted;
+        struct pending *p = calloc(1, sizeof(*p));
+        int r = SG_ASKER_E_FULL;
+
+        if (p) {
+                *p = (struct pending){.call = call, .limit = spec.filter.limit, .wants_events = spec.wants_events};
+                spec.filter.limit++;
+                spec.sum_json = sum_json;
+                spec.event_json = event_json;
+                spec.answered = answered;
+                spec.owner = p;
+                r = sg_asker_ask(s->asker, &spec, &p->question);
+        }
+        if (r == 0) {
+                sg_varlink_call_watch(call, on_gone, p);
                 return;
         }
-        reply_rows(call, wants_events ? NULL : array, wants_events ? array : NULL, limit);
+        free(p);
+        sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "%u questions about usage wait already: try again later",
+                             SG_ASKER_QUEUE_MAX);
+}
+
+static void query(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct given *g)
+{
+        bool wants_events = g->requests && json_object_get_boolean(g->requests);
+        struct sg_question_spec spec = {.wants_events = wants_events};
+        struct sg_store_usage_filter *f = &spec.filter;
+
+        *f = (struct sg_store_usage_filter){
+                .to_wall_usec = UINT64_MAX,
+                .key = text_of(g->key),
+                .model = text_of(g->model),
+                .limit = wants_events ? EVENTS_USUAL : SUMS_USUAL,
+        };
+        if (!read_by(call, g->by, &spec.by) ||
+            !read_number(call, g->from, "from_wall_usec", 0, INT64_MAX, &f->from_wall_usec) ||
+            !read_number(call, g->to, "to_wall_usec", 0, INT64_MAX, &f->to_wall_usec) ||
+            !read_number(call, g->limit, "limit", 1, wants_events ? EVENTS_MAX : SUMS_MAX, &f->limit))
+                return;
+        (void)sg_drain_now(s->drain, FRESH_USEC);
+        start(s, call, &spec);
 }
 
 void sg_verb_query_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        struct question q = {0};
+        struct given g = {0};
         const struct sg_varlink_parameter expected[] = {
-                {"from_wall_usec", SG_VARLINK_INT, false, &q.from},
-                {"to_wall_usec", SG_VARLINK_INT, false, &q.to},
-                {"by", SG_VARLINK_STRING, false, &q.by},
-                {"key", SG_VARLINK_STRING, false, &q.key},
-                {"model", SG_VARLINK_STRING, false, &q.model},
-                {"limit", SG_VARLINK_INT, false, &q.limit},
-                {"requests", SG_VARLINK_BOOL, false, &q.requests},
+                {"from_wall_usec", SG_VARLINK_INT, false, &g.from},
+                {"to_wall_usec", SG_VARLINK_INT, false, &g.to},
+                {"by", SG_VARLINK_STRING, false, &g.by},
+                {"key", SG_VARLINK_STRING, false, &g.key},
+                {"model", SG_VARLINK_STRING, false, &g.model},
+                {"limit", SG_VARLINK_INT, false, &g.limit},
+                {"requests", SG_VARLINK_BOOL, false, &g.requests},
         };
 
         if (sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
-                answer(owner, call, &q);
+                query(owner, call, &g);
 }

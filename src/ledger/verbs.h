@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "ledger/asker.h"
 #include "ledger/server.h"
 #include "varlink/varlink.h"
 
@@ -19,6 +20,7 @@ struct sg_ledger_server {
         struct sg_loop *loop;
         struct sg_store *store;
         struct sg_drain *drain;
+        struct sg_asker *asker;
         struct sg_varlink_server *varlink;
         uid_t *admins;
         size_t n_admins;

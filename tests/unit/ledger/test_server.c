@@ -17,6 +17,13 @@
 
 #define ERROR_BYTES 128
 
+/* Takes a good part of a second to sum up. */
+#define MANY_EVENTS                                                                                                    \
+        "INSERT INTO usage SELECT NULL, 'r', 1, '2025-01-01', value, 1, '', 'k', '', 'm', 'p', '', 0, 0, 'complete', " \
+        "200,"                                                                                                         \
+        " 'measured', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '' FROM (WITH RECURSIVE c(value) AS"                        \
+        " (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < 600000) SELECT value FROM c)"
+
 struct bench {
         struct sg_loop *loop;
         struct sg_store *store;
@@ -88,6 +95,15 @@ static void send_to(struct sg_varlink_caller *caller, const char *method, const 
         assert_non_null(o);
         (void)snprintf(name, sizeof(name), "io.scribe.Ledger.%s", method);
         assert_int_equal(sg_varlink_caller_send(caller, name, o, more, &err), 0);
+}
+
+static void run_sql(const char *sql)
+{
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
 }
 
 /* The answer, or its error's last word in error[]. */
@@ -441,6 +457,59 @@ static void test_usage_is_fresh_when_asked(void **state)
         sg_ring_free(ring);
 }
 
+static void test_keys_change_while_usage_is_summed_up(void **state)
+{
+        struct sg_varlink_caller *other;
+        uint64_t start, asked, changed;
+        struct json_object *o;
+        char error[ERROR_BYTES];
+        struct bench b;
+        bool continues;
+
+        sg_store_free(open_store());
+        run_sql(MANY_EVENTS);
+        bench_start(&b, NULL);
+        other = connect_to(&b);
+        start = sg_clock_usec();
+        send_to(other, "QueryUsage", "{\"by\":\"key\"}", false);
+        json_object_put(expect(&b, "CreateKey", "{\"name\":\"alice\"}"));
+        changed = sg_clock_usec();
+        o = receive(other, error, &continues);
+        asked = sg_clock_usec();
+        assert_string_equal(error, "");
+        assert_int_equal(get_int(at(get(o, "rows"), 0), "requests"), 600000);
+        json_object_put(o);
+        assert_true(changed - start < (asked - start) / 2);
+
+        sg_varlink_caller_free(other);
+        bench_stop(&b);
+}
+
+static void test_too_many_questions_are_refused_and_none_keeps_the_end_waiting(void **state)
+{
+        struct sg_varlink_caller *others[SG_ASKER_QUEUE_MAX + 6];
+        struct json_object *o;
+        uint64_t start;
+        struct bench b;
+
+        sg_store_free(open_store());
+        run_sql(MANY_EVENTS);
+        bench_start(&b, NULL);
+        for (size_t i = 0; i < SG_N_ELEMENTS(others); i++) {
+                others[i] = connect_to(&b);
+                send_to(others[i], "QueryUsage", "{\"by\":\"key\"}", false);
+                /* Received before the next is sent: one runs, the others wait. */
+                o = expect(&b, "GetStatus", "{}");
+                json_object_put(o);
+        }
+        expect_error(&b, "QueryUsage", "{}", "Busy", "try again later");
+        start = sg_clock_usec();
+        bench_stop(&b);
+        assert_true(sg_clock_usec() - start < SG_USEC_PER_SEC);
+        for (size_t i = 0; i < SG_N_ELEMENTS(others); i++)
+                sg_varlink_caller_free(others[i]);
+}
+
 static void test_status_counts(void **state)
 {
         struct json_object *o;
@@ -566,6 +635,8 @@ int main(void)
                 TEST(test_watchers_get_the_picture_then_each_change),
                 TEST(test_many_keys_come_in_pages),
                 TEST(test_usage_is_fresh_when_asked),
+                TEST(test_keys_change_while_usage_is_summed_up),
+                TEST(test_too_many_questions_are_refused_and_none_keeps_the_end_waiting),
                 TEST(test_status_counts),
                 TEST(test_three_kinds_of_users),
                 TEST(test_an_unknown_admin_is_an_error),

@@ -1,0 +1,44 @@
+/*
+ * ledger/asker.h - a thread that asks the database what may take long, so that keys and usage flow on meanwhile
+ *
+ * Shape    questions are answered one after the other, through a read-only store of the thread's own
+ * Units    _usec
+ * Owner    the server; a question is the asker's until `answered` was called, which happens once for each
+ * Thread   all calls and `answered`: the loop's. Filters' strings are copied
+ * Errors   SG_ASKER_E_FULL
+ * Limits   SG_ASKER_QUEUE_MAX questions waiting; ASK_USEC_MAX for one of them (asker.c)
+ */
+#pragma once
+
+#include <json-c/json.h>
+
+#include "ledger/store.h"
+#include "loop/loop.h"
+
+#define SG_ASKER_QUEUE_MAX 16u
+
+enum sg_asker_error {
+        SG_ASKER_E_FULL = 1,
+};
+
+struct sg_asker;
+struct sg_question;
+
+int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const char *url, struct sg_error *err) SG_MUST_CHECK;
+/* Breaks off what is asked; every question still gets its `answered`. */
+struct sg_asker *sg_asker_free(struct sg_asker *a);
+
+/* Asks for sums by `by`, or for single events; each row is turned into JSON by the function given, in the asker's
+ * thread. answered: array has the rows and is given away, or is NULL and err says why. */
+struct sg_question_spec {
+        struct sg_store_usage_filter filter;
+        bool wants_events;
+        enum sg_store_by by;
+        struct json_object *(*sum_json)(const struct sg_store_usage_sum *sum);
+        struct json_object *(*event_json)(const struct sg_store_usage_event *event);
+        void (*answered)(void *owner, struct json_object *array, const struct sg_error *err);
+        void *owner;
+};
+int sg_asker_ask(struct sg_asker *a, const struct sg_question_spec *spec, struct sg_question **ret) SG_MUST_CHECK;
+/* Nobody waits for the answer any more: it is broken off, and `answered` is still called. */
+void sg_asker_cancel(struct sg_question *q);
