@@ -1,0 +1,169 @@
+/*
+ * ctl/ctl.h - scribectl: one table of verbs, one file per verb
+ *
+ * Shape    arguments are read into struct sg_ctl, the verb's function runs and returns the exit status
+ * Owner    strings are the process's arguments or environment
+ * Thread   one
+ * Errors   a verb prints what went wrong and what to do next on stderr and returns an exit status
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/str.h"
+
+enum sg_ctl_exit {
+        SG_CTL_OK = 0,
+        SG_CTL_FAILED = 1,      /* refused or failed */
+        SG_CTL_USAGE = 2,       /* wrong usage */
+        SG_CTL_UNREACHABLE = 3, /* the gateway or the ledger */
+        SG_CTL_DENIED = 4,
+        SG_CTL_NOT_FOUND = 5,
+};
+
+enum sg_ctl_option {
+        SG_CTL_JSON,
+        SG_CTL_QUIET,
+        SG_CTL_CONTROL,
+        SG_CTL_LEDGER,
+        SG_CTL_HELP,
+        SG_CTL_VERSION,
+        SG_CTL_MODELS,
+        SG_CTL_EXPIRES,
+        SG_CTL_ALL,
+        SG_CTL_BY,
+        SG_CTL_SINCE,
+        SG_CTL_UNTIL,
+        SG_CTL_KEY,
+        SG_CTL_MODEL,
+        SG_CTL_REQUESTS,
+        SG_CTL_LIMIT,
+        SG_CTL_OPTION_N,
+};
+
+struct sg_ctl_option_info {
+        const char *name;     /* "--models" */
+        const char *argument; /* "LIST"; NULL: a flag */
+        const char *words;    /* what the argument may be, separated by spaces; NULL: anything */
+        const char *help;
+        bool is_global;
+};
+extern const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N];
+
+#define SG_CTL_ARGUMENTS_MAX 4u
+
+struct sg_ctl_verb;
+
+struct sg_ctl {
+        const struct sg_ctl_verb *verb; /* NULL: none was named */
+        const char *arguments[SG_CTL_ARGUMENTS_MAX];
+        size_t n_arguments;
+        const char *values[SG_CTL_OPTION_N]; /* NULL: not given; "" for a flag */
+        char control[4096], ledger[4096];    /* the sockets */
+};
+
+struct sg_ctl_verb {
+        const char *name;      /* "key create" */
+        const char *arguments; /* "NAME"; "" for none */
+        size_t n_least, n_most;
+        uint32_t options; /* bit per option beside the global ones */
+        const char *summary;
+        const char *text; /* paragraphs and examples */
+        enum sg_ctl_exit (*run)(struct sg_ctl *ctl);
+        bool is_hidden;
+        const char *words; /* for completion of the argument: words, or "@keys" */
+};
+extern const struct sg_ctl_verb sg_ctl_verbs[];
+extern const size_t sg_ctl_n_verbs;
+
+/* ---- args.c: true, or false with the sentence to print in err. A verb's help is asked for by values[SG_CTL_HELP]. */
+bool sg_ctl_read_arguments(struct sg_ctl *ctl, int argc, char **argv, struct sg_error *err) SG_MUST_CHECK;
+static inline bool sg_ctl_has(const struct sg_ctl *ctl, enum sg_ctl_option o)
+{
+        return ctl->values[o] != NULL;
+}
+/* The word of a list (separated by spaces) that is most like text, or SG_STR_NONE. */
+struct sg_str sg_ctl_nearest(struct sg_str text, const char *words);
+
+/* ---- help.c, completion.c */
+void sg_ctl_print_help(FILE *f);
+void sg_ctl_print_verb_help(FILE *f, const struct sg_ctl_verb *v);
+enum sg_ctl_exit sg_ctl_verb_help(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_completion(struct sg_ctl *ctl);
+
+/* ---- ask.c */
+enum sg_ctl_end {
+        SG_CTL_GATEWAY,
+        SG_CTL_LEDGER_END
+};
+
+/* Calls and waits; parameters are given away. *ret is the caller's, set on SG_CTL_OK only. Errors are printed. */
+enum sg_ctl_exit sg_ctl_ask(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method, struct json_object *parameters,
+                            struct json_object **ret) SG_MUST_CHECK;
+/* The same without a word when it fails; for what is shown beside something else. */
+enum sg_ctl_exit sg_ctl_ask_quietly(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,
+                                    struct json_object **ret) SG_MUST_CHECK;
+/* Every reply of a call with more, borrowed. */
+enum sg_ctl_exit sg_ctl_ask_more(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,
+                                 struct json_object *parameters,
+                                 void (*on_reply)(struct json_object *reply, void *owner), void *owner) SG_MUST_CHECK;
+/* Members, with a default when they are missing or of another kind. */
+uint64_t sg_ctl_u64(struct json_object *o, const char *name);
+const char *sg_ctl_text(struct json_object *o, const char *name);
+struct json_object *sg_ctl_member(struct json_object *o, const char *name);
+
+/* ---- show.c: for people */
+void sg_ctl_complain(const char *format, ...) SG_PRINTF(1, 2); /* "scribectl: …" on stderr */
+void sg_ctl_print_json(struct json_object *o);
+/* Bytes that would move the cursor, hide text or are not UTF-8 become \xNN. The result is heap memory; NULL: none left.
+ */
+char *sg_ctl_escape(struct sg_str s) SG_MUST_CHECK;
+static inline char *sg_text_free(char *text)
+{
+        free(text);
+        return NULL;
+}
+SG_DEFINE_AUTO(char *, sg_text_free)
+size_t sg_ctl_width(const char *escaped); /* columns */
+void sg_ctl_print_text(const char *s);    /* escaped */
+
+struct sg_table;
+struct sg_table *sg_table_new(size_t n_columns);
+struct sg_table *sg_table_free(struct sg_table *t);
+/* One cell after the other, row by row; copied and escaped. Columns of numbers are to be set right. */
+void sg_table_add(struct sg_table *t, const char *text);
+void sg_table_add_u64(struct sg_table *t, uint64_t v);
+void sg_table_set_right(struct sg_table *t, size_t column);
+/* The first row is the head: bold on a terminal. */
+void sg_table_print(struct sg_table *t, FILE *f);
+
+/* ---- when.c */
+enum sg_ctl_direction {
+        SG_CTL_AHEAD,
+        SG_CTL_BACK
+};
+/* "30d", "12h", "now", "today", "2026-12-31", "2026-12-31T10:00:00Z": wall microseconds; durations count from now. */
+bool sg_ctl_parse_when(struct sg_str text, uint64_t now_wall_usec, enum sg_ctl_direction direction, uint64_t *ret)
+        SG_MUST_CHECK;
+#define SG_CTL_WHEN_BYTES 40u
+/* "2026-12-31 10:00:00" of the local zone; 0 is "-". */
+const char *sg_ctl_format_when(uint64_t wall_usec, char out[SG_CTL_WHEN_BYTES]);
+const char *sg_ctl_format_duration(uint64_t usec, char out[SG_CTL_WHEN_BYTES]);
+const char *sg_ctl_format_bytes(uint64_t bytes, char out[SG_CTL_WHEN_BYTES]);
+
+/* ---- verb_*.c */
+enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_create(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_list(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_show(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_revoke(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_rotate(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_usage(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_reload(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_config_check(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_config_show(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_log_level(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_version(struct sg_ctl *ctl);

@@ -1,0 +1,121 @@
+/* The one table of verbs and options: arguments, help, completion and (later) the manual page come from it. */
+#include "ctl/ctl.h"
+
+#define BIT(option) (UINT32_C(1) << (option))
+
+const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
+        [SG_CTL_JSON] = {"--json", NULL, NULL, "print the answer as JSON", true},
+        [SG_CTL_QUIET] = {"--quiet", NULL, NULL, "print only what a script needs", true},
+        [SG_CTL_CONTROL] = {"--control", "PATH", NULL,
+                            "the gateway's socket (default: $SCRIBE_CONTROL, else /run/scribe-gateway/control.socket)",
+                            true},
+        [SG_CTL_LEDGER] = {"--ledger", "PATH", NULL,
+                           "the ledger's socket (default: ledger.socket beside the gateway's)", true},
+        [SG_CTL_HELP] = {"--help", NULL, NULL, "print help, of a verb if one is named", true},
+        [SG_CTL_VERSION] = {"--version", NULL, NULL, "print the version of scribectl", true},
+        [SG_CTL_MODELS] = {"--models", "LIST", NULL,
+                           "models that the key may use, separated by commas; a name may end in * (default: all)",
+                           false},
+        [SG_CTL_EXPIRES] = {"--expires", "WHEN", NULL, "when the key ends to work (default: never)", false},
+        [SG_CTL_ALL] = {"--all", NULL, NULL, "revoked keys, too", false},
+        [SG_CTL_BY] = {"--by", "WHAT", "key model day provider none", "sum by key, model, day, provider or none",
+                       false},
+        [SG_CTL_SINCE] = {"--since", "WHEN", NULL, "requests that began then or later", false},
+        [SG_CTL_UNTIL] = {"--until", "WHEN", NULL, "requests that began before then", false},
+        [SG_CTL_KEY] = {"--key", "NAME", NULL, "requests with this key only", false},
+        [SG_CTL_MODEL] = {"--model", "NAME", NULL, "requests for this model only", false},
+        [SG_CTL_REQUESTS] = {"--requests", NULL, NULL, "single requests, newest first, instead of sums", false},
+        [SG_CTL_LIMIT] = {"--limit", "N", NULL, "at most so many rows", false},
+};
+
+#define WHEN_HELP                                                                                                      \
+        "WHEN is a duration (90s, 15m, 12h, 30d, 2w), a date (2026-12-31, at 00:00 of the local zone), a date and\n"   \
+        "time (2026-12-31T10:00, local, or with Z or +02:00 at its end), \"now\" or \"today\".\n"
+
+const struct sg_ctl_verb sg_ctl_verbs[] = {
+        {"status", "", 0, 0, 0, "show how the gateway and the ledger are doing",
+         "Shows the process, its configuration, the exchanges, the keys, the journal and the workers. With --json the\n"
+         "answer of io.scribe.Gateway.GetStatus and, as \"ledger\", that of io.scribe.Ledger.GetStatus (null when the\n"
+         "ledger cannot be reached).\n"
+         "\n"
+         "  scribectl status\n"
+         "  scribectl status --json | jq .exchanges.n_open\n",
+         sg_ctl_verb_status, false, NULL},
+        {"key create", "NAME", 1, 1, BIT(SG_CTL_MODELS) | BIT(SG_CTL_EXPIRES),
+         "make an API key and show its secret once",
+         "The secret cannot be shown again: only its SHA-256 is stored. NAME is 1 to 64 of letters, digits, . _ @ and "
+         "-.\n"
+         "With --quiet nothing but the secret is printed, with --json "
+         "{\"key\":{...},\"secret\":\"sk-...\"}.\n" WHEN_HELP "\n"
+         "  scribectl key create alice\n"
+         "  scribectl key create ci --models 'gpt-4o-mini,qwen*' --expires 30d\n"
+         "  export OPENAI_API_KEY=$(scribectl key create bob --quiet)\n",
+         sg_ctl_verb_key_create, false, NULL},
+        {"key list", "", 0, 0, BIT(SG_CTL_ALL), "list the API keys",
+         "Revoked keys are left out unless --all is given. With --quiet only the names.\n"
+         "\n"
+         "  scribectl key list\n"
+         "  scribectl key list --all --json | jq -r '.keys[] | select(.state==\"expired\").name'\n",
+         sg_ctl_verb_key_list, false, NULL},
+        {"key show", "NAME", 1, 1, 0, "show one API key",
+         "The key of that name that is not revoked, or else the one revoked last. Never shows the secret.\n"
+         "\n"
+         "  scribectl key show alice\n",
+         sg_ctl_verb_key_show, false, "@keys"},
+        {"key revoke", "NAME", 1, 1, 0, "end an API key at once",
+         "It is refused within a second and cannot be brought back. Its usage stays, and its name may be given again.\n"
+         "\n"
+         "  scribectl key revoke alice\n",
+         sg_ctl_verb_key_revoke, false, "@keys"},
+        {"key rotate", "NAME", 1, 1, 0, "give an API key a new secret",
+         "The old secret stops working at once; name, models, expiry and usage stay. The new one is shown as by\n"
+         "'key create'.\n"
+         "\n"
+         "  scribectl key rotate alice\n",
+         sg_ctl_verb_key_rotate, false, "@keys"},
+        {"usage", "", 0, 0,
+         BIT(SG_CTL_BY) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_KEY) | BIT(SG_CTL_MODEL) |
+                 BIT(SG_CTL_REQUESTS) | BIT(SG_CTL_LIMIT),
+         "show requests and tokens",
+         "Sums by key unless --by says otherwise. \"cached\" is the part of the input that the provider took from its\n"
+         "cache; \"total\" is input and output; \"estimated\" is the share of requests whose tokens were not measured "
+         "to the\n"
+         "end; \"failed\" counts requests that failed, were truncated or cut off. Days are those of UTC.\n" WHEN_HELP
+         "\n"
+         "  scribectl usage\n"
+         "  scribectl usage --by model --since 24h\n"
+         "  scribectl usage --by day --key alice --since 2026-11-01 --until 2026-12-01\n"
+         "  scribectl usage --requests --limit 20\n",
+         sg_ctl_verb_usage, false, NULL},
+        {"reload", "", 0, 0, 0, "read the configuration again",
+         "All of it is taken, or nothing changes and the first error is shown with its place. Names the first setting\n"
+         "that needs a restart, if one was changed.\n"
+         "\n"
+         "  scribectl config check && scribectl reload\n",
+         sg_ctl_verb_reload, false, NULL},
+        {"config check", "[DIR]", 0, 1, 0, "check a configuration without taking it",
+         "Without DIR the running gateway reads its own directory again. With DIR, or when no gateway runs,\n"
+         "'scribe-gateway --check' is started, which goes through the whole start-up but does not serve.\n"
+         "\n"
+         "  scribectl config check\n"
+         "  scribectl config check ./etc\n",
+         sg_ctl_verb_config_check, false, NULL},
+        {"config show", "", 0, 0, 0, "show every setting in force and where it comes from",
+         "Secrets are named by their source, never shown.\n"
+         "\n"
+         "  scribectl config show | grep timeout\n",
+         sg_ctl_verb_config_show, false, NULL},
+        {"log-level", "[LEVEL]", 0, 1, 0, "show or set how much is logged",
+         "LEVEL is err, warning, notice, info or debug; it holds until the gateway is restarted or reads a "
+         "configuration\n"
+         "that says otherwise.\n"
+         "\n"
+         "  scribectl log-level debug\n",
+         sg_ctl_verb_log_level, false, "err warning notice info debug"},
+        {"version", "", 0, 0, 0, "show the versions of scribectl, gateway and ledger",
+         "What cannot be reached is shown as not running.\n", sg_ctl_verb_version, false, NULL},
+        {"help", "[VERB]", 0, 2, 0, "show help", "  scribectl help key create\n", sg_ctl_verb_help, false, NULL},
+        {"completion", "bash", 1, 1, 0, "print the completion of bash",
+         "  scribectl completion bash > /etc/bash_completion.d/scribectl\n", sg_ctl_verb_completion, true, "bash"},
+};
+const size_t sg_ctl_n_verbs = SG_N_ELEMENTS(sg_ctl_verbs);
