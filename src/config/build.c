@@ -38,8 +38,7 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
 static int store_scalars(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
                          struct sg_error *err)
 {
-        SG_SETTINGS_EACH(s)
-        {
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
                 const struct sg_raw_line *line = sg_raw_last(section, s);
                 struct sg_value v = {s, line ? line->value : sg_str_from(s->default_text),
                                      line ? line->where : "default", &w->pool, err};
@@ -201,8 +200,7 @@ static int check_dialect(const struct sg_raw_section *section, const struct sg_c
         if (!sg_raw_last(section, dialect))
                 return sg_error_set(err, -EINVAL, section->where,
                                     "[provider \"%s\"] has no dialect; write dialect = openai (or echo)", p->name);
-        SG_SETTINGS_EACH(s)
-        {
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
                 const struct sg_raw_line *line = sg_raw_last(section, s);
 
                 if (line && s->dialects && !(s->dialects & (1u << p->dialect)))

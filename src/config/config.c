@@ -226,8 +226,7 @@ static bool has_same_listeners(const struct sg_config *a, const struct sg_config
 
 const char *sg_config_needs_restart(const struct sg_config *from, const struct sg_config *to)
 {
-        SG_SETTINGS_EACH(s)
-        {
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
                 if (!s->needs_restart)
                         continue;
                 if (s->section == SG_SECTION_LISTENER ? !has_same_listeners(from, to) : !has_same(s, from, to))

@@ -174,15 +174,16 @@ static int unknown_setting(const struct reading *rd, struct sg_str name, const c
 
         heading(rd->section, in, sizeof(in));
         sg_nearest_init(&nearest, name);
-        SG_SETTINGS_EACH(s)
-        if (s->section == rd->section->id)
-                sg_nearest_try(&nearest, sg_str_from(s->name));
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                if (s->section == rd->section->id)
+                        sg_nearest_try(&nearest, sg_str_from(s->name));
         if (!nearest.best.n)
-                SG_SETTINGS_EACH(s)
-        if (sg_str_eq(sg_str_from(s->name), name))
-                return sg_error_set(rd->err, -EINVAL, where, "unknown setting '%s' in %s; it belongs into [%s%s]",
-                                    s->name, in, sg_sections[s->section].name,
-                                    sg_sections[s->section].example ? " \"\xe2\x80\xa6\"" : "");
+                for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                        if (sg_str_eq(sg_str_from(s->name), name))
+                                return sg_error_set(rd->err, -EINVAL, where,
+                                                    "unknown setting '%s' in %s; it belongs into [%s%s]", s->name, in,
+                                                    sg_sections[s->section].name,
+                                                    sg_sections[s->section].example ? " \"\xe2\x80\xa6\"" : "");
         return sg_error_set(rd->err, -EINVAL, where, "unknown setting '" SG_STR_FMT "' in %s%s", SG_STR_ARG(name), in,
                             sg_nearest_text(&nearest, guess, sizeof(guess)));
 }

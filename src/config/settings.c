@@ -83,7 +83,7 @@ const struct sg_setting sg_settings[] = {
         {GATEWAY("max_head"), .kind = SG_KIND_SIZE, .min = K, .max = SG_HEAD_BYTES_MAX, .default_text = "64K",
          AT(sg_config, head_bytes_max),
          .help = "Largest request line with all header fields; a larger one gets a 431."},
-        {GATEWAY("max_body"), .kind = SG_KIND_SIZE, .min = K, .max = 4 * G - 1, .default_text = "64M",
+        {GATEWAY("max_body"), .kind = SG_KIND_SIZE, .min = K, .max = 4 * G, .default_text = "64M",
          AT(sg_config, body_bytes_max), .help = "Largest request body; a larger one gets a 413."},
         {GATEWAY("max_bodies"), .kind = SG_KIND_SIZE, .min = K, .max = 1024 * G, .default_text = "512M",
          AT(sg_config, bodies_bytes_max),
@@ -99,7 +99,7 @@ const struct sg_setting sg_settings[] = {
 
         {JOURNAL("size"), .kind = SG_KIND_SIZE, .min = 64 * K, .max = 16 * G, .default_text = "64M",
          .needs_restart = true, AT(sg_config, journal_bytes),
-         .help = "Of each worker's file; about 300 bytes an exchange. Big enough for the longest absence of the "
+         .help = "Of each worker's file; an exchange takes a few hundred bytes. Big enough for the longest absence of the "
                  "ledger."},
         {JOURNAL("sync"), .kind = SG_KIND_WORD, .words = sync_words, .default_text = "interval",
          AT(sg_config, journal_sync),
@@ -111,14 +111,15 @@ const struct sg_setting sg_settings[] = {
          .help = "`refuse`: new requests get a 503; `count`: they are served, and the lost records are counted and "
                  "told."},
 
-        {LEDGER("database"), .kind = SG_KIND_DATABASE, .default_note = "`sqlite:` and ledger.db in the state_directory",
-         .needs_restart = true, AT(sg_config, ledger_database), .help = "`sqlite:/path/of/the/file`."},
+        {LEDGER("database"), .kind = SG_KIND_DATABASE, .example = "sqlite:" SG_STATEDIR "/ledger.db",
+         .default_note = "`sqlite:` and ledger.db in the state_directory", .needs_restart = true,
+         AT(sg_config, ledger_database), .help = "`sqlite:/path/of/the/file`."},
         {LEDGER("start"), .kind = SG_KIND_WORD, .words = start_words, .default_text = "auto", .needs_restart = true,
          AT(sg_config, ledger_start),
          .help = "Whether the gateway starts scribe-ledger as its child: `auto` does so unless systemd started the "
                  "gateway."},
 
-        {CONTROL("admins"), .kind = SG_KIND_USERS, AT(sg_config, admins),
+        {CONTROL("admins"), .kind = SG_KIND_USERS, .example = "alice", AT(sg_config, admins),
          .help = "Users, besides root and the service's own, who may change keys and settings. Lines add up; an empty "
                  "one "
                  "clears what stood before."},
@@ -131,24 +132,27 @@ const struct sg_setting sg_settings[] = {
         {LOG("access"), .kind = SG_KIND_BOOL, .default_text = "yes", AT(sg_config, log_access),
          .help = "One line for each exchange."},
 
-        {LISTENER("address"), .kind = SG_KIND_ADDRESS, .default_note = "none: the socket must come from systemd",
-         .needs_restart = true, .environment = "SCRIBE_LISTEN", AT(sg_config_listener, address),
+        {LISTENER("address"), .kind = SG_KIND_ADDRESS, .example = "127.0.0.1:8000",
+         .default_note = "none: the socket must come from systemd", .needs_restart = true,
+         .environment = "SCRIBE_LISTEN", .environment_of = "http", AT(sg_config_listener, address),
          .help = "`127.0.0.1:8000`, `[::]:8443`, `8000` (every address of the machine) or `unix:/path`."},
 
-        {PROVIDER("dialect"), .kind = SG_KIND_WORD, .words = dialect_words, .default_note = "none: must be given",
-         AT(sg_config_provider, dialect),
+        {PROVIDER("dialect"), .kind = SG_KIND_WORD, .example = "openai", .words = dialect_words,
+         .default_note = "none: must be given", AT(sg_config_provider, dialect),
          .help = "`openai`: any server that speaks OpenAI's API. `echo`: built in, for practice: it answers with the "
                  "words "
                  "it was asked."},
-        {PROVIDER("base_url"), .kind = SG_KIND_URL, .dialects = OPENAI, .default_note = "none: must be given",
-         .environment = "LLM_BASE_URL", AT(sg_config_provider, base_url),
+        {PROVIDER("base_url"), .kind = SG_KIND_URL, .example = "https://api.moonshot.cn/v1", .dialects = OPENAI,
+         .default_note = "none: must be given", .environment = "LLM_BASE_URL", .environment_of = "llm",
+         AT(sg_config_provider, base_url),
          .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`."},
-        {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .dialects = OPENAI, .default_note = "none is sent",
-         .environment = "LLM_API_KEY", AT(sg_config_provider, api_key),
+        {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .example = "credential:moonshot", .dialects = OPENAI,
+         .default_note = "none is sent", .environment = "LLM_API_KEY", .environment_of = "llm",
+         AT(sg_config_provider, api_key),
          .help = "Where the secret is: `credential:NAME` (systemd's LoadCredential=; a changed one needs a restart), "
                  "`file:/path` (read again at reload) or `env:NAME`. Never the secret itself."},
-        {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .max = 3000, .dialects = OPENAI,
-         .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
+        {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
+         .dialects = OPENAI, .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
          .help = "Certificates (PEM) that the provider's own must lead to."},
         {PROVIDER("connect_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "10s",
          .dialects = OPENAI, AT(sg_config_provider, connect_timeout_usec),
@@ -167,7 +171,8 @@ const struct sg_setting sg_settings[] = {
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 
-        {MODEL("target"), .kind = SG_KIND_TARGETS, .default_note = "none: at least one must be given",
+        {MODEL("target"), .kind = SG_KIND_TARGETS, .example = "moonshot/moonshot-v1-8k",
+         .default_note = "none: at least one must be given",
          .help = "`PROVIDER`, or `PROVIDER/UPSTREAM_MODEL` where the provider knows it by another name; then "
                  "`weight=N` (1 to "
                  "1000, 1 if not said), the share among the targets. One a line; lines add up, an empty one clears "
@@ -175,7 +180,7 @@ const struct sg_setting sg_settings[] = {
                  "stood before."},
 };
 
-const size_t sg_n_settings = SG_N_ELEMENTS(sg_settings);
+const struct sg_setting *const sg_settings_end = sg_settings + SG_N_ELEMENTS(sg_settings);
 
 const char *sg_kind_name(enum sg_kind kind)
 {
@@ -194,17 +199,17 @@ const char *sg_kind_name(enum sg_kind kind)
 
 const struct sg_setting *sg_setting_find(enum sg_section section, struct sg_str name)
 {
-        SG_SETTINGS_EACH(s)
-        if (s->section == section && sg_str_eq(sg_str_from(s->name), name))
-                return s;
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                if (s->section == section && sg_str_eq(sg_str_from(s->name), name))
+                        return s;
         return NULL;
 }
 
 const struct sg_setting *sg_setting_get(const char *key)
 {
-        SG_SETTINGS_EACH(s)
-        if (strcmp(s->key, key) == 0)
-                return s;
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                if (strcmp(s->key, key) == 0)
+                        return s;
         SG_UNREACHABLE();
 }
 

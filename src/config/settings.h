@@ -60,18 +60,18 @@ struct sg_setting {
         uint64_t min, max;
         const char *default_text; /* parsed as if it were written; NULL: none, or made while checking */
         const char *default_note; /* for documents, where default_text does not say all */
+        const char *example;      /* where there is no default_text */
         bool needs_restart;
-        unsigned dialects;       /* of [provider]: bit per dialect that has it; 0: all */
-        const char *environment; /* a variable that replaces it */
-        size_t offset, width;    /* of the field in sg_config or in the section's own struct; 0, 0: none of its own */
-        const char *help;        /* a sentence or more, Markdown without markup but `…` */
+        unsigned dialects;          /* of [provider]: bit per dialect that has it; 0: all */
+        const char *environment;    /* a variable that replaces it; environment.c reads it */
+        const char *environment_of; /* in the section of this name */
+        size_t offset, width; /* of the field in sg_config or in the section's own struct; 0, 0: none of its own */
+        const char *help;     /* a sentence or more, Markdown without markup but `…` */
 };
 
 extern const struct sg_section_info sg_sections[SG_SECTION_N];
 extern const struct sg_setting sg_settings[];
-extern const size_t sg_n_settings;
-
-#define SG_SETTINGS_EACH(s) for (const struct sg_setting *s = sg_settings; s < sg_settings + sg_n_settings; s++)
+extern const struct sg_setting *const sg_settings_end;
 
 static inline bool sg_setting_is_list(const struct sg_setting *s)
 {

@@ -117,9 +117,9 @@ static int add_section(struct sg_buf *b, const struct sg_whole *w, enum sg_secti
         }
         if (!r)
                 r = sg_buf_add(b, SG_STR("]\n"));
-        SG_SETTINGS_EACH(s)
-        if (!r && s->section == id && (!s->dialects || (s->dialects & dialects)))
-                r = add_setting(b, w, section, s, object);
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                if (!r && s->section == id && (!s->dialects || (s->dialects & dialects)))
+                        r = add_setting(b, w, section, s, object);
         return r;
 }
 

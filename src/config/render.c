@@ -1,0 +1,254 @@
+#include "config/render.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "config/config.h"
+#include "config/settings.h"
+#include "config/units.h"
+
+/* The first failure stays; what comes after is not added. */
+struct page {
+        struct sg_buf *b;
+        int r;
+};
+
+static void SG_PRINTF(2, 3) add(struct page *p, const char *format, ...)
+{
+        va_list args;
+
+        if (p->r)
+                return;
+        va_start(args, format);
+        p->r = sg_buf_vprintf(p->b, format, args);
+        va_end(args);
+}
+
+/* "number, 1 to 64": what may be written; words in backticks. */
+static void add_form(struct page *p, const struct sg_setting *s)
+{
+        char min[SG_UNITS_TEXT_BYTES], max[SG_UNITS_TEXT_BYTES];
+
+        switch (s->kind) {
+        case SG_KIND_WORD:
+                for (size_t i = 0; s->words[i]; i++)
+                        add(p, "%s`%s`", i ? ", " : "", s->words[i]);
+                return;
+        case SG_KIND_DURATION:
+                add(p, "duration, %s to %s", sg_units_duration_text(s->min, min), sg_units_duration_text(s->max, max));
+                return;
+        case SG_KIND_SIZE:
+                add(p, "size, %s to %s", sg_units_size_text(s->min, min), sg_units_size_text(s->max, max));
+                return;
+        case SG_KIND_COUNT:
+                add(p, "%" PRIu64 " to %" PRIu64, s->min, s->max);
+                return;
+        case SG_KIND_WORKERS:
+                add(p, "`auto`, %" PRIu64 " to %" PRIu64, s->min, s->max);
+                return;
+        default:
+                add(p, "%s", sg_kind_name(s->kind));
+        }
+}
+
+static void add_default(struct page *p, const struct sg_setting *s)
+{
+        if (s->default_note)
+                add(p, "%s", s->default_note);
+        else if (s->default_text)
+                add(p, "`%s`", s->default_text);
+        else
+                add(p, "none");
+}
+
+static void add_help(struct page *p, const struct sg_setting *s)
+{
+        add(p, "%s", s->help);
+        for (unsigned d = 0; d < SG_DIALECT_N; d++)
+                if (s->dialects == 1u << d)
+                        add(p, " Dialect `%s` only.", sg_dialect_name((enum sg_dialect)d));
+        if (s->environment)
+                add(p, " The environment variable `%s` goes before the files%s%s%s.", s->environment,
+                    s->environment_of ? " for \"" : "", s->environment_of ? s->environment_of : "",
+                    s->environment_of ? "\"" : "");
+}
+
+static void add_heading(struct page *p, enum sg_section id, const char *name)
+{
+        if (name)
+                add(p, "[%s \"%s\"]", sg_sections[id].name, name);
+        else
+                add(p, "[%s]", sg_sections[id].name);
+}
+
+int sg_render_markdown(struct sg_buf *b)
+{
+        struct page p = {.b = b};
+
+        for (unsigned id = 0; id < SG_SECTION_N; id++) {
+                add(&p, "### ");
+                add_heading(&p, (enum sg_section)id, sg_sections[id].example ? "NAME" : NULL);
+                add(&p,
+                    "\n\n%s\n\n| setting | value | default | changed by | meaning |\n| --- | --- | --- | --- | --- |\n",
+                    sg_sections[id].help);
+                for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                        if (s->section != id)
+                                continue;
+                        add(&p, "| `%s` | ", s->name);
+                        add_form(&p, s);
+                        add(&p, " | ");
+                        add_default(&p, s);
+                        add(&p, " | %s | ", s->needs_restart ? "restart" : "reload");
+                        add_help(&p, s);
+                        add(&p, " |\n");
+                }
+                add(&p, "\n");
+        }
+        return p.r;
+}
+
+/* ---- the manual page */
+
+/* Text with `words` for troff(7): those in bold, and nothing in it that steers. */
+static void add_troff(struct page *p, struct sg_str text)
+{
+        bool is_bold = false;
+
+        for (size_t i = 0; i < text.n && !p->r; i++) {
+                if (text.p[i] == '`') {
+                        is_bold = !is_bold;
+                        add(p, "%s", is_bold ? "\\fB" : "\\fR");
+                } else if (text.p[i] == '\\') {
+                        add(p, "\\e");
+                } else if (text.p[i] == '-') {
+                        add(p, "\\-");
+                } else {
+                        add(p, "%c", text.p[i]);
+                }
+        }
+}
+
+static void add_man_setting(struct page *p, const struct sg_setting *s)
+{
+        struct sg_buf text;
+        struct page part = {.b = &text};
+
+        sg_buf_init(&text, 4096);
+        add(&part, "`%s =` (", s->name);
+        add_form(&part, s);
+        add(&part, "; default: ");
+        add_default(&part, s);
+        add(&part, ")\n");
+        add_help(&part, s);
+        add(&part, " Changed by a %s.\n", s->needs_restart ? "restart" : "reload");
+        add(p, ".TP\n");
+        add_troff(p, sg_buf_view(&text));
+        if (part.r)
+                p->r = part.r;
+        sg_buf_done(&text);
+}
+
+static const char man_head[] = ".TH SCRIBE\\-GATEWAY.CONF 5 \"\" scribe\\-gateway scribe\\-gateway\n"
+                               ".SH NAME\n"
+                               "scribe\\-gateway.conf \\- configuration of scribe\\-gateway\n"
+                               ".SH SYNOPSIS\n"
+                               "/etc/scribe\\-gateway/gateway.conf\n"
+                               ".br\n"
+                               "/etc/scribe\\-gateway/gateway.conf.d/*.conf\n"
+                               ".SH DESCRIPTION\n"
+                               "The files of gateway.conf.d are read after gateway.conf, in the order of their names. "
+                               "A later file replaces what an\n"
+                               "earlier one set; a setting that is a list adds to it, and an empty assignment clears "
+                               "it. A comment begins with ; or\n"
+                               "#, at the start of a line or after white space. Durations have a unit: us, ms, s, m, h "
+                               "or d. Sizes are bytes or have\n"
+                               "one: K, M or G. Nothing is taken of a configuration with an error in it: \\fBscribectl "
+                               "config check\\fR tells.\n";
+
+static const char man_tail[] = ".SH SEE ALSO\n"
+                               "scribectl(1), systemd.exec(5) for LoadCredential=\n";
+
+int sg_render_man(struct sg_buf *b)
+{
+        struct page p = {.b = b};
+
+        add(&p, "%s", man_head);
+        for (unsigned id = 0; id < SG_SECTION_N; id++) {
+                add(&p, ".SH ");
+                add_heading(&p, (enum sg_section)id, sg_sections[id].example ? "NAME" : NULL);
+                add(&p, "\n");
+                add_troff(&p, sg_str_from(sg_sections[id].help));
+                add(&p, "\n");
+                for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                        if (s->section == id)
+                                add_man_setting(&p, s);
+        }
+        add(&p, "%s", man_tail);
+        return p.r;
+}
+
+/* ---- the example */
+
+/* Help as lines of a comment, broken between words. */
+static void add_comment(struct page *p, struct sg_str text)
+{
+        size_t column = 0;
+        struct sg_str word;
+
+        while (text.n) {
+                (void)sg_str_cut(&text, ' ', &word);
+                if (column && column + 1 + word.n > 100) {
+                        add(p, "\n");
+                        column = 0;
+                }
+                add(p, column ? " " : "# ");
+                for (size_t i = 0; i < word.n; i++)
+                        if (word.p[i] != '`')
+                                add(p, "%c", word.p[i]);
+                column += 1 + word.n;
+        }
+        add(p, "\n");
+}
+
+static void add_example_section(struct page *p, enum sg_section id, const char *name, unsigned dialects)
+{
+        add(p, "%s", name ? "#" : "");
+        add_heading(p, id, name);
+        add(p, "\n");
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                const char *value = s->example ? s->example : s->default_text;
+
+                if (s->section != id || (s->dialects && !(s->dialects & dialects)))
+                        continue;
+                if (dialects == 1u << SG_DIALECT_ECHO && strcmp(s->name, "dialect") == 0)
+                        value = sg_dialect_name(SG_DIALECT_ECHO);
+                add_comment(p, sg_str_from(s->help));
+                add(p, "#%s = %s\n", s->name, value);
+        }
+}
+
+int sg_render_example(struct sg_buf *b)
+{
+        struct page p = {.b = b};
+
+        add(&p, "# Every setting of scribe-gateway with its default, or an example where there is none.\n");
+        for (unsigned id = 0; id < SG_SECTION_N; id++) {
+                add(&p, "\n");
+                add_comment(&p, sg_str_from(sg_sections[id].help));
+                add_example_section(&p, (enum sg_section)id, sg_sections[id].example, 1u << SG_DIALECT_OPENAI);
+                if (id == SG_SECTION_PROVIDER) {
+                        add(&p, "\n");
+                        add_example_section(&p, SG_SECTION_PROVIDER, "echo", 1u << SG_DIALECT_ECHO);
+                }
+        }
+        return p.r;
+}
+
+int sg_render_words(struct sg_buf *b)
+{
+        struct page p = {.b = b};
+
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
+                add(&p, "%s\n", s->key);
+        return p.r;
+}
