@@ -1,0 +1,443 @@
+/* scribectl as a process against gateway and ledger played by the test: what is asked, shown, and the exit status. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "ctl/ctl.h"
+#include "varlink/varlink.h"
+
+#define KEY                                                                                                            \
+        "{\"id\":1,\"name\":\"alice\",\"prefix\":\"sk-Abcdef\",\"state\":\"active\",\"models\":[\"gpt-*\","            \
+        "\"evil\\u001b[2J\"],"                                                                                         \
+        "\"created_wall_usec\":1795244400000000,\"expires_wall_usec\":0,\"revoked_wall_usec\":0,\"rotated_wall_"       \
+        "usec\":0}"
+#define SECRET "sk-AbcdefGhijklmnopqrstuvwxyz0123456789"
+
+static const char *program;
+
+struct world {
+        char directory[64], control[96], ledger[96];
+        struct sg_loop *loop;
+        struct sg_varlink_server *gateway_server, *ledger_server;
+        pthread_t thread;
+        bool may_change;
+        unsigned n_events; /* that the ledger holds */
+        char asked[4096];  /* the last call's parameters */
+        char out[65536], err[4096];
+};
+
+static void answer(struct sg_varlink_call *call, struct json_object *parameters, void *owner, const char *text)
+{
+        struct world *w = owner;
+
+        snprintf(w->asked, sizeof(w->asked), "%s",
+                 parameters ? json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN) : "");
+        sg_varlink_reply(call, text ? json_tokener_parse(text) : NULL);
+}
+
+static void get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner,
+               "{\"version\":\"9.8.7\",\"pid\":4711,\"started_wall_usec\":1795244400000000,\"uptime_usec\":90000000000,"
+               "\"state\":\"running\",\"status_text\":\"running\",\"config\":{\"number\":3,\"directory\":\"/etc/x\","
+               "\"read_wall_usec\":1795244400000000},\"workers\":[{\"name\":\"worker0\",\"connections\":12,"
+               "\"exchanges\":3,"
+               "\"idle_upstreams\":1,\"busy_upstreams\":2,\"turns\":99}],\"exchanges\":{\"n_open\":3,\"n_total\":1042,"
+               "\"n_streams\":7,\"by_status\":{\"2xx\":1000,\"3xx\":0,\"5xx\":42}},\"counters\":{\"recorded\":1042,"
+               "\"unknown_model\":5,\"input_tokens\":10},\"keys\":{\"state\":\"current\",\"n_keys\":2,\"version\":8,"
+               "\"changed_wall_usec\":1795244400000000},\"journal\":[{\"id\":\"r\",\"bytes\":1048576,\"used_bytes\":"
+               "1536,"
+               "\"n_open\":3,\"written\":9,\"synced\":7,\"drained\":5}],\"memory\":{\"bodies_bytes\":0,"
+               "\"bodies_bytes_max\":536870912},\"log\":{\"level\":\"info\",\"sink\":\"journal\",\"n_lost\":0},"
+               "\"listeners\":[{\"name\":\"http\",\"address\":\"127.0.0.1:8000\",\"n_accepted\":44}]}");
+}
+
+static void reload(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner, "{\"number\":4,\"changes_need_restart\":\"gateway.workers\"}");
+}
+
+static void check_config(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner, "{\"ok\":false,\"where\":\"gateway.conf:7\",\"text\":\"no such setting\"}");
+}
+
+static void set_level(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner, "{\"level\":\"debug\"}");
+}
+
+static void reject(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        sg_varlink_fail(call, "io.scribe.Gateway.ConfigRejected",
+                        json_tokener_parse("{\"where\":\"gateway.conf:7\",\"text\":\"no such setting\"}"));
+}
+
+static void create_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner, "{\"key\":" KEY ",\"secret\":\"" SECRET "\"}");
+}
+
+static void show_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (strcmp(sg_ctl_text(parameters, "name"), "alice") == 0)
+                answer(call, parameters, owner, "{\"key\":" KEY "}");
+        else
+                sg_varlink_fail_text(call, "io.scribe.Ledger.NoSuchKey", "there is no key \"bob\"");
+}
+
+static void list_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (!sg_varlink_expect_more(call))
+                return;
+        sg_varlink_reply_more(call, json_tokener_parse("{\"keys\":[" KEY "]}"));
+        sg_varlink_reply_more(call, json_tokener_parse("{\"keys\":[" KEY "," KEY "]}"));
+        answer(call, parameters, owner, "{\"keys\":[]}");
+}
+
+/* Event n began at microsecond 1000 + n / 3: always three at once. Newest first. */
+static void reply_events(struct world *w, struct sg_varlink_call *call, struct json_object *parameters)
+{
+        uint64_t to = sg_ctl_u64(parameters, "to_wall_usec"), limit = sg_ctl_u64(parameters, "limit"), n = 0;
+        struct json_object *o = json_object_new_object(), *events = json_object_new_array();
+        unsigned i = w->n_events;
+
+        assert_in_range(limit, 1, 1000);
+        for (; i > 0 && n < limit; i--) {
+                uint64_t at = 1000 + i / 3;
+                struct json_object *event;
+
+                if (to && at >= to)
+                        continue;
+                event = json_object_new_object();
+                json_object_object_add(event, "id", json_object_new_uint64(i));
+                json_object_object_add(event, "start_wall_usec", json_object_new_uint64(at));
+                json_object_array_add(events, event);
+                n++;
+        }
+        json_object_object_add(o, "rows", json_object_new_array());
+        json_object_object_add(o, "events", events);
+        json_object_object_add(o, "is_limited", json_object_new_boolean(i > 0));
+        sg_varlink_reply(call, o);
+}
+
+static void query_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (sg_ctl_member(parameters, "requests"))
+                reply_events(owner, call, parameters);
+        else
+                answer(call, parameters, owner,
+                       "{\"rows\":[{\"group\":\"alice\",\"requests\":10,\"failed\":1,\"truncated\":1,\"cut_off\":0,"
+                       "\"measured\":9,\"partial\":0,\"estimated\":1,\"input_tokens\":100,\"output_tokens\":50,"
+                       "\"cached_tokens\":20},{\"group\":\"b\\u001b[31m\",\"requests\":1,\"input_tokens\":7,"
+                       "\"output_tokens\":3}],\"events\":[],\"is_limited\":true}");
+}
+
+static bool may(const struct sg_varlink_peer *peer, enum sg_varlink_right right, const char **ret_needed, void *owner)
+{
+        struct world *w = owner;
+
+        *ret_needed = "root, or a user named in [control] admins";
+        return right == SG_VARLINK_VIEW || w->may_change;
+}
+
+static const struct sg_varlink_method gateway_methods[] = {
+        {"io.scribe.Gateway.GetStatus", SG_VARLINK_VIEW, get_status},
+        {"io.scribe.Gateway.Reload", SG_VARLINK_CHANGE, reload},
+        {"io.scribe.Gateway.CheckConfig", SG_VARLINK_VIEW, check_config},
+        {"io.scribe.Gateway.GetConfig", SG_VARLINK_VIEW, reject},
+        {"io.scribe.Gateway.SetLogLevel", SG_VARLINK_VIEW, set_level},
+        {"io.scribe.Gateway.GetLogLevel", SG_VARLINK_VIEW, set_level},
+};
+static const struct sg_varlink_method ledger_methods[] = {
+        {"io.scribe.Ledger.CreateKey", SG_VARLINK_CHANGE, create_key},
+        {"io.scribe.Ledger.ShowKey", SG_VARLINK_VIEW, show_key},
+        {"io.scribe.Ledger.ListKeys", SG_VARLINK_VIEW, list_keys},
+        {"io.scribe.Ledger.QueryUsage", SG_VARLINK_VIEW, query_usage},
+};
+
+static void *serve(void *arg)
+{
+        sg_loop_run(arg, SG_USEC_NEVER, NULL, NULL);
+        return NULL;
+}
+
+static int start_server(struct world *w, struct sg_varlink_server **ret, const char *name, const char *path,
+                        const struct sg_varlink_method *methods, size_t n_methods)
+{
+        const struct sg_varlink_interface interface = {name, ""};
+        const struct sg_varlink_server_options options = {.interfaces = &interface,
+                                                          .n_interfaces = 1,
+                                                          .methods = methods,
+                                                          .n_methods = n_methods,
+                                                          .owner = w,
+                                                          .may = may};
+        struct sg_error err;
+
+        return sg_varlink_server_new(ret, w->loop, &options) || sg_varlink_server_listen(*ret, path, (gid_t)-1, &err)
+                       ? -1
+                       : 0;
+}
+
+static int setup(void **state)
+{
+        static struct world w;
+
+        memset(&w, 0, sizeof(w));
+        w.may_change = true;
+        strcpy(w.directory, "/tmp/ctl-test-XXXXXX");
+        if (!mkdtemp(w.directory))
+                return -1;
+        snprintf(w.control, sizeof(w.control), "%s/control.socket", w.directory);
+        snprintf(w.ledger, sizeof(w.ledger), "%s/ledger.socket", w.directory);
+        setenv("SCRIBE_CONTROL", w.control, 1);
+        setenv("TZ", "UTC", 1);
+        setenv("LC_ALL", "C.UTF-8", 1);
+        *state = &w;
+        if (sg_loop_new(&w.loop) ||
+            start_server(&w, &w.gateway_server, "io.scribe.Gateway", w.control, gateway_methods,
+                         SG_N_ELEMENTS(gateway_methods)) ||
+            start_server(&w, &w.ledger_server, "io.scribe.Ledger", w.ledger, ledger_methods,
+                         SG_N_ELEMENTS(ledger_methods)))
+                return -1;
+        return sg_thread_start(&w.thread, "served", serve, w.loop);
+}
+
+static int teardown(void **state)
+{
+        struct world *w = *state;
+
+        sg_loop_stop_soon(w->loop);
+        pthread_join(w->thread, NULL);
+        sg_varlink_server_free(w->gateway_server);
+        sg_varlink_server_free(w->ledger_server);
+        sg_loop_free(w->loop);
+        return rmdir(w->directory);
+}
+
+static void slurp(const char *path, char *out, size_t bytes)
+{
+        FILE *f = fopen(path, "r");
+        size_t n;
+
+        assert_non_null(f);
+        n = fread(out, 1, bytes - 1, f);
+        out[n] = '\0';
+        fclose(f);
+        unlink(path);
+}
+
+/* The exit status; what it printed is in w->out and w->err. */
+static int ctl(struct world *w, const char *arguments)
+{
+        char command[1024], out[128], err[128];
+        int status;
+
+        snprintf(out, sizeof(out), "%s/out", w->directory);
+        snprintf(err, sizeof(err), "%s/err", w->directory);
+        snprintf(command, sizeof(command), "</dev/null '%s' %s >%s 2>%s", program, arguments, out, err);
+        status = system(command);
+        slurp(out, w->out, sizeof(w->out));
+        slurp(err, w->err, sizeof(w->err));
+        assert_true(WIFEXITED(status));
+        assert_null(strchr(w->out, '\033'));
+        assert_null(strchr(w->err, '\033'));
+        return WEXITSTATUS(status);
+}
+
+static struct json_object *json(struct world *w)
+{
+        struct json_object *o = json_tokener_parse(w->out);
+
+        assert_non_null(o);
+        return o;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+        if (!strstr(text, part))
+                fail_msg("'%s' is missing in: %s", part, text);
+}
+
+static void test_status_for_people_and_programs(void **state)
+{
+        struct world *w = *state;
+        struct json_object *o;
+
+        assert_int_equal(ctl(w, "status"), 0);
+        assert_has(w->out, "scribe-gateway 9.8.7: running\n");
+        assert_has(w->out, "4711, up 1 d 1 h, since 2026-11-21 07:00:00\n");
+        assert_has(w->out, "3 open, 1042 in all (2xx 1000, 5xx 42), 7 streams\n");
+        assert_has(w->out, "unknown_model 5\n");
+        assert_has(w->out, "1.5 KiB of 1 MiB used in 1 rings, 3 exchanges open, 2 records not yet on disk\n");
+        assert_has(w->out, "worker0           12          3               1               2     99\n");
+        assert_int_equal(ctl(w, "--json status"), 0);
+        o = json(w);
+        assert_int_equal(sg_ctl_u64(o, "pid"), 4711);
+        json_object_put(o);
+}
+
+static void test_create_shows_the_secret_once(void **state)
+{
+        struct world *w = *state;
+        struct json_object *o;
+
+        assert_int_equal(ctl(w, "key create alice --models 'gpt-*, x' --expires 2099-01-01T00:00:00Z"), 0);
+        assert_string_equal(w->asked,
+                            "{\"name\":\"alice\",\"models\":[\"gpt-*\",\"x\"],\"expires_wall_usec\":4070908800000000}");
+        assert_has(w->out, "\n" SECRET "  (shown once; store it now)\n");
+        assert_has(w->out, "models    gpt-*, evil\\x1b[2J\n");
+        assert_int_equal(ctl(w, "key create alice --quiet"), 0);
+        assert_string_equal(w->asked, "{\"name\":\"alice\"}");
+        assert_string_equal(w->out, SECRET "\n");
+        assert_int_equal(ctl(w, "key create alice --json"), 0);
+        o = json(w);
+        assert_string_equal(sg_ctl_text(o, "secret"), SECRET);
+        assert_string_equal(sg_ctl_text(sg_ctl_member(o, "key"), "name"), "alice");
+        json_object_put(o);
+        assert_int_equal(ctl(w, "key create alice --expires 2001-01-01"), 2);
+        assert_int_equal(ctl(w, "key create alice --expires soon"), 2);
+}
+
+static void test_lists_are_put_together(void **state)
+{
+        struct world *w = *state;
+        struct json_object *o;
+
+        assert_int_equal(ctl(w, "key list --all"), 0);
+        assert_string_equal(w->asked, "{\"include_revoked\":true}");
+        assert_has(w->out, "name   state   secret        models              created              expires\n"
+                           "alice  active  sk-Abcdef...  gpt-*, evil\\x1b[2J  2026-11-21 07:00:00  never\n");
+        assert_int_equal(ctl(w, "key list --json"), 0);
+        o = json(w);
+        assert_int_equal(json_object_array_length(sg_ctl_member(o, "keys")), 3);
+        json_object_put(o);
+        assert_int_equal(ctl(w, "key list --quiet"), 0);
+        assert_string_equal(w->out, "alice\nalice\nalice\n");
+}
+
+static void test_exit_statuses_tell_the_kind_of_failure(void **state)
+{
+        struct world *w = *state;
+
+        assert_int_equal(ctl(w, "key show alice"), 0);
+        assert_int_equal(ctl(w, "key show bob"), 5);
+        assert_has(w->err, "there is no key \"bob\"");
+        assert_int_equal(ctl(w, "config show"), 1);
+        assert_has(w->err, "gateway.conf:7: no such setting");
+        assert_int_equal(ctl(w, "key revoke alice"), 1); /* this ledger does not know that */
+        assert_has(w->err, "another version");
+        w->may_change = false;
+        assert_int_equal(ctl(w, "reload"), 4);
+        assert_has(w->err, "root, or a user named in [control] admins");
+        assert_int_equal(ctl(w, "nonsense"), 2);
+        assert_int_equal(ctl(w, ""), 2);
+        assert_int_equal(ctl(w, "status --control /nowhere/at.all"), 3);
+        assert_has(w->err, "/nowhere/at.all: is it running? systemctl status scribe-gateway");
+        assert_int_equal(ctl(w, "key list --ledger /nowhere/at.all"), 3);
+        assert_has(w->err, "systemctl status scribe-ledger");
+        assert_int_equal(ctl(w, "status >/dev/full; exit $?"), 1);
+}
+
+static void test_reload_and_check_and_level(void **state)
+{
+        struct world *w = *state;
+
+        assert_int_equal(ctl(w, "reload"), 0);
+        assert_string_equal(w->out,
+                            "configuration 4 is in force\n"
+                            "but a change of gateway.workers needs a restart: systemctl restart scribe-gateway\n");
+        assert_int_equal(ctl(w, "config check"), 1);
+        assert_string_equal(w->err, "gateway.conf:7: no such setting\n");
+        assert_int_equal(ctl(w, "log-level debug"), 0);
+        assert_string_equal(w->out, "debug\n");
+        assert_string_equal(w->asked, "{\"level\":\"debug\"}");
+        assert_int_equal(ctl(w, "log-level loud"), 2);
+        assert_int_equal(ctl(w, "version"), 0);
+        assert_has(w->out, "scribe-gateway  9.8.7\n");
+}
+
+static void test_usage_sums_have_a_total(void **state)
+{
+        struct world *w = *state;
+
+        assert_int_equal(ctl(w, "usage --by key --since 2026-11-01 --until 2026-12-01 --key alice --model m --limit 5"),
+                         0);
+        assert_string_equal(w->asked, "{\"from_wall_usec\":1793491200000000,\"to_wall_usec\":1796083200000000,"
+                                      "\"key\":\"alice\",\"model\":\"m\",\"limit\":5,\"by\":\"key\"}");
+        assert_string_equal(w->out, "key        requests  input  output  cached  total  estimated  failed\n"
+                                    "alice            10    100      50      20    150      10.0%       2\n"
+                                    "b\\x1b[31m         1      7       3       0     10          -       0\n"
+                                    "total            11    107      53      20    160       9.1%       2\n");
+        assert_has(w->err, "there is more");
+        assert_int_equal(ctl(w, "usage --requests --by key"), 2);
+        assert_int_equal(ctl(w, "usage --limit 0"), 2);
+        assert_int_equal(ctl(w, "usage --since never"), 2);
+}
+
+static void test_requests_come_page_by_page_and_once_each(void **state)
+{
+        static const unsigned counts[] = {0, 1, 999, 1000, 1001, 2500};
+        struct world *w = *state;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(counts); i++) {
+                char path[128], arguments[256];
+                struct json_object *o, *events;
+
+                w->n_events = counts[i];
+                snprintf(path, sizeof(path), "%s/json", w->directory);
+                snprintf(arguments, sizeof(arguments), "usage --requests --limit 10000 --json | tee %s", path);
+                assert_int_equal(ctl(w, arguments), 0);
+                o = json_object_from_file(path);
+                unlink(path);
+                events = sg_ctl_member(o, "events");
+                assert_int_equal(json_object_array_length(events), counts[i]);
+                for (unsigned k = 0; k < counts[i]; k++)
+                        assert_int_equal(sg_ctl_u64(json_object_array_get_idx(events, k), "id"), counts[i] - k);
+                assert_false(json_object_get_boolean(sg_ctl_member(o, "is_limited")));
+                json_object_put(o);
+        }
+        assert_int_equal(ctl(w, "usage --requests --limit 3"), 0);
+        assert_has(w->err, "there is more");
+}
+
+static void test_completion_is_good_bash(void **state)
+{
+        struct world *w = *state;
+
+        assert_int_equal(ctl(w, "completion bash | bash -n -"), 0);
+        assert_string_equal(w->err, "");
+        assert_int_equal(ctl(w, "completion bash"), 0);
+        assert_has(w->out, "complete -F _scribectl scribectl\n");
+        assert_has(w->out, "create list show revoke rotate");
+}
+
+#define verb_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(int argc, char **argv)
+{
+        const struct CMUnitTest tests[] = {
+                verb_test(test_status_for_people_and_programs),
+                verb_test(test_create_shows_the_secret_once),
+                verb_test(test_lists_are_put_together),
+                verb_test(test_exit_statuses_tell_the_kind_of_failure),
+                verb_test(test_reload_and_check_and_level),
+                verb_test(test_usage_sums_have_a_total),
+                verb_test(test_requests_come_page_by_page_and_once_each),
+                verb_test(test_completion_is_good_bash),
+        };
+
+        if (argc != 2) {
+                fprintf(stderr, "usage: test_verbs PATH-OF-SCRIBECTL\n");
+                return 2;
+        }
+        program = argv[1];
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
