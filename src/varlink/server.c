@@ -155,6 +155,31 @@ int sg_varlink_server_listen_fd(struct sg_varlink_server *s, int fd)
         return add_listener(s, fd, NULL);
 }
 
+static void *copy_of(const void *p, size_t bytes)
+{
+        void *copy = malloc(bytes ? bytes : 1);
+
+        if (copy && bytes)
+                memcpy(copy, p, bytes);
+        return copy;
+}
+
+/* Callers like to make these tables on their stack. */
+static int copy_tables(struct sg_varlink_server *s, const struct sg_varlink_server_options *o)
+{
+        s->options = *o;
+        s->options.interfaces = copy_of(o->interfaces, o->n_interfaces * sizeof(*o->interfaces));
+        s->options.methods = copy_of(o->methods, o->n_methods * sizeof(*o->methods));
+        return s->options.interfaces && s->options.methods ? 0 : -ENOMEM;
+}
+
+static void free_server(struct sg_varlink_server *s)
+{
+        free((void *)s->options.interfaces);
+        free((void *)s->options.methods);
+        free(s);
+}
+
 int sg_varlink_server_new(struct sg_varlink_server **ret, struct sg_loop *loop,
                           const struct sg_varlink_server_options *options)
 {
@@ -165,12 +190,13 @@ int sg_varlink_server_new(struct sg_varlink_server **ret, struct sg_loop *loop,
         if (!s)
                 return -ENOMEM;
         s->loop = loop;
-        s->options = *options;
         sg_list_init(&s->listeners);
         sg_list_init(&s->conns);
-        r = sg_timer_init(&s->accept_again, loop, on_accept_again, s);
+        r = copy_tables(s, options);
+        if (!r)
+                r = sg_timer_init(&s->accept_again, loop, on_accept_again, s);
         if (r) {
-                free(s);
+                free_server(s);
                 return r;
         }
         *ret = s;
@@ -191,6 +217,6 @@ struct sg_varlink_server *sg_varlink_server_free(struct sg_varlink_server *s)
                 sg_varlink_conn_free_now(c);
         }
         sg_timer_done(&s->accept_again);
-        free(s);
+        free_server(s);
         return NULL;
 }

@@ -77,6 +77,7 @@ struct sg_varlink_server_options {
                     void *owner);
 };
 
+/* The tables of interfaces and methods are copied; the strings in them must live as long as the server. */
 int sg_varlink_server_new(struct sg_varlink_server **ret, struct sg_loop *loop,
                           const struct sg_varlink_server_options *options) SG_MUST_CHECK;
 /* Not from inside a method. Unanswered calls are told that they are gone. */
