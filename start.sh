@@ -170,6 +170,7 @@ config_text() { # LISTEN
 [gateway]
 state_directory = $LOCAL/state
 runtime_directory = $LOCAL/run
+group = $(id -gn)
 
 [listener "http"]
 address = $1

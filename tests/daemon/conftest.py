@@ -1,5 +1,6 @@
 """What the tests share: one gateway and one fake provider per file, a limit of time for each test, the log on failure."""
 
+import re
 import signal
 
 import pytest
@@ -60,3 +61,11 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): how long this test may take")
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Names of cases that one can read and type: bytes on the wire are no such thing."""
+    if callable(val):
+        return argname
+    text = val.decode("latin-1") if isinstance(val, bytes) else str(val)
+    return re.sub(r"[^A-Za-z0-9_.:/=-]+", " ", text)[:40].strip() or argname

@@ -8,6 +8,7 @@
 stop() asserts that the process ended by itself with status 0 and that no sanitizer had anything to say.
 """
 
+import grp
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import threading
 import time
 from pathlib import Path
 
+from varlink import call
 from wire import Wire, ask
 
 HERE = Path(__file__).resolve().parent
@@ -126,6 +128,15 @@ class Notices:
                 self.news.wait(0.05)
 
 
+def can_connect(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 class CtlError(AssertionError):
     def __init__(self, arguments, done):
         super().__init__(f"scribectl {' '.join(arguments)}: status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -135,7 +146,7 @@ class CtlError(AssertionError):
 
 
 class Gateway:
-    def __init__(self, provider_url=None, config="", gateway="", provider="", dropins=None, env=None, workers=2,
+    def __init__(self, provider_url=None, config="", gateway="", group=None, provider="", dropins=None, env=None, workers=2,
                  ledger="child", journal="", log_level="info", directory=None, start=True, api_key=True):
         """ledger: "child" (the gateway starts it), "own" (start_ledger() does) or "none"."""
         self.directory = Path(directory or tempfile.mkdtemp(prefix="scribe-test-"))
@@ -151,6 +162,7 @@ class Gateway:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.workers = workers
+        self.group = group or grp.getgrgid(os.getegid()).gr_name
         self.ledger_mode = ledger
         self.wrapper = []  # put before the gateway's command line: a program that ends in exec
         self.wrapper_fds = ()
@@ -174,6 +186,7 @@ workers = {self.workers}
 drain_timeout = 10s
 state_directory = {self.state}
 runtime_directory = {self.run}
+group = {self.group}
 {gateway}
 [listener "http"]
 address = 127.0.0.1:{self.port}
@@ -261,8 +274,11 @@ target = fake
     def ledger_pid(self):
         """Of the child that the gateway started."""
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
-            if os.path.basename(os.readlink(f"/proc/{child}/exe")) == "scribe-ledger":
-                return int(child)
+            try:
+                if os.path.basename(os.readlink(f"/proc/{child}/exe")) == "scribe-ledger":
+                    return int(child)
+            except OSError:
+                continue  # it ended meanwhile
         return None
 
     def kill(self):
@@ -323,6 +339,10 @@ target = fake
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
 
+    def told(self):
+        """All that was said to people: on stderr, before there is a log, and in the log."""
+        return self.stderr() + "\n".join(entry["message"] for entry in self.log())
+
     def memory(self):
         """(RSS, PSS) of the gateway alone, in KiB."""
         text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
@@ -334,13 +354,13 @@ target = fake
     # ---- log
 
     def log(self, **fields):
-        """Lines of the log (JSON objects) that have these fields; True stands for any value."""
+        """Lines of the log (JSON objects) that have these fields; True stands for any value. Fields are named as in the journal."""
         if not self.log_path.exists():
             return []
         found = []
         for line in self.log_path.read_text().splitlines():
             try:
-                entry = json.loads(line)
+                entry = {k.upper() if k.startswith("scribe_") else k: v for k, v in json.loads(line).items()}
             except ValueError:
                 continue  # the last line may be half written
             if all(k in entry and v in (True, entry[k], str(entry[k])) for k, v in fields.items()):
@@ -376,11 +396,22 @@ target = fake
             raise CtlError(arguments, done)
         return json.loads(done.stdout) if as_json and done.stdout.strip() else done.stdout
 
-    def create_key(self, name="test", *arguments):
-        answer = self.ctl("key", "create", name, *arguments)
-        secret = answer["secret"]
+    def control(self, method, **parameters):
+        """A verb of the gateway's own socket."""
+        return call(self.control_socket, f"io.scribe.Gateway.{method}", **parameters)
+
+    def ledger(self, method, **parameters):
+        """A verb of the ledger's socket; waits for a ledger that is just starting."""
+        wait_for(lambda: can_connect(self.ledger_socket), what="the ledger's socket")
+        return call(self.ledger_socket, f"io.scribe.Ledger.{method}", **parameters)
+
+    def create_key(self, name="test", wait=True, **more):
+        """Its secret. The gateway knows it a moment later: wait for that."""
+        secret = self.ledger("CreateKey", name=name, **more)["secret"]
         self.keys[name] = secret
         self.secrets.append(secret)
+        if wait and self.is_running():
+            wait_for(lambda: self.ask("GET", "/v1/models", bearer(secret)).status == 200, 1, "the new key")
         return secret
 
     def reload(self):
@@ -390,10 +421,18 @@ target = fake
         at, _ = self.notices.wait(since, RELOADING="1")
         self.notices.wait(at, READY="1")
 
-    def usage(self, **wanted):
-        """Events in the ledger that have these fields, newest first."""
-        rows = self.ctl("usage", "--requests", "--limit", "10000")["events"]
-        return [row for row in rows if all(row.get(k) == v for k, v in wanted.items())]
+    def usage(self, key=None, model=None, **wanted):
+        """Events in the ledger that have these fields, newest first. The ledger gives them out page by page."""
+        found, options = {}, {name: value for name, value in (("key", key), ("model", model)) if value}
+        while True:
+            page = self.ledger("QueryUsage", requests=True, limit=1000, **options)
+            found.update((event["id"], event) for event in page["events"])
+            if not page["is_limited"]:
+                break
+            oldest = page["events"][-1]["start_wall_usec"]
+            assert oldest + 1 < options.get("to_wall_usec", 1 << 62), "a thousand events in one microsecond"
+            options["to_wall_usec"] = oldest + 1
+        return [event for event in found.values() if all(event.get(k) == v for k, v in wanted.items())]
 
     def event(self, request_id, timeout=10):
         """The one event of an exchange, when it has reached the ledger."""

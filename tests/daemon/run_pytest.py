@@ -59,7 +59,7 @@ def main():
     os.chdir(here)
     sys.path.insert(0, str(here))
     tap = Tap()
-    status = pytest.main(["-p", "no:cacheprovider", "--rootdir", str(here), *sys.argv[1:]], plugins=[tap])
+    status = pytest.main(["-p", "no:cacheprovider", "--rootdir", str(here), "--tb", "short", *sys.argv[1:]], plugins=[tap])
     tap.say(f"1..{tap.n}")
     if status == pytest.ExitCode.INTERNAL_ERROR:
         tap.say("Bail out! pytest broke")

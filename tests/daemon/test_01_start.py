@@ -43,7 +43,7 @@ def test_health_is_not_in_the_ledger(gateway, key):
 
 
 def test_status_tells_pid_workers_and_ledger(gateway):
-    status = gateway.ctl("status")
+    status = gateway.control("GetStatus")
     assert status["pid"] == gateway.pid
     assert len(status["workers"]) == gateway.workers
     assert status["state"] == "running"
@@ -85,7 +85,7 @@ def test_taken_port_refuses_to_start_with_the_place(gateway):
         other.write_config(other.main_text.replace(f":{other.port}", f":{gateway.port}"))
         other.start(wait=False)
         assert other.wait_end() == 1
-        assert f":{gateway.port}" in other.stderr() and "gateway.conf:" in other.stderr()
+        assert f":{gateway.port}" in other.told() and "gateway.conf:" in other.told()
     assert gateway.ask("GET", "/health").status == 200
 
 
@@ -96,7 +96,7 @@ def test_second_gateway_on_the_same_state_is_refused(gateway):
         other.write_config(text)
         other.start(wait=False)
         assert other.wait_end() == 1
-    assert gateway.ctl("status")["pid"] == gateway.pid
+    assert gateway.control("GetStatus")["pid"] == gateway.pid
 
 
 def test_end_leaves_no_socket_and_no_ledger(fake):

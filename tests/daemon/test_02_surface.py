@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from fake import chat_json
-from gateway import PROVIDER_SECRET, bearer
+from gateway import PROVIDER_SECRET, Gateway, bearer
 
 GATEWAY_OPTIONS = {"config": '[model "default"]\ntarget = echo\n[model "alias"]\ntarget = fake/real-name\n'}
 
@@ -121,25 +121,23 @@ def test_x_api_key_is_taken_too(gateway, fake, key):
     assert key not in fake.wait("xkey").raw_head.decode("latin-1")
 
 
-def test_other_v1_paths_are_passed_through(gateway, fake, key):
-    fake_answer = {"id": "file-1", "object": "file"}
-    fake.default, old = (lambda x: x.answer(fake_answer)), fake.default
-    try:
+def test_other_v1_paths_are_passed_through_to_the_default_provider(fake):
+    found = {"id": "file-1", "object": "file"}
+    fake.on(None, lambda x: x.answer(found, headers=[("X-Custom", "yes")]))
+    with Gateway(fake.url, config='[model "default"]\ntarget = fake\n') as gateway:
+        key = gateway.create_key("passer")
         got = gateway.ask("GET", "/v1/files/file-1?limit=2", bearer(key))
+        assert got.status == 200 and got.json() == found and got.header("x-custom") == "yes"
+        assert fake.wait(lambda x: x.target == "/v1/files/file-1?limit=2").method == "GET"
         posted = gateway.ask("POST", "/v1/moderations", bearer(key), {"model": "pass-on", "input": "text"})
-    finally:
-        fake.default = old
-    assert got.status == 200 and got.json() == fake_answer
-    assert fake.wait(lambda x: x.method == "GET").target == "/v1/files/file-1?limit=2"
-    assert posted.status == 200
-    assert fake.wait("pass-on").target == "/v1/moderations"
-    assert gateway.event(posted.request_id)["status"] == 200
-
-
-def test_pass_through_needs_a_key(gateway, fake):
-    n = len(fake.requests)
-    assert gateway.ask("GET", "/v1/files").status == 401
-    assert len(fake.requests) == n
+        assert posted.status == 200
+        assert fake.wait("pass-on").target == "/v1/moderations"
+        for answer in (got, posted):
+            event = gateway.event(answer.request_id)
+            assert (event["status"], event["outcome"], event["provider"]) == (200, "complete", "fake")
+        n = len(fake.requests)
+        assert gateway.ask("GET", "/v1/files").status == 401
+        assert len(fake.requests) == n
 
 
 def test_include_usage_is_always_asked_of_the_provider(gateway, fake, key):

@@ -373,20 +373,32 @@ def test_garbage_from_a_provider(gateway, fake, key, name, data):
     assert answer.json()["error"]["message"]
     event = gateway.event(answer.request_id)
     assert (event["outcome"], event["status"]) == ("failed", 502)
-    assert gateway.log(SCRIBE_REQUEST=answer.request_id)[0]["level"] in ("warning", "err")
+    assert gateway.wait_log(SCRIBE_REQUEST=answer.request_id)["level"] in ("warning", "err")
 
 
 def test_length_too_short_does_not_reach_the_next_client(gateway, fake, key):
-    """What comes after the announced length is not an answer to anybody."""
+    """What comes after the announced length is not an answer to anybody; such a connection is not used again."""
     body = json.dumps(chat_json("first")).encode()
-    extra = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 
     def script(x):
-        x.answer(body)
-        x.send(extra)
+        x.send(head + b"%d\r\n\r\n" % len(body) + body + head + b"2\r\n\r\n{}")
+        x.pause(10)
     fake.on("short", script)
-    for _ in range(6):
+    for at in range(6):
         assert gateway.chat(key, model="short").json() == chat_json("first")
+        assert fake.wait("short", at + 1).gone.wait(5), "the connection is kept"
+
+
+def test_answer_that_nobody_asked_for_ends_the_connection(gateway, fake, key):
+    def script(x):
+        x.answer(chat_json())
+        x.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        x.pause(10)
+    fake.on("unasked", script)
+    for at in range(3):
+        assert gateway.chat(key, model="unasked").json() == chat_json()
+        assert fake.wait("unasked", at + 1).gone.wait(5)
 
 
 def test_late_begin_is_a_timeout(gateway, fake, key):

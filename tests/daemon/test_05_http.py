@@ -96,8 +96,9 @@ def test_chunked_upload_with_extensions_and_trailers(gateway, fake, key):
 
 
 def test_absolute_target(gateway, key):
-    answer = gateway.ask("GET", f"http://localhost:{gateway.port}/health")
-    assert answer.status == 200
+    host = f"localhost:{gateway.port}"
+    assert gateway.ask("GET", f"http://{host}/health", host=host).status == 200
+    assert gateway.ask("GET", f"http://{host}/health", host="elsewhere").status == 400, "two answers to the question which host"
 
 
 def test_head_has_no_body(gateway):

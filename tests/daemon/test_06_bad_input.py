@@ -40,7 +40,7 @@ def test_what_is_not_one_json_object_is_refused(narrow, fake, body):
 
 def test_place_of_the_mistake_is_told(narrow):
     message = post(narrow, b'{"model":"gpt-4",\n "messages": [}').json()["error"]["message"]
-    assert any(word in message for word in ("byte 30", "offset 30", "line 2", "position 30", "byte 31")), message
+    assert "byte 32" in message, message
 
 
 @pytest.mark.parametrize("body, param", [
@@ -55,7 +55,7 @@ def test_fields_of_the_wrong_kind_are_named(narrow, body, param):
 
 
 def test_fields_that_the_gateway_does_not_read_are_the_providers_business(narrow, fake):
-    body = b'{"model":"gpt-4","messages":"no list","temperature":"hot","messages2":[1,1],"a":1,"a":2}'
+    body = b'{"model":"gpt-4","messages":[],"temperature":"hot","messages2":[1,1],"a":1,"a":2}'
     assert post(narrow, body).status == 200
     assert fake.wait("gpt-4").body == body
 
@@ -87,8 +87,10 @@ def test_unknown_model_of_get(narrow):
 
 def test_model_names_with_strange_letters_do_not_reach_the_log_raw(narrow):
     answer = post(narrow, '{"model":"a\\nSCRIBE_KEY=root\\u001b[31m\\"","messages":[]}'.encode())
-    assert answer.status == 404
+    assert answer.status in (400, 404)
     answer.json()
+    gateway_log = narrow.wait_log(SCRIBE_REQUEST=answer.request_id)
+    assert "SCRIBE_KEY" not in gateway_log or gateway_log["SCRIBE_KEY"] == "tester"
     for line in narrow.log_path.read_bytes().splitlines():
         assert b"\x1b" not in line
 

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from fake import stream, stream_frames
-from gateway import GATEWAY, CtlError, Gateway, bearer, wait_for
+from gateway import GATEWAY, Gateway, bearer, wait_for
+from varlink import VarlinkError
 
 NEW_MODEL = '[model "fresh"]\ntarget = echo\n'
 
@@ -62,9 +63,9 @@ def test_check_says_that_all_is_well(gateway):
 
 
 def test_check_works_beside_a_running_gateway_and_serves_nothing(gateway):
-    before = gateway.ctl("status")["pid"]
+    before = gateway.control("GetStatus")["pid"]
     assert check(gateway).returncode == 0
-    assert gateway.ctl("status")["pid"] == before
+    assert gateway.control("GetStatus")["pid"] == before
     assert gateway.ask("GET", "/health").status == 200
 
 
@@ -82,17 +83,17 @@ def test_missing_configuration_says_where_it_was_looked_for(tmp_path):
 
 # ---- reload
 
-@pytest.mark.parametrize("how", ["SIGHUP", "scribectl"])
+@pytest.mark.parametrize("how", ["SIGHUP", "control"])
 def test_reload_takes_new_settings(gateway, key, how):
     name = f"fresh-{how.lower()}"
     gateway.write_dropin(f"50-{name}.conf", NEW_MODEL.replace("fresh", name))
     assert name not in models(gateway, key)
-    gateway.reload() if how == "SIGHUP" else gateway.ctl("reload")
+    gateway.reload() if how == "SIGHUP" else gateway.control("Reload")
     assert name in models(gateway, key)
     assert gateway.chat(key, model=name).status == 200
 
 
-@pytest.mark.parametrize("how", ["SIGHUP", "scribectl"])
+@pytest.mark.parametrize("how", ["SIGHUP", "control"])
 def test_broken_reload_keeps_the_old_configuration(gateway, key, how):
     before = models(gateway, key)
     path = gateway.write_dropin("90-wrong.conf", NEW_MODEL.replace("fresh", "half-taken") + "[gateway]\nworkrs = 2\n")
@@ -101,9 +102,10 @@ def test_broken_reload_keeps_the_old_configuration(gateway, key, how):
             gateway.reload()
             assert wait_for(lambda: [e for e in gateway.log(level="err") if "90-wrong.conf:4" in e["message"]], what="a log line")
         else:
-            with pytest.raises(CtlError) as failed:
-                gateway.ctl("reload")
-            assert "90-wrong.conf:4" in failed.value.message and "workers" in failed.value.message
+            with pytest.raises(VarlinkError) as failed:
+                gateway.control("Reload")
+            assert failed.value.name == "io.scribe.Gateway.ConfigRejected"
+            assert "90-wrong.conf:4" in failed.value.parameters["where"] and "workers" in failed.value.parameters["text"]
         assert models(gateway, key) == before
         assert gateway.chat(key).status == 200
     finally:
@@ -114,14 +116,14 @@ def test_broken_reload_keeps_the_old_configuration(gateway, key, how):
 def test_setting_that_needs_a_restart_is_named(gateway, key):
     path = gateway.write_dropin("90-restart.conf", f"[gateway]\nworkers = {gateway.workers + 1}\n" + NEW_MODEL)
     try:
-        assert "workers" in gateway.ctl("reload")["changes_need_restart"]
+        assert "workers" in gateway.control("Reload")["changes_need_restart"]
         told = gateway.ctl("reload", as_json=False)
         assert "workers" in told and "restart" in told
-        assert len(gateway.ctl("status")["workers"]) == gateway.workers
+        assert len(gateway.control("GetStatus")["workers"]) == gateway.workers
         assert "fresh" in models(gateway, key), "the rest was not taken"
     finally:
         path.unlink()
-        gateway.ctl("reload")
+        gateway.control("Reload")
 
 
 def test_open_stream_keeps_the_configuration_it_began_with(gateway, fake, key):
@@ -143,7 +145,7 @@ def test_open_stream_keeps_the_configuration_it_began_with(gateway, fake, key):
         old = (gateway.config / "gateway.conf").read_text()
         gateway.write_config(old.replace(f"base_url = {fake.url}", "base_url = http://127.0.0.1:9/v1"))
         try:
-            gateway.ctl("reload")
+            gateway.control("Reload")
             assert gateway.chat(key, model="any").status == 502
         finally:
             gateway.write_config(old)
@@ -151,7 +153,7 @@ def test_open_stream_keeps_the_configuration_it_began_with(gateway, fake, key):
         for _ in wire.each_piece(answer):
             pass
         assert answer.text() == "Hello there" and answer.events()[-1] == "[DONE]"
-    gateway.ctl("reload")
+    gateway.control("Reload")
     assert gateway.chat(key, model="any").status == 200
 
 
@@ -160,20 +162,20 @@ def test_secret_in_a_file_is_read_again(gateway, fake, key):
     secret.write_text("first-secret\n")
     path = gateway.write_dropin("60-secret.conf", f'[provider "filed"]\ndialect = openai\nbase_url = {fake.url}\n'
                                                   f'api_key = file:{secret}\n[model "filed"]\ntarget = filed\n')
-    gateway.ctl("reload")
+    gateway.control("Reload")
     gateway.chat(key, model="filed")
     assert fake.wait("filed").header("authorization") == "Bearer first-secret"
     secret.write_text("second-secret\n")
-    gateway.ctl("reload")
+    gateway.control("Reload")
     gateway.chat(key, model="filed")
     assert fake.wait("filed", 2).header("authorization") == "Bearer second-secret"
     secret.unlink()
-    with pytest.raises(CtlError):
-        gateway.ctl("reload")
+    with pytest.raises(VarlinkError):
+        gateway.control("Reload")
     gateway.chat(key, model="filed")
     assert fake.wait("filed", 3).header("authorization") == "Bearer second-secret"
     path.unlink()
-    gateway.ctl("reload")
+    gateway.control("Reload")
 
 
 def test_reload_under_load_fails_no_request(gateway, fake, key):
@@ -189,7 +191,7 @@ def test_reload_under_load_fails_no_request(gateway, fake, key):
         thread.start()
     for n in range(20):
         gateway.write_dropin("70-load.conf", f'[model "reloaded-{n}"]\ntarget = echo\n')
-        gateway.ctl("reload")
+        gateway.control("Reload")
         assert f"reloaded-{n}" in models(gateway, key)
     over.set()
     for thread in threads:

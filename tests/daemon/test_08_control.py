@@ -42,7 +42,7 @@ def users():
 
 @pytest.fixture(scope="module")
 def shared(users, fake):
-    with Gateway(fake.url, gateway=f"group = {GROUP}\n", config=f"[control]\nadmins = {ADMIN}\n") as running:
+    with Gateway(fake.url, group=GROUP, config=f"[control]\nadmins = {ADMIN}\n") as running:
         # The checkout may lie where others cannot look.
         running.ctl_copy = running.directory / "scribectl"
         shutil.copy(SCRIBECTL, running.ctl_copy)
@@ -169,7 +169,7 @@ def test_message_without_an_end_is_given_up(gateway):
             assert connection.receive() is None
         except (ConnectionError, TimeoutError) as error:
             assert isinstance(error, ConnectionError), "40 MiB were taken"
-    assert gateway.ctl("status")["pid"] == gateway.pid
+    assert gateway.control("GetStatus")["pid"] == gateway.pid
 
 
 def test_many_connections_do_not_shut_root_out(gateway):

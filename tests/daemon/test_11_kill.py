@@ -12,7 +12,6 @@ import pytest
 
 from fake import Fake, frame, chunk_json, plain, stream_frames
 from gateway import SLOWNESS, Gateway, bearer, wait_for
-from varlink import call
 from wire import Closed
 
 ROUNDS = int(os.environ.get("SCRIBE_KILL_ROUNDS", "10"))
@@ -89,31 +88,6 @@ def slow(x):
     x.end_stream()
 
 
-def all_events(gateway):
-    """Every event, page by page in time."""
-    found, start = {}, None
-    while True:
-        options = {"requests": True, "limit": 10000}
-        if start is not None:
-            options["to_wall_usec"] = start
-        page = call(gateway.ledger_socket, "io.scribe.Ledger.QueryUsage", **options)
-        for event in page["events"]:
-            found[event["id"]] = event
-        if not page.get("is_limited"):
-            return list(found.values())
-        oldest = min(event["start_wall_usec"] for event in page["events"])
-        assert start is None or oldest + 1 < start, "a page without progress"
-        start = oldest + 1
-
-
-def records_waiting(gateway):
-    try:
-        status = call(gateway.ledger_socket, "io.scribe.Ledger.GetStatus")
-    except OSError:
-        return None
-    return status["records_waiting"]
-
-
 @pytest.mark.seconds(60 + 6 * ROUNDS)
 def test_no_kill_loses_or_doubles_an_event(record_property):
     dice = random.Random(SEED)
@@ -146,9 +120,9 @@ def test_no_kill_loses_or_doubles_an_event(record_property):
         # The open ones of a dead gateway are closed by the ledger; give it time to see all of it.
         whole = set(clients.whole)
         assert len(whole) == len(clients.whole), "request ids are not unique"
-        wait_for(lambda: records_waiting(gateway) == 0, 20, "the journal to be drained")
-        wait_for(lambda: whole <= {event["request_id"] for event in all_events(gateway)}, 20, "every answered exchange's event")
-        events = [event for event in all_events(gateway) if event["key"] == "campaign"]
+        wait_for(lambda: gateway.ledger("GetStatus")["records_waiting"] == 0, 20, "the journal to be drained")
+        wait_for(lambda: whole <= {event["request_id"] for event in gateway.usage()}, 20, "every answered exchange's event")
+        events = gateway.usage()
         ids = [event["request_id"] for event in events]
         assert len(ids) == len(set(ids)), "an exchange has two events"
         by_id = {event["request_id"]: event for event in events}
