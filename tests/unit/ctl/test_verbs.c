@@ -27,11 +27,18 @@ struct world {
         struct sg_loop *loop;
         struct sg_varlink_server *gateway_server, *ledger_server;
         pthread_t thread;
+        pthread_mutex_t lock; /* tells the order that the process between the two threads makes */
         bool may_change;
         unsigned n_events; /* that the ledger holds */
         char asked[4096];  /* the last call's parameters */
         char out[65536], err[4096];
 };
+
+static void meet(struct world *w)
+{
+        pthread_mutex_lock(&w->lock);
+        pthread_mutex_unlock(&w->lock);
+}
 
 static void answer(struct sg_varlink_call *call, struct json_object *parameters, void *owner, const char *text)
 {
@@ -39,6 +46,7 @@ static void answer(struct sg_varlink_call *call, struct json_object *parameters,
 
         snprintf(w->asked, sizeof(w->asked), "%s",
                  parameters ? json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN) : "");
+        meet(w);
         sg_varlink_reply(call, text ? json_tokener_parse(text) : NULL);
 }
 
@@ -109,6 +117,7 @@ static void reply_events(struct world *w, struct sg_varlink_call *call, struct j
         struct json_object *o = json_object_new_object(), *events = json_object_new_array();
         unsigned i = w->n_events;
 
+        meet(w); /* it has been read */
         assert_in_range(limit, 1, 1000);
         for (; i > 0 && n < limit; i--) {
                 uint64_t at = 1000 + i / 3;
@@ -144,6 +153,7 @@ static bool may(const struct sg_varlink_peer *peer, enum sg_varlink_right right,
 {
         struct world *w = owner;
 
+        meet(w);
         *ret_needed = "root, or a user named in [control] admins";
         return right == SG_VARLINK_VIEW || w->may_change;
 }
@@ -192,6 +202,7 @@ static int setup(void **state)
 
         memset(&w, 0, sizeof(w));
         w.may_change = true;
+        pthread_mutex_init(&w.lock, NULL);
         strcpy(w.directory, "/tmp/ctl-test-XXXXXX");
         if (!mkdtemp(w.directory))
                 return -1;
@@ -243,7 +254,9 @@ static int ctl(struct world *w, const char *arguments)
         snprintf(out, sizeof(out), "%s/out", w->directory);
         snprintf(err, sizeof(err), "%s/err", w->directory);
         snprintf(command, sizeof(command), "</dev/null '%s' %s >%s 2>%s", program, arguments, out, err);
+        meet(w);
         status = system(command);
+        meet(w);
         slurp(out, w->out, sizeof(w->out));
         slurp(err, w->err, sizeof(w->err));
         assert_true(WIFEXITED(status));
