@@ -165,8 +165,8 @@ static int read_section(struct sg_ini *i, struct sg_str line, struct sg_ini_item
 
 static struct sg_str without_comment(struct sg_str s)
 {
-        for (size_t k = 1; k < s.n; k++)
-                if (is_comment(s.p[k]) && is_blank(s.p[k - 1]))
+        for (size_t k = 0; k < s.n; k++)
+                if (is_comment(s.p[k]) && (k == 0 || is_blank(s.p[k - 1])))
                         return sg_str_head(s, k);
         return s;
 }

@@ -6,7 +6,7 @@
  *              # a comment, and so is a line that begins with ;
  *              [section]
  *              [section "name"]        ; in a name, \" is a quote and \\ a backslash
- *              name = value            ; a comment: white space, then ; or #
+ *              name = value            ; a comment: ; or # after white space or the =
  *
  *          No quotes around values, no continued lines, no settings before the first heading. UTF-8 (a byte order mark
  *          is skipped), lines end with LF or CR LF, the last one may lack it; control bytes but the tab are refused.

@@ -52,8 +52,8 @@ static void test_headings_settings_and_comments(void **state)
 {
         expect(SG_STR("# c\n; c\n\n[a]\nx = 1\n  y=2 3  \n[b \"n m\"]\nz =\n"),
                "4:[a] 5:x=<1> 6:y=<2 3> 7:[b|n m] 8:z=<> ");
-        expect(SG_STR("[a] ; c\nx = 1 ; c\ny = 1\t# c\nz = ; c\nv = a;b#c\nw = a; b\n"),
-               "1:[a] 2:x=<1> 3:y=<1> 4:z=<> 5:v=<a;b#c> 6:w=<a; b> ");
+        expect(SG_STR("[a] ; c\nx = 1 ; c\ny = 1\t# c\nz = ; c\nv = a;b#c\nw = a; b\nu =; c\n"),
+               "1:[a] 2:x=<1> 3:y=<1> 4:z=<> 5:v=<a;b#c> 6:w=<a; b> 7:u=<> ");
         expect(SG_STR("[ a  \"b\" ]# c\nx=y=z\n"), "1:[a|b] 2:x=<y=z> ");
         expect(SG_STR(""), "");
         expect(SG_STR("\n\n# only\n"), "");
