@@ -154,7 +154,9 @@ const char *sg_ctl_format_duration(uint64_t usec, char out[SG_CTL_WHEN_BYTES])
 {
         uint64_t sec = usec / SG_USEC_PER_SEC;
 
-        if (usec < SG_USEC_PER_SEC)
+        if (usec > 0 && usec < SG_USEC_PER_MSEC)
+                (void)snprintf(out, SG_CTL_WHEN_BYTES, "<1 ms");
+        else if (usec < SG_USEC_PER_SEC)
                 (void)snprintf(out, SG_CTL_WHEN_BYTES, "%" PRIu64 " ms", usec / SG_USEC_PER_MSEC);
         else if (sec < 60)
                 (void)snprintf(out, SG_CTL_WHEN_BYTES, "%" PRIu64 ".%" PRIu64 " s", sec,

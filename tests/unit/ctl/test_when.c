@@ -126,6 +126,7 @@ static void test_durations_and_sizes_are_short(void **state)
         char out[SG_CTL_WHEN_BYTES];
 
         assert_string_equal(sg_ctl_format_duration(0, out), "0 ms");
+        assert_string_equal(sg_ctl_format_duration(999, out), "<1 ms");
         assert_string_equal(sg_ctl_format_duration(999999, out), "999 ms");
         assert_string_equal(sg_ctl_format_duration(59900000, out), "59.9 s");
         assert_string_equal(sg_ctl_format_duration(61 * SEC, out), "1 min 1 s");
