@@ -155,7 +155,7 @@ static int add_json_member(struct sg_buf *b, struct sg_str name, struct sg_str v
 
         r = sg_buf_add(b, SG_STR(",\""));
         if (!r)
-                r = add_lower(b, name); /* a name from our own tables: nothing to escape */
+                r = sg_buf_add(b, name); /* from our own tables: nothing to escape */
         if (!r)
                 r = sg_buf_add(b, SG_STR("\":"));
         if (!r)

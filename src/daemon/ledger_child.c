@@ -145,6 +145,12 @@ static void say_end(int status)
                            WEXITSTATUS(status));
 }
 
+void sg_ledger_child_reload(struct sg_ledger_child *c)
+{
+        if (c->pid && kill(c->pid, SIGHUP))
+                sg_warning("the ledger could not be told to read its configuration again: %s", strerror(errno));
+}
+
 void sg_ledger_child_reap(struct sg_ledger_child *c)
 {
         int status;

@@ -14,6 +14,8 @@ struct sg_ledger_child;
 
 int sg_ledger_child_new(struct sg_ledger_child **ret, struct sg_loop *l, const char *config_directory,
                         struct sg_error *err) SG_MUST_CHECK;
+/* Passes a reload on. */
+void sg_ledger_child_reload(struct sg_ledger_child *c);
 void sg_ledger_child_reap(struct sg_ledger_child *c);
 /* Lets the child see that we are gone, waits up to 10 s for it to have stored what the rings hold, then kills it. */
 struct sg_ledger_child *sg_ledger_child_free(struct sg_ledger_child *c);

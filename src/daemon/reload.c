@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "daemon/daemon.h"
+#include "daemon/ledger_child.h"
 
 struct sg_snapshot *sg_daemon_snapshot(const struct sg_daemon *d)
 {
@@ -51,6 +52,8 @@ int sg_daemon_reload(struct sg_daemon *d, const char **ret_needs_restart, struct
                 snprintf(status, sizeof(status), "Running; the last reload was refused, configuration %llu stays",
                          (unsigned long long)sg_daemon_snapshot(d)->config->number);
         } else {
+                if (d->ledger)
+                        sg_ledger_child_reload(d->ledger);
                 sg_notice("configuration %llu is in force%s%s",
                           (unsigned long long)sg_daemon_snapshot(d)->config->number,
                           *ret_needs_restart ? "; a restart is needed for " : "",

@@ -1,5 +1,6 @@
 #include "daemon/service.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,6 +55,15 @@ uint64_t sg_service_watchdog_usec(void)
         return sd_watchdog_enabled(0, &usec) > 0 ? usec : 0;
 }
 
+/* systemd hands sockets over blocking unless the unit says NonBlocking=yes; several workers accept from one. */
+static bool is_usable(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && flags >= 0 &&
+               fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
 size_t sg_service_listen_fds(struct sg_service_fd *out, size_t n_max)
 {
         char **names = NULL;
@@ -61,7 +71,7 @@ size_t sg_service_listen_fds(struct sg_service_fd *out, size_t n_max)
         size_t n = 0;
 
         for (int i = 0; i < n_fds; i++) {
-                if (n < n_max && sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNSPEC, SOCK_STREAM, 1) > 0) {
+                if (n < n_max && is_usable(SD_LISTEN_FDS_START + i)) {
                         out[n].fd = SD_LISTEN_FDS_START + i;
                         snprintf(out[n].name, sizeof(out[n].name), "%s", names && names[i] ? names[i] : "");
                         n++;

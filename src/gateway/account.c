@@ -13,6 +13,13 @@
 #include "gateway/record.h"
 #include "gateway/sync.h"
 
+/* The journal writes down what llm/ calls it; neither room knows the other. */
+_Static_assert((int)SG_CERTAINTY_NONE == (int)SG_RECORD_CERTAINTY_NONE &&
+                       (int)SG_CERTAINTY_MEASURED == (int)SG_RECORD_CERTAINTY_MEASURED &&
+                       (int)SG_CERTAINTY_PARTIAL == (int)SG_RECORD_CERTAINTY_PARTIAL &&
+                       (int)SG_CERTAINTY_ESTIMATED == (int)SG_RECORD_CERTAINTY_ESTIMATED,
+               "the words of records and of usage agree");
+
 static enum sg_outcome outcome_of(const struct sg_exchange *x)
 {
         switch (x->failure) {

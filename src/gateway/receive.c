@@ -45,22 +45,25 @@ static void take_request_id(struct sg_exchange *x, struct sg_str given)
                          sg_random_u64());
 }
 
-static void take_credential(struct sg_exchange *x, const struct sg_head *head)
+/* False when two different ones are given: which of them counts would be a guess. */
+static bool take_credential(struct sg_exchange *x, const struct sg_head *head)
 {
-        const struct sg_header *h = sg_head_find(head, SG_STR("authorization"));
-        struct sg_str key = SG_STR_NONE;
+        const struct sg_header *bearer = sg_head_find(head, SG_STR("authorization"));
+        struct sg_str key = sg_head_value(head, SG_STR("x-api-key"));
 
-        if (h && sg_str_istarts(h->value, SG_STR("bearer ")))
-                key = sg_str_trim(sg_str_skip(h->value, 7));
-        else if ((h = sg_head_find(head, SG_STR("x-api-key"))))
-                key = h->value;
-        if (!h || key.n == 0)
-                return;
-        x->has_credential = true;
+        if (bearer && sg_str_istarts(bearer->value, SG_STR("bearer "))) {
+                struct sg_str token = sg_str_trim(sg_str_skip(bearer->value, 7));
+
+                if (key.n && !sg_str_eq(key, token))
+                        return false;
+                key = token;
+        }
+        x->has_credential = key.n > 0;
         if (key.n <= sizeof(x->credential)) { /* longer ones are no keys of ours */
                 memcpy(x->credential, key.p, key.n);
                 x->credential_n = key.n;
         }
+        return true;
 }
 
 bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
@@ -70,7 +73,9 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
         x->method = head->method;
         x->expects_continue = head->expects_continue;
         take_request_id(x, sg_head_value(head, SG_STR("x-request-id")));
-        take_credential(x, head);
+        if (!take_credential(x, head))
+                sg_exchange_fail(x, SG_FAIL_BAD_REQUEST,
+                                 "'authorization' and 'x-api-key' name different keys: send one");
         x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_forwarded(head, &head->headers[i]))

@@ -124,6 +124,33 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
 
 /* ---- the body */
 
+/* A provider may repeat the gateway's own credential in its words ("Incorrect API key: …"); neither client nor log sees
+ * it. */
+static bool redact(const struct sg_exchange *x, char *text)
+{
+        struct sg_str key = x->provider->config->api_key ? sg_secret_bytes(x->provider->config->api_key) : SG_STR_NONE;
+        bool has_found = false;
+
+        if (key.n == 0)
+                return false;
+        for (;;) {
+                struct sg_str all = sg_str_from(text);
+                size_t at = sg_str_find(all, key);
+
+                if (at == all.n)
+                        return has_found;
+                memset(text + at, '*', key.n);
+                has_found = true;
+        }
+}
+
+static bool has_credential(const struct sg_exchange *x, struct sg_str bytes)
+{
+        struct sg_str key = x->provider->config->api_key ? sg_secret_bytes(x->provider->config->api_key) : SG_STR_NONE;
+
+        return key.n && sg_str_find(bytes, key) < bytes.n;
+}
+
 /* Comments and blank lines keep a connection alive, but they are no answer: only what is one feeds the timer. */
 static void relay_progress(struct sg_exchange *x)
 {
@@ -203,9 +230,11 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
         case SG_EVENT_DROP:
                 break;
         case SG_EVENT_ERROR:
+                redact(x, fault.text);
                 sg_exchange_fail(x, SG_FAIL_PROVIDER_IN_BAND, "%s", fault.text);
                 return false;
         case SG_EVENT_GARBAGE:
+                redact(x, fault.text);
                 snprintf(x->note, sizeof(x->note), "%s", fault.text);
                 sg_exchange_fail(x, SG_FAIL_UPSTREAM_GARBAGE, NULL);
                 return false;
@@ -315,6 +344,8 @@ static void hold_end(struct sg_exchange *x)
         struct sg_llm_answer answer;
         int r = sg_llm_answer_read(&answer, x->op, sg_buf_view(&x->answer), &fault);
 
+        if (r)
+                redact(x, fault.text);
         if (r == SG_LLM_E_IN_BAND) {
                 sg_exchange_fail(x, SG_FAIL_PROVIDER_IN_BAND, "%s", fault.text);
         } else if (r) {
@@ -337,11 +368,12 @@ static void error_end(struct sg_exchange *x)
         enum sg_failure f = sg_failure_of_status(x->upstream_status);
         struct sg_llm_provider_error e;
         bool has_form = sg_llm_error_read(&e, sg_buf_view(&x->answer));
+        bool is_secret = has_form && (redact(x, e.message) | has_credential(x, sg_buf_view(&x->answer)));
         bool is_clients = f == SG_FAIL_PROVIDER_REFUSED || f == SG_FAIL_PROVIDER_RATE || f == SG_FAIL_PROVIDER_ERROR;
 
         snprintf(x->note, sizeof(x->note), "status %u: %.200s", x->upstream_status, has_form ? e.message : "");
         x->status = is_clients && has_form ? x->upstream_status : sg_failure_row(f)->status;
-        if (is_clients && has_form && x->surface == SG_SURFACE_OPENAI) {
+        if (is_clients && has_form && !is_secret && x->surface == SG_SURFACE_OPENAI) {
                 x->failure = f;
                 x->is_answer_ready = true;
                 if (sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")))

@@ -146,9 +146,9 @@ def test_listeners_by_name_from_the_service_manager(fake):
         gateway.wrapper = [sys.executable, "-c", LISTEN, str(listener.fileno())]
         gateway.wrapper_fds = (listener.fileno(),)
         gateway.start()
-        key = gateway.create_key("handed")
         own_port = gateway.port
         gateway.port = port
+        key = gateway.create_key("handed")
         wait_for(lambda: gateway.chat(key).status == 200, 2)
         gateway.port = own_port
         with pytest.raises(OSError):

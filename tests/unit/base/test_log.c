@@ -121,7 +121,7 @@ static void look_at_all(struct found *f, struct sg_str all, bool is_json)
                 if (is_json)
                         look_at_line(f, line, SG_STR("\"message\":\""),
                                      sg_str_starts(line, SG_STR("{\"time\":\""))
-                                             ? SG_STR("\",\"scribe_key\":\"alice\"}")
+                                             ? SG_STR("\",\"SCRIBE_KEY\":\"alice\"}")
                                              : SG_STR("?"));
                 else
                         look_at_line(f, line, SG_STR("scribe-gateway: "), SG_STR(" key=alice"));
@@ -401,7 +401,7 @@ static void test_hostile_values_make_one_line(void **state)
                         for (size_t at = 0; at < line.n; at++)
                                 assert_true((unsigned char)line.p[at] >= 0x20);
                         assert_true(
-                                sg_str_ends(line, i ? SG_STR(" status=404") : SG_STR("\"scribe_status\":\"404\"}")));
+                                sg_str_ends(line, i ? SG_STR(" status=404") : SG_STR("\"SCRIBE_STATUS\":\"404\"}")));
                 }
                 sg_buf_done(&b);
         }
@@ -427,7 +427,7 @@ static void test_long_values_are_cut_and_short_ones_kept(void **state)
         s = sg_buf_view(&b);
         assert_true(s.n < SG_LOG_LINE_BYTES_MAX + 200);
         assert_true(s.n > SG_LOG_LINE_BYTES_MAX - 200);
-        assert_true(sg_str_ends(s, SG_STR("\",\"scribe_status\":\"200\"}\n")));
+        assert_true(sg_str_ends(s, SG_STR("\",\"SCRIBE_STATUS\":\"200\"}\n")));
         assert_int_equal(sg_str_find(s, SG_STR("\xef\xbf\xbd")), s.n);
         sg_buf_done(&b);
 }

@@ -71,7 +71,7 @@ static void test_json_line_is_for_programs(void **state)
 
         assert_str(json_of(&r), "{\"time\":\"2026-11-21T07:05:35.000042Z\",\"level\":\"info\",\"message\":"
                                 "\"said \\\"hi\\\"\",\"message_id\":\"0123456789abcdef0123456789abcdef\","
-                                "\"scribe_key\":\"alice\"}\n");
+                                "\"SCRIBE_KEY\":\"alice\"}\n");
 }
 
 static void assert_harmless(struct sg_str s)
