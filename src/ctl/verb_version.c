@@ -1,11 +1,16 @@
 #include "ctl/ctl.h"
 #include "sg_build.h"
 
-static void print_line(const char *name, struct json_object *status)
+/* What does not answer is told beside, so that the output holds names and versions only. */
+static void print_line(const struct sg_ctl *ctl, const char *name, struct json_object *status)
 {
-        printf("%-15s ", name);
-        sg_ctl_print_text(status ? sg_ctl_text(status, "version") : "not running, or not to be asked");
-        putchar('\n');
+        if (status) {
+                printf("%-15s ", name);
+                sg_ctl_print_text(sg_ctl_text(status, "version"));
+                putchar('\n');
+        } else if (!sg_ctl_has(ctl, SG_CTL_QUIET)) {
+                sg_ctl_complain("%s does not run, or may not be asked", name);
+        }
 }
 
 static struct json_object *version_of(struct json_object *status)
@@ -30,8 +35,8 @@ enum sg_ctl_exit sg_ctl_verb_version(struct sg_ctl *ctl)
                 json_object_put(o);
         } else {
                 printf("%-15s %s\n", "scribectl", SG_VERSION);
-                print_line("scribe-gateway", gateway);
-                print_line("scribe-ledger", ledger);
+                print_line(ctl, "scribe-gateway", gateway);
+                print_line(ctl, "scribe-ledger", ledger);
         }
         json_object_put(gateway);
         json_object_put(ledger);

@@ -113,7 +113,7 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl log-level debug\n",
          sg_ctl_verb_log_level, false, "err warning notice info debug"},
         {"version", "", 0, 0, 0, "show the versions of scribectl, gateway and ledger",
-         "What cannot be reached is shown as not running.\n", sg_ctl_verb_version, false, NULL},
+         "What cannot be reached is told on stderr; the status is 0 all the same.\n", sg_ctl_verb_version, false, NULL},
         {"help", "[VERB]", 0, 2, 0, "show help", "  scribectl help key create\n", sg_ctl_verb_help, false, NULL},
         {"completion", "bash", 1, 1, 0, "print the completion of bash",
          "  scribectl completion bash > /etc/bash_completion.d/scribectl\n", sg_ctl_verb_completion, true, "bash"},
