@@ -55,6 +55,21 @@ static inline size_t http_span(struct sg_str s, size_t at, enum http_class of)
 #define HTTP_VECTORS(s, at, v, mask)
 #endif
 
+/* Names are letters and hyphens, up to a byte that the table judges. */
+static inline size_t http_token_end(struct sg_str s, size_t at)
+{
+#if defined(__SSE2__)
+        if (s.n - at >= 16) {
+                const __m128i v = _mm_loadu_si128((const void *)(s.p + at));
+                const __m128i place = _mm_sub_epi8(_mm_or_si128(v, HTTP_EACH(0x20)), HTTP_EACH('a'));
+                const __m128i plain = _mm_or_si128(HTTP_UP_TO(place, 25), HTTP_IS(v, '-'));
+
+                at += (size_t)__builtin_ctz(~(unsigned)_mm_movemask_epi8(plain)); /* bits 16 to 31 are set */
+        }
+#endif
+        return http_span(s, at, HTTP_TOKEN);
+}
+
 static inline size_t http_value_end(struct sg_str s, size_t at)
 {
         HTTP_VECTORS(s, at, v, _mm_or_si128(_mm_andnot_si128(HTTP_IS(v, '\t'), HTTP_UP_TO(v, 0x1f)), HTTP_IS(v, 0x7f)))

@@ -50,7 +50,7 @@ static int read_version(struct sg_str in, size_t *at, unsigned *ret_minor)
 
 static int read_request_line(struct sg_str in, size_t *at, struct sg_head *head)
 {
-        size_t method = http_span(window(in, 0, SG_METHOD_BYTES_MAX), 0, HTTP_TOKEN), target;
+        size_t method = http_token_end(window(in, 0, SG_METHOD_BYTES_MAX), 0), target;
 
         if (method > SG_METHOD_BYTES_MAX)
                 return SG_H1_E_BAD;
@@ -115,7 +115,7 @@ static bool is_blank(char c)
 static int read_field(struct sg_str in, size_t *at, bool is_client, struct sg_header *ret)
 {
         const size_t start = *at;
-        size_t end = http_span(window(in, start, SG_FIELD_NAME_BYTES_MAX), start, HTTP_TOKEN), value;
+        size_t end = http_token_end(window(in, start, SG_FIELD_NAME_BYTES_MAX), start), value;
 
         if (end - start > SG_FIELD_NAME_BYTES_MAX)
                 return SG_H1_E_HEAD_TOO_LARGE;

@@ -23,17 +23,17 @@ static bool list_has(const struct sg_head *head, const struct h1_known *known, e
         return false;
 }
 
-static int take_length(struct sg_head *head, struct sg_str digits)
+static bool take_length(struct sg_head *head, struct sg_str digits)
 {
         uint64_t length;
 
         if (sg_str_to_u64(digits, &length) || length > INT64_MAX)
-                return SG_H1_E_BAD;
+                return false;
         if (head->has_length && head->length != length)
-                return SG_H1_E_BAD;
+                return false;
         head->has_length = true;
         head->length = length;
-        return 0;
+        return true;
 }
 
 /* A request says it once. In an answer equal ones are taken for one, in a list, too (RFC 9110 section 8.6). */
@@ -47,11 +47,11 @@ static int read_lengths(struct sg_head *head, const struct h1_known *known, bool
                 struct sg_str one, rest = next_value(head, &place, SG_STR("content-length"));
 
                 while (!is_request && sg_str_cut(&rest, ',', &one))
-                        if (take_length(head, sg_str_trim(one)))
+                        if (!take_length(head, sg_str_trim(one)))
                                 return SG_H1_E_BAD;
                 if (is_request && rest.n > 1 && rest.p[0] == '0')
                         return SG_H1_E_BAD; /* octal to some */
-                if (take_length(head, is_request ? rest : sg_str_trim(one)))
+                if (!take_length(head, is_request ? rest : sg_str_trim(one)))
                         return SG_H1_E_BAD;
         }
         return 0;

@@ -103,23 +103,43 @@ bool sg_list_has_token(struct sg_str list, struct sg_str token)
         return false;
 }
 
+/* Those of RFC 9110 section 7.6.1, and three that earlier texts name (RFC 2616 section 13.5.1) and that speak of this
+ * hop's own framing and login. By length, since it is asked of every field of every message. */
+static bool is_hop_name(struct sg_str name)
+{
+        switch (name.n) {
+        case 2:
+                return sg_str_ieq(name, SG_STR("te"));
+        case 7:
+                return sg_str_ieq(name, SG_STR("upgrade")) || sg_str_ieq(name, SG_STR("trailer"));
+        case 10:
+                return sg_str_ieq(name, SG_STR("connection")) || sg_str_ieq(name, SG_STR("keep-alive"));
+        case 16:
+                return sg_str_ieq(name, SG_STR("proxy-connection"));
+        case 17:
+                return sg_str_ieq(name, SG_STR("transfer-encoding"));
+        case 18:
+                return sg_str_ieq(name, SG_STR("proxy-authenticate"));
+        case 19:
+                return sg_str_ieq(name, SG_STR("proxy-authorization"));
+        default:
+                return false;
+        }
+}
+
 bool sg_header_is_hop(const struct sg_head *head, const struct sg_header *h)
 {
-        /* Those of RFC 9110 section 7.6.1, and three that earlier texts name (RFC 2616 section 13.5.1) and that speak
-         * of this hop's own framing and login. */
-        static const struct sg_str names[] = {
-                {"connection", 10}, {"keep-alive", 10},         {"proxy-connection", 16},
-                {"te", 2},          {"transfer-encoding", 17},  {"upgrade", 7},
-                {"trailer", 7},     {"proxy-authenticate", 18}, {"proxy-authorization", 19},
-        };
+        const struct sg_str connection = SG_STR("connection");
 
-        for (size_t i = 0; i < SG_N_ELEMENTS(names); i++)
-                if (h->name.n == names[i].n && sg_str_ieq(h->name, names[i]))
+        if (is_hop_name(h->name))
+                return true;
+        for (size_t i = 0; i < head->n_headers; i++) {
+                const struct sg_header *other = &head->headers[i];
+
+                if (other->name.n == connection.n && other->value.n >= h->name.n &&
+                    sg_str_ieq(other->name, connection) && sg_list_has_token(other->value, h->name))
                         return true;
-        for (size_t i = 0; i < head->n_headers; i++)
-                if (head->headers[i].name.n == names[0].n && sg_str_ieq(head->headers[i].name, names[0]) &&
-                    sg_list_has_token(head->headers[i].value, h->name))
-                        return true;
+        }
         return false;
 }
 
@@ -130,7 +150,7 @@ bool sg_header_value_is_valid(struct sg_str value)
 
 bool sg_token_is_valid(struct sg_str token)
 {
-        return token.n && http_span(token, 0, HTTP_TOKEN) == token.n;
+        return token.n && http_token_end(token, 0) == token.n;
 }
 
 struct sg_str sg_target_path(struct sg_str target, struct sg_str *ret_query)

@@ -40,8 +40,9 @@ struct sg_sse {
 void sg_sse_init(struct sg_sse *s, size_t event_bytes_max); /* 0: SG_SSE_EVENT_BYTES_MAX */
 void sg_sse_done(struct sg_sse *s);
 /* The next event; *in advances. A keep-alive (comment lines and a blank line) is an event with has_data false; it is
- * given as soon as its blank line is there. A blank line alone is one too, and so is the LF of a CRLF whose CR was
- * given as the end of an event already. */
+ * given as soon as its blank line is there. A blank line alone is one too. Where lines end in CRLF the blank line is
+ * there with its LF; where they do not, a CR ends the event at once, and an LF that comes nevertheless is an event of
+ * its own. */
 int sg_sse_next(struct sg_sse *s, struct sg_str *in, struct sg_sse_event *ret) SG_MUST_CHECK;
 /* Bytes of an event that never ended. */
 size_t sg_sse_carried(const struct sg_sse *s);

@@ -168,7 +168,15 @@ static void test_hosts(void **state)
                 CASE(HOST("[::1]x") GOOD, "bad"),
                 CASE(HOST("[fe80::1%25eth0]") GOOD, "bad"),
                 CASE(HOST("[]") GOOD, "bad"),
+                CASE(HOST("[0000:0000:0000:0000:0000:0000:0000:0000:0000:0]") GOOD, "bad"),
+                CASE(HOST("[0000:0000:0000:0000:0000:0000:255.255.255.2555]") GOOD, "bad"),
+                CASE(HOST("[0000:0000:0000:0000:0000:0000:255.255.255.255]"),
+                     "GET / @[0000:0000:0000:0000:0000:0000:255.255.255.255] k ||."),
                 CASE(HOST("%zz") GOOD, "bad"),
+                CASE(HOST("%4z") GOOD, "bad"),
+                CASE(HOST("%z4") GOOD, "bad"),
+                CASE(HOST("a%") GOOD, "bad"),
+                CASE(HOST("%41%42:1"), "GET / @%41%42:1 k ||."),
                 CASE(HOST("a%4") GOOD, "bad"),
                 CASE(HOST("\xc3\xa4") GOOD, "bad"),
                 CASE(HOST("a\\b") GOOD, "bad"),
@@ -184,6 +192,10 @@ static void test_fields(void **state)
                 CASE(GET("X: caf\xc3\xa9 \xff\t\"quoted\", and a value of more than sixteen bytes\r\n"),
                      "GET / @x k ||."),
                 CASE(GET("!#$%&'*+-.^_`|~0aZ: x\r\n"), "GET / @x k ||."),
+                /* as long as those that mean something */
+                CASE(GET("Hose: y\r\nAccept: y\r\nUpgrades: y\r\nUpgrads: y\r\nUser-Agent: close\r\n"
+                         "Content-Lengtx: y\r\nTransfer-Encodinx: y\r\n"),
+                     "GET / @x k ||."),
                 CASE("GET / HTTP/1.1\r\n Host: x\r\n\r\n" GOOD, "bad"),
                 CASE("GET / HTTP/1.1\r\n \r\nHost: x\r\n\r\n" GOOD, "bad"),
                 CASE(GET("A: b\r\n c\r\n") GOOD, "bad"),
@@ -311,7 +323,7 @@ static void test_chunks(void **state)
                 CASE(CHUNKED("a\r\n\r\n\r\n\r\n\r\n\r\n\r\n00\r\n\r\n"), "POST / @x kc |\r\n\r\n\r\n\r\n\r\n|."),
                 CASE(CHUNKED("A\r\nhelloworld\r\n0\r\n\r\n"), "POST / @x kc |helloworld|."),
                 CASE(CHUNKED("0000000000000005\r\nhello\r\n0\r\n\r\n"), "POST / @x kc |hello|."),
-                CASE(CHUNKED("00000000000000005\r\nhello\r\n0\r\n\r\n") GOOD, "bad"),
+                CASE(CHUNKED("00000000000000005\r\nhello\r\n0\r\n\r\n") GOOD, "POST / @x kc |bad"),
                 CASE(CHUNKED("5;a\r\nhello\r\n0;b=c;d=\"e;\\\"\\\\\xc3\xa9 f\";g\r\n\r\n"), "POST / @x kc |hello|."),
                 CASE(CHUNKED("5;a=b;c=d\r\nhello\r\n0\r\n\r\n"), "POST / @x kc |hello|."),
                 CASE(CHUNKED("5\r\nhello\r\n"), "POST / @x kc |hello…"),
@@ -326,6 +338,8 @@ static void test_chunks(void **state)
                 CASE(CHUNKED("5\r\nhello!!\r\n0\r\n\r\n"), "POST / @x kc |hellobad"),
                 CASE(CHUNKED("5\r\nhello\n0\r\n\r\n"), "POST / @x kc |hellobad"),
                 CASE(CHUNKED("5\r\nhello\r0\r\n\r\n"), "POST / @x kc |hellobad"),
+                CASE(CHUNKED("5\r\nhello\rX0\r\n\r\n"), "POST / @x kc |hellobad"),
+                CASE(CHUNKED("5\r\nhelloX\n0\r\n\r\n"), "POST / @x kc |hellobad"),
                 CASE(CHUNKED("5\r\nhell\r\n0\r\n\r\n"), "POST / @x kc |hell\rbad"),
                 CASE(CHUNKED("-1\r\nhello\r\n0\r\n\r\n"), "POST / @x kc |bad"),
                 CASE(CHUNKED("+5\r\nhello\r\n0\r\n\r\n"), "POST / @x kc |bad"),
@@ -352,15 +366,8 @@ static void test_chunks(void **state)
                 CASE(CHUNKED("0\n\r\n"), "POST / @x kc |bad"),
                 CASE(CHUNKED("0\r\n" GOOD), "POST / @x kc |bad"), /* the trailer without its end */
         };
-        struct http_case accepted[SG_N_ELEMENTS(cases)];
 
-        /* The head is there before the body is seen to be wrong. */
-        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++) {
-                accepted[i] = cases[i];
-                if (strcmp(cases[i].outcome, "bad") == 0)
-                        accepted[i].outcome = "POST / @x kc |bad";
-        }
-        ACCEPT(accepted);
+        ACCEPT(cases);
 }
 
 static void test_trailers(void **state)

@@ -114,6 +114,7 @@ static void test_every_byte_at_every_place(void **state)
                         bytes[at] = (char)c;
                         assert_int_equal(sg_header_value_is_valid(s), !is_control);
                         assert_int_equal(sg_token_is_valid(s), is_token_char(c));
+                        assert_int_equal(http_token_end(s, 0), is_token_char(c) ? s.n : at);
                         assert_int_equal(http_value_end(s, 0), is_control ? at : s.n);
                         assert_int_equal(http_target_end(s, 0), is_target ? s.n : at);
                         assert_int_equal(http_line_end(s, 0), c == '\r' || c == '\n' ? at : s.n);

@@ -116,6 +116,8 @@ static void test_cr_event_is_given_at_once(void **state)
 
         check(SG_STR("data: a\r\r"), "[:a]");
         check(SG_STR("data: a\n\r"), "[:a]");
+        check(SG_STR("data: a\r\nid: 1\n\r"), "[:a]");
+        check(SG_STR("data: a\r\n\r\ndata: b\n\n\r"), "[:a][:b]");
         sse_split_init(&s, 0);
         sse_split_feed(&s, SG_STR("data: a\r\r"));
         sse_split_feed(&s, SG_STR("\n"));
