@@ -200,6 +200,12 @@ static int store_workers(const struct sg_value *v, void *object)
 
 /* ---- names and places */
 
+/* At the end of a value these would be lost or refused when it is read again. */
+static bool may_not_end(char c)
+{
+        return c == ' ' || c == '\t' || c == '\\';
+}
+
 static int store_path(const struct sg_value *v, void *object)
 {
         char shown[SG_VALUE_SHOWN_BYTES];
@@ -207,7 +213,7 @@ static int store_path(const struct sg_value *v, void *object)
 
         if (v->text.p[0] != '/')
                 return sg_value_refuse(v, "'%s' is not an absolute path", sg_value_shown(v->text, shown));
-        while (path.text.n > 1 && path.text.p[path.text.n - 1] == '/')
+        while (path.text.n > 1 && path.text.p[path.text.n - 1] == '/' && !may_not_end(path.text.p[path.text.n - 2]))
                 path.text.n--;
         if (path.text.n > v->setting->max)
                 return sg_value_refuse(v, "'%s' has more than %" PRIu64 " bytes", sg_value_shown(v->text, shown),
