@@ -146,10 +146,13 @@ static struct json_object *view_listeners(const struct sg_control *c)
 
         for (size_t i = 0; i < shared->n_listeners; i++) {
                 struct json_object *o = json_object_new_object();
+                uint64_t n_accepted = 0;
 
+                for (size_t w = 0; w < c->options.n_workers; w++)
+                        n_accepted += counted(&c->options.workers[w]->listeners[i].n_accepted);
                 add_text(o, "name", shared->listeners[i].name);
                 add_text(o, "address", shared->listeners[i].address);
-                add_u64(o, "n_accepted", SUM(c, n_accepted));
+                add_u64(o, "n_accepted", n_accepted);
                 json_object_array_add(list, o);
         }
         return list;

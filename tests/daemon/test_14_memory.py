@@ -37,7 +37,7 @@ def test_thousand_open_streams(fake, record_property):
             x.chunk(data)
         x.end_stream()
     fake.on("held", script)
-    with Gateway(fake.url, workers=2) as gateway:
+    with Gateway(fake.url, workers=2, dropins={"90-journal.conf": "[journal]\nsize = 16M\n"}) as gateway:
         key = gateway.create_key("many")
         wait_for(lambda: gateway.chat(key).status == 200, 1)
         rest = gateway.memory()

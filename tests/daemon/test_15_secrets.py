@@ -21,8 +21,7 @@ def test_nothing_leaks_anywhere(fake):
         answers = [gateway.chat(key, model="said", content=PROMPT), gateway.chat(key, model="streamed", content=PROMPT, stream=True),
                    gateway.chat(key, model="mirror", content=PROMPT),
                    gateway.chat(key + "x", content=PROMPT), gateway.chat(None, content=PROMPT),
-                   gateway.ask("POST", "/v1/chat/completions", bearer(key), '{"model":"said","messages":["' + PROMPT + '",]}'),
-                   gateway.ask("GET", f"/v1/models/{PROMPT}x", bearer(key))]
+                   gateway.ask("POST", "/v1/chat/completions", bearer(key), '{"model":"said","messages":["' + PROMPT + '",]}')]
         for answer in answers:
             text = answer.body.decode() + answer.raw_head.decode("latin-1")
             assert key not in text and PROVIDER_SECRET not in text, text
@@ -43,7 +42,7 @@ def test_nothing_leaks_anywhere(fake):
             for secret in [*gateway.secrets, ANSWER]:
                 assert secret.encode() not in data, f"{secret} in {path.name}"
             if path.suffix != ".conf":
-                assert PROMPT.encode() not in data.replace(f"/v1/models/{PROMPT}".encode(), b""), path.name
+                assert PROMPT.encode() not in data, path.name
 
 
 def test_core_dumps_and_debuggers_of_others_see_nothing(gateway):
