@@ -345,6 +345,9 @@ class Fake:
             if not more:
                 return None, b""
             data += more
+            if data[:1] == b"\x16":  # a TLS client at a plain server: what nginx says to it
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                return None, b""
         head, _, rest = data.partition(b"\r\n\r\n")
         return head, rest
 
