@@ -29,25 +29,27 @@ struct sg_ledger_child {
         int alive_fd; /* write end; the child reads the end of file when we are gone */
 };
 
+static bool try_program(struct sg_ledger_child *c, const char *directory, const char *name)
+{
+        int n = snprintf(c->program, sizeof(c->program), "%s/%s", directory, name);
+
+        return n > 0 && (size_t)n < sizeof(c->program) && access(c->program, X_OK) == 0;
+}
+
 static int find_program(struct sg_ledger_child *c, struct sg_error *err)
 {
         static const char *const beside[] = {"scribe-ledger", "../ledger/scribe-ledger"};
         char self[2048];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *slash;
 
         if (n > 0) {
                 self[n] = '\0';
-                slash = strrchr(self, '/');
-                *slash = '\0';
-                for (size_t i = 0; i < SG_N_ELEMENTS(beside); i++) {
-                        snprintf(c->program, sizeof(c->program), "%s/%s", self, beside[i]);
-                        if (access(c->program, X_OK) == 0)
+                *strrchr(self, '/') = '\0';
+                for (size_t i = 0; i < SG_N_ELEMENTS(beside); i++)
+                        if (try_program(c, self, beside[i]))
                                 return 0;
-                }
         }
-        snprintf(c->program, sizeof(c->program), "%s/scribe-ledger", SG_BINDIR);
-        if (access(c->program, X_OK) == 0)
+        if (try_program(c, SG_BINDIR, "scribe-ledger"))
                 return 0;
         return sg_error_set(
                 err, -ENOENT, c->program,

@@ -73,7 +73,6 @@ static void daemon_drain(struct sg_daemon *d)
         for (size_t i = 0; i < d->n_workers; i++)
                 n_open += atomic_load_explicit(&d->workers[i]->counters.n_exchanges, memory_order_relaxed);
         daemon_go(d, SG_DAEMON_DRAINING);
-        atomic_store_explicit(&d->shared.is_ready, false, memory_order_relaxed);
         sg_notice("ending: %" PRIu64 " open exchanges may take up to %" PRIu64 " s", n_open,
                   sg_daemon_snapshot(d)->config->drain_timeout_usec / SG_USEC_PER_SEC);
         sg_service_stopping("Draining: open exchanges are being finished");

@@ -37,7 +37,7 @@ struct sg_shared {
         struct sg_sync *sync;           /* set before the workers' threads start, freed after they have ended */
         _Atomic uint64_t bodies_bytes;  /* (any) held request and answer bodies */
         _Atomic uint64_t n_connections; /* (any) */
-        _Atomic bool is_ready;          /* (any) what /ready says */
+        _Atomic bool is_ready;          /* (any) what /ready says until a worker drains */
         uint64_t started_wall_usec;
         const char *version;
         struct sg_shared_listener {
