@@ -7,7 +7,7 @@
 set -euo pipefail
 umask 022
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-LOCAL=${SCRIBE_LOCAL_DIR:-$ROOT/.local}
+LOCAL=$(realpath -m -- "${SCRIBE_LOCAL_DIR:-$ROOT/.local}")
 BUILD=$ROOT/build
 GATEWAY=$BUILD/src/daemon/scribe-gateway
 SCRIBECTL=$BUILD/src/ctl/scribectl
@@ -251,14 +251,17 @@ first_key() { # makes the key "first" once; its secret is kept for this director
 }
 
 first_chat() { # URL KEY
-    local body='{"model":"default","messages":[{"role":"user","content":"Hello from a fresh machine"}]}' id tries
+    local body='{"model":"default","messages":[{"role":"user","content":"Hello from a fresh machine"}]}' status id tries
     say "\$ curl $1/v1/chat/completions -H \"Authorization: Bearer \$SCRIBE_KEY\" -d '$body'"
     # The key goes in by a file descriptor: an argument could be read by every user of the machine.
-    curl -sS --noproxy '*' -m 120 -D "$LOCAL/head" -H @<(printf 'Authorization: Bearer %s\n' "$2") \
-        -H 'Content-Type: application/json' -d "$body" "$1/v1/chat/completions" || die "the chat failed"
+    status=$(curl -sS --noproxy '*' -m 120 -D "$LOCAL/head" -o "$LOCAL/answer" -w '%{http_code}' \
+        -H @<(printf 'Authorization: Bearer %s\n' "$2") -H 'Content-Type: application/json' -d "$body" \
+        "$1/v1/chat/completions") || die "the chat failed; see ./start.sh logs"
+    cat "$LOCAL/answer"
     say
+    [ "$status" = 200 ] || die "the chat was answered with status $status; see ./start.sh logs"
     id=$(tr -d '\r' <"$LOCAL/head" | sed -n 's/^x-request-id: *//Ip')
-    rm -f "$LOCAL/head"
+    rm -f "$LOCAL/head" "$LOCAL/answer"
     # The ledger takes usage out of the journal in batches, a moment later.
     for ((tries = 0; tries < 100; tries++)); do
         if ctl usage --requests --json 2>/dev/null | grep -qF "$id"; then break; fi
