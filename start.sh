@@ -107,8 +107,14 @@ running_pid() { # prints the gateway's pid; fails when it does not run
     local pid start
     { read -r pid start <"$LOCAL/pid"; } 2>/dev/null || return 1
     [[ $pid =~ ^[0-9]+$ ]] && [ "$(start_time "$pid")" = "$start" ] || return 1
-    [[ $(readlink "/proc/$pid/exe") == */scribe-gateway* ]] || return 1
+    # Another user's /proc/PID/exe cannot be read, its name can.
+    [[ $(readlink "/proc/$pid/exe" || cat "/proc/$pid/comm") == *scribe-gateway* ]] 2>/dev/null || return 1
     printf '%s\n' "$pid"
+}
+
+check_owner() { # what another user has started is his to steer
+    [ ! -e "$LOCAL" ] || [ -w "$LOCAL" ] ||
+        die "$LOCAL belongs to $(stat -c %U "$LOCAL"): be that user (or root), or set SCRIBE_LOCAL_DIR to a directory of your own"
 }
 
 # ---- settings
@@ -275,6 +281,7 @@ first_chat() { # URL KEY
 cmd_local() {
     local listen pid url key
     [ $# = 0 ] || die "local takes no arguments; see ./start.sh help"
+    check_owner
     read_env_file
     build_programs
     if [ -e "$LOCAL" ] && [ ! -e "$MARK" ] && [ -n "$(ls -A "$LOCAL")" ]; then
@@ -334,6 +341,7 @@ cmd_stop() {
     "" | --purge) [ $# -le 1 ] || die "stop takes --purge and nothing else" ;;
     *) die "stop takes --purge and nothing else" ;;
     esac
+    check_owner
     if pid=$(running_pid); then
         stop_gateway "$pid"
         say "stopped"
@@ -350,7 +358,7 @@ cmd_stop() {
 cmd_status() {
     [ $# = 0 ] || die "status takes no arguments"
     if ! running_pid >/dev/null; then
-        say "not running"
+        say "not running; start it with ./start.sh local"
         exit 3
     fi
     ctl status
@@ -368,6 +376,7 @@ cmd_logs() {
 cmd_env() {
     local pid
     pid=$(running_pid) || die "the gateway does not run; start it with ./start.sh local"
+    check_owner
     printf 'export SCRIBE_URL=%q\n' "$(url_of "$(cat "$LOCAL/listen")")"
     printf 'export SCRIBE_KEY=%q\n' "$(cat "$LOCAL/key")"
     printf 'export SCRIBE_CONTROL=%q\n' "$(control_socket)"
