@@ -8,7 +8,7 @@
  * Errors   struct sg_error: where = "file:line", text with the nearest valid word
  * Limits   SG_CONFIG_FILE_BYTES_MAX per file, SG_CONFIG_LINE_BYTES_MAX per line
  * Source   drop-ins as in systemd.unit(5): gateway.conf, then gateway.conf.d/{any}.conf by name; a later scalar
- * replaces, a list setting adds and an empty assignment clears it
+ *          replaces, a list setting adds and an empty assignment clears it
  */
 #pragma once
 

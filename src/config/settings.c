@@ -99,8 +99,8 @@ const struct sg_setting sg_settings[] = {
 
         {JOURNAL("size"), .kind = SG_KIND_SIZE, .min = 64 * K, .max = 16 * G, .default_text = "64M",
          .needs_restart = true, AT(sg_config, journal_bytes),
-         .help = "Of each worker's file; an exchange takes a few hundred bytes. Big enough for the longest absence of the "
-                 "ledger."},
+         .help = "Of each worker's file; an exchange takes a few hundred bytes. Big enough for the longest "
+                 "absence of the ledger."},
         {JOURNAL("sync"), .kind = SG_KIND_WORD, .words = sync_words, .default_text = "interval",
          AT(sg_config, journal_sync),
          .help = "`interval`: records survive a crash of the process at once and a power cut after 50 ms; `always`: "

@@ -1,8 +1,9 @@
 /*
  * config/units.h - durations and sizes, as people write them
  *
- * Units    durations in microseconds: us ms s m (or min) h d, always with a unit; sizes in bytes: K M G (1024), KiB MiB
- * GiB Errors   0 or SG_UNITS_E_*
+ * Units    durations in microseconds: us ms s m (or min) h d, always with a unit; sizes in bytes: K M G (1024), KiB
+ *          MiB GiB
+ * Errors   0 or SG_UNITS_E_*
  */
 #pragma once
 

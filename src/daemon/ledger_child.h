@@ -2,8 +2,10 @@
  * daemon/ledger_child.h - the ledger as a child process, where there is no service manager to run it
  *
  * Shape    started from beside this program; started again when it ends (100 ms, doubling to 5 s). The child holds the
- * read end of a pipe and ends in order when this process is gone Owner    the daemon Thread   main; SIGCHLD is told by
- * sg_ledger_child_reap() Errors   sg_error when the program cannot be found; what happens later is logged
+ *          read end of a pipe and ends in order when this process is gone
+ * Owner    the daemon
+ * Thread   main; SIGCHLD is told by sg_ledger_child_reap()
+ * Errors   sg_error when the program cannot be found; what happens later is logged
  */
 #pragma once
 

@@ -2,13 +2,16 @@
  * feed/feed.h - the gateway's end of the ledger: the full picture of the keys, each change, the picture on disk
  *
  * Shape    a Varlink client that calls io.scribe.Ledger.WatchKeys and applies what comes to the key table; it
- * reconnects (50 ms to 1 s) for as long as it lives. Pictures and changes are kept in a file, so that known keys work
- * after a cold start without the ledger Owner    the daemon; the table is borrowed Thread   main; each change is synced
- * to disk there (one fdatasync per message of the ledger), each full picture written Errors   start: a broken picture
- * file is set aside with a warning, never fatal Source   the file: one line per key, CRC-32C in hex, space, JSON;
- * changes are appended (and synced), the whole is written anew (temporary file, fsync, rename) after a full picture or
- * when changes outgrow keys; a torn last line is cut The first line is {"format":1,"version":…}; a line with "version"
- * alone says up to which change the file goes
+ *          reconnects (50 ms to 1 s) for as long as it lives. Pictures and changes are kept in a file, so that known
+ *          keys work after a cold start without the ledger
+ * Owner    the daemon; the table is borrowed
+ * Thread   main; each change is synced to disk there (one fdatasync per message of the ledger), each full picture
+ *          written
+ * Errors   start: a broken picture file is set aside with a warning, never fatal
+ * Source   the file: one line per key, CRC-32C in hex, space, JSON; changes are appended (and synced), the whole is
+ *          written anew (temporary file, fsync, rename) after a full picture or when changes outgrow keys; a torn last
+ *          line is cut. The first line is {"format":1,"version":…}; a line with "version" alone says up to which change
+ *          the file goes
  */
 #pragma once
 

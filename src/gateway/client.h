@@ -2,10 +2,13 @@
  * gateway/client.h - a client's connection: requests in, answers out, one exchange at a time
  *
  * Shape    a state machine over a stream and the HTTP/1 codec; the exchange speaks to it by the functions below and
- * does not know the version Owner    the worker's list; freed at the end of the loop's turn Thread   its worker Errors
- * what an exchange sends can only fail by the client being gone, which it is told by sg_exchange_client_gone() Limits
- * head, body, idle and write timeouts and sizes of the snapshot in force when the connection was made Source   RFC 9112
- * sections 9.3 and 9.6 (lingering close)
+ *          does not know the version
+ * Owner    the worker's list; freed at the end of the loop's turn
+ * Thread   its worker
+ * Errors   what an exchange sends can only fail by the client being gone, which it is told by
+ *          sg_exchange_client_gone()
+ * Limits   head, body, idle and write timeouts and sizes of the snapshot in force when the connection was made
+ * Source   RFC 9112 sections 9.3 and 9.6 (lingering close)
  */
 #pragma once
 

@@ -2,8 +2,11 @@
  * gateway/echo.h - the practice provider: an HTTP server inside the worker that answers from the request's own content
  *
  * Shape    the other end of a socket pair per connection, so that everything before and after it is the real path:
- * connect, codec, stream scanner, metering Units    the pace comes in microseconds in SG_ECHO_PACE_FIELD Owner    the
- * worker Thread   the worker's Errors   -errno from sg_echo_open()
+ *          connect, codec, stream scanner, metering
+ * Units    the pace comes in microseconds in SG_ECHO_PACE_FIELD
+ * Owner    the worker
+ * Thread   the worker's
+ * Errors   -errno from sg_echo_open()
  */
 #pragma once
 

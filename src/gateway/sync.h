@@ -1,9 +1,11 @@
 /*
  * gateway/sync.h - the thread that makes the journal durable
  *
- * Shape    one thread for all rings: every 50 ms what was written is synced; with `sync = always` at once, as exchanges
- * wait for it (many of them share one sync) Owner    the daemon; rings are borrowed Thread   sg_sync_wait() and
- * sg_sync_arrived(): the worker; the rest: main Errors   a failing sync is logged once per state change and tried again
+ * Shape    one thread for all rings: every 50 ms what was written is synced; with `sync = always` at once, as
+ *          exchanges wait for it (many of them share one sync)
+ * Owner    the daemon; rings are borrowed
+ * Thread   sg_sync_wait() and sg_sync_arrived(): the worker; the rest: main
+ * Errors   a failing sync is logged once per state change and tried again
  */
 #pragma once
 

@@ -5,9 +5,10 @@
  * Owner    the scanner owns the carried bytes; views in an event are lent until the next call
  * Thread   one at a time
  * Errors   0 with an event; SG_SSE_E_MORE: the piece is used up; SG_SSE_E_TOO_LARGE; -ENOMEM
- * Limits   SG_SSE_EVENT_BYTES_MAX per event, or what init is given; an idle stream with nothing carried holds no memory
+ * Limits   SG_SSE_EVENT_BYTES_MAX per event, or what init is given; an idle stream with nothing carried holds no
+ *          memory
  * Source   WHATWG HTML, "Server-sent events", section 9.2.6: LF, CR and CRLF end lines; `data:` with or without a
- * space; several data lines are joined by LF; a leading BOM is skipped when reading (but passed on)
+ *          space; several data lines are joined by LF; a leading BOM is skipped when reading (but passed on)
  */
 #pragma once
 

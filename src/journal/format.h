@@ -3,11 +3,12 @@
  *
  * Shape    a page of header, then the data area, a circle of frames. A frame is 8-byte aligned: sequence, length and
  *          checksum (16 bytes), then the record; it may go on at the start of the circle. A position counts all bytes
- * ever appended; its remainder by the size of the circle is the place Units    bytes; positions and sequences are u64,
- * little endian Source   a frame is there when its sequence is the expected one and its checksum holds. The checksum
- * covers the ring's random identity, the position, the sequence, the length and the record: a frame of an earlier lap,
- * of another ring, or one forged inside a client's model name does not pass. (A wrap marker would do the same job as
- * going on at the start, and waste the end of the circle.)
+ *          ever appended; its remainder by the size of the circle is the place
+ * Units    bytes; positions and sequences are u64, little endian
+ * Source   a frame is there when its sequence is the expected one and its checksum holds. The checksum covers the
+ *          ring's random identity, the position, the sequence, the length and the record: a frame of an earlier lap,
+ *          of another ring, or one forged inside a client's model name does not pass. (A wrap marker would do the same
+ *          job as going on at the start, and waste the end of the circle.)
  */
 #pragma once
 

@@ -7,8 +7,9 @@
  * Owner    the program; loop and store are borrowed
  * Thread   main
  * Errors   start: struct sg_error. Later none: a database that fails is tried again after 1 to 30 s, told in the log
- * when it begins and when it ends, and by sg_drain_get_status(); the rings keep the records meanwhile Limits   a round:
- * SG_DRAIN_RECORDS_MAX records, SG_DRAIN_ROUND_USEC of reading Source   drain.c begins with why it is exactly once
+ *          when it begins and when it ends, and by sg_drain_get_status(); the rings keep the records meanwhile
+ * Limits   a round: SG_DRAIN_RECORDS_MAX records, SG_DRAIN_ROUND_USEC of reading
+ * Source   drain.c begins with why it is exactly once
  */
 #pragma once
 

@@ -2,7 +2,8 @@
  * ledger/drain_files.h - the drain's state, and its dealings with the journal's directory; private to the drain
  *
  * Shape    sg_drain as its two files see it: drain.c turns the rounds, drain_files.c finds rings, forgets them, and
- * removes what is finished Thread   main
+ *          removes what is finished
+ * Thread   main
  */
 #pragma once
 

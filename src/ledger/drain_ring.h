@@ -2,8 +2,9 @@
  * ledger/drain_ring.h - one ring's share of a round; private to the drain
  *
  * Shape    a ring_file is a ring and how far it has come: `committed` is what the database holds, `next` what it will
- * hold when the transaction of this round is committed Owner    drain.c owns ring_files; a batch lives for the drain's
- * life and is emptied after each ring Thread   main
+ *          hold when the transaction of this round is committed
+ * Owner    drain.c owns ring_files; a batch lives for the drain's life and is emptied after each ring
+ * Thread   main
  */
 #pragma once
 

@@ -3,10 +3,11 @@
  *
  * Shape    libevent's base underneath; nothing above this room sees it, only its struct event is embedded here
  * Units    _usec, monotonic; sg_loop_now_usec() is the time of this turn
- * Owner    the loop owns nothing of its users; io, timers and mailboxes are embedded in things and stopped before those
- * go Thread   all calls from the loop's thread, except sg_mailbox_post() and sg_loop_stop_soon() Errors   -errno at
- * creation; afterwards none Source   libevent 2.1: persistent read events; its timeouts are an upper bound and are
- * moved lazily (timer.c)
+ * Owner    the loop owns nothing of its users; io, timers and mailboxes are embedded in things and stopped before
+ *          those go
+ * Thread   all calls from the loop's thread, except sg_mailbox_post() and sg_loop_stop_soon()
+ * Errors   -errno at creation; afterwards none
+ * Source   libevent 2.1: persistent read events; its timeouts are an upper bound and are moved lazily (timer.c)
  */
 #pragma once
 

@@ -3,13 +3,14 @@
  *
  * Shape    one sg_stream per connected socket; layers (plain, TLS) below, one listener above
  * Units    lengths in bytes; times in monotonic microseconds (_usec)
- * Owner    the creator owns the stream, the stream owns its descriptor and buffers; a view passed to a callback is lent
- *          until the callback returns; freed at the end of the loop's turn, so free is allowed inside callbacks
+ * Owner    the creator owns the stream, the stream owns its descriptor and buffers; a view passed to a callback is
+ *          lent until the callback returns; freed at the end of the loop's turn, so free is allowed inside callbacks
  * Thread   the loop that made it, only
  * Errors   0, SG_STREAM_E_*, or -errno; on_end tells a reason once and nothing comes after it, but that after EOF,
- * while writing goes on, one other end may follow Limits   in_bytes_max of unread bytes (over it reading stops);
- * out_bytes_max of unsent ones (writes beyond are taken whole once, is_full() says stop); an idle stream holds no
- * buffers: reads go to the loop's scratch first Source   RFC 9293 section 3.6 for half-close
+ *          while writing goes on, one other end may follow
+ * Limits   in_bytes_max of unread bytes (over it reading stops); out_bytes_max of unsent ones (writes beyond are taken
+ *          whole once, is_full() says stop); an idle stream holds no buffers: reads go to the loop's scratch first
+ * Source   RFC 9293 section 3.6 for half-close
  */
 #pragma once
 

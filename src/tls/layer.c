@@ -16,9 +16,8 @@
 #include "tls/tls_internal.h"
 
 #define RAW_BYTES (18u * 1024u) /* a record of TLS 1.2 with all its overhead: RFC 5246 section 6.2.3 */
-#define PORTION_BYTES                                                                                                  \
-        (64u * 1024u) /* encrypted at once: what GnuTLS holds at most of what the socket does not take                 \
-                       */
+/* Encrypted at once: what GnuTLS holds at most of what the socket does not take. */
+#define PORTION_BYTES (64u * 1024u)
 
 struct tls_layer {
         struct sg_layer layer;

@@ -2,7 +2,7 @@
  * tls/tls_internal.h - what trust.c (certificates, sessions to resume) and layer.c (a connection) share
  *
  * Thread   the credentials and priorities are never changed after creation. `sessions` is guarded by `lock`, which is
- * held for a copy in memory only, never during input or output, and is the only lock of this room
+ *          held for a copy in memory only, never during input or output, and is the only lock of this room
  */
 #pragma once
 

@@ -2,9 +2,10 @@
  * varlink/server.h - the server's connections and calls (private to the room)
  *
  * Shape    a connection has at most one call; the next is taken when that is answered and the answer has been sent, so
- * that a client who does not read cannot make us hold more than one answer Owner    the server owns connections, a
- * connection owns its call Thread   the loop's Errors   a connection that breaks is closed and freed at the end of the
- * turn
+ *          that a client who does not read cannot make us hold more than one answer
+ * Owner    the server owns connections, a connection owns its call
+ * Thread   the loop's
+ * Errors   a connection that breaks is closed and freed at the end of the turn
  */
 #pragma once
 

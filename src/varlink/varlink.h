@@ -4,10 +4,11 @@
  * Shape    a server with a table of methods; a client on a loop (the key feed), a client that blocks (scribectl)
  * Owner    json-c objects passed in are consumed where the name says give, else borrowed
  * Thread   server and loop client: the thread of their loop; callbacks come from the loop, never from inside a call of
- * this room, but for sg_varlink_server_free(), which tells on_gone at once Errors   on the wire: error names
- * "io.scribe.…"/"org.varlink.service.…" with parameters; in C: sg_error, -errno Limits   SG_VARLINK_BYTES_MAX per reply
- * and unsent in sum, SG_VARLINK_CALL_BYTES_MAX per call to a server (a tree of small values takes a hundred times its
- * text), depth SG_JSON_DEPTH_MAX, 64 calls in a row per connection and turn, 256 connections, 128 of one user but root
+ *          this room, but for sg_varlink_server_free(), which tells on_gone at once
+ * Errors   on the wire: error names "io.scribe.…"/"org.varlink.service.…" with parameters; in C: sg_error, -errno
+ * Limits   SG_VARLINK_BYTES_MAX per reply and unsent in sum, SG_VARLINK_CALL_BYTES_MAX per call to a server (a tree of
+ *          small values takes a hundred times its text), depth SG_JSON_DEPTH_MAX, 64 calls in a row per connection and
+ *          turn, 256 connections, 128 of one user but root
  * Source   varlink.org: method call, reply, `more`/`continues`, `oneway`, org.varlink.service.GetInfo and
  *          GetInterfaceDescription
  */
