@@ -368,7 +368,8 @@ static void error_end(struct sg_exchange *x)
         enum sg_failure f = sg_failure_of_status(x->upstream_status);
         struct sg_llm_provider_error e;
         bool has_form = sg_llm_error_read(&e, sg_buf_view(&x->answer));
-        bool is_secret = has_form && (redact(x, e.message) | has_credential(x, sg_buf_view(&x->answer)));
+        bool is_redacted = has_form && redact(x, e.message); /* in any case: the message is shown below */
+        bool is_secret = is_redacted || (has_form && has_credential(x, sg_buf_view(&x->answer)));
         bool is_clients = f == SG_FAIL_PROVIDER_REFUSED || f == SG_FAIL_PROVIDER_RATE || f == SG_FAIL_PROVIDER_ERROR;
 
         snprintf(x->note, sizeof(x->note), "status %u: %.200s", x->upstream_status, has_form ? e.message : "");

@@ -19,7 +19,6 @@
 
 #define BUSY_TIMEOUT_MSEC 250   /* the loop waits meanwhile */
 #define STEPS_PER_LOOK    10000 /* of SQLite's machine, some 100 us */
-#define WAL_BYTES_KEPT    "67108864"
 
 /* ---- errors */
 
@@ -232,7 +231,7 @@ static int set_up(struct sg_sqlite *q, struct sg_error *err)
 {
         static const char *const pragmas[] = {
                 "PRAGMA journal_mode = WAL", /* where it cannot be (a network's file system), FULL holds all the same */
-                "PRAGMA synchronous = FULL",  "PRAGMA journal_size_limit = " WAL_BYTES_KEPT,
+                "PRAGMA synchronous = FULL",  "PRAGMA journal_size_limit = 67108864",
                 "PRAGMA temp_store = MEMORY", "PRAGMA foreign_keys = ON",
         };
         int r = 0;

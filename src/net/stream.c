@@ -76,7 +76,7 @@ static void update_interest(struct sg_stream *s)
                         want |= SG_IO_READ | SG_IO_CLOSED;
                 else if (!s->has_seen_eof && s->watches_eof)
                         want |= SG_IO_CLOSED;
-                /* fall through */
+                __attribute__((__fallthrough__));
         case STREAM_HALF:
                 if (sg_buf_length(&s->out) || s->read_wants_write)
                         want |= SG_IO_WRITE;
