@@ -433,6 +433,7 @@ cmd_test() {
     FIXED_ADDRESSES=()
     if setarch "$(uname -m)" -R true 2>/dev/null; then FIXED_ADDRESSES=(setarch "$(uname -m)" -R); fi
     npm_parts
+    export SCRIBE_NPM=$BUILD/npm
     build_tree "$BUILD"
     run_tests "$BUILD" --no-suite system
     build_tree "$ROOT/build-asan" -Db_sanitize=address,undefined -Db_lundef=false

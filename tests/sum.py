@@ -3,7 +3,7 @@
 
 usage: sum.py NAME=BUILD-DIRECTORY...
 
-A test that speaks TAP counts as many cases as it reported; one that only has an exit status counts as one. A test that
+What failed is told once more, with the comment lines that stand above it. A test that speaks TAP counts as many cases as it reported; one that only has an exit status counts as one. A test that
 ended badly without reporting a failed case (a crash, a time-out, a sanitizer's report at the end) counts one failure.
 """
 
@@ -13,29 +13,34 @@ import sys
 from pathlib import Path
 
 LINE = re.compile(r"^(not )?ok\b(.*?)(?:#\s*(skip|todo)\b\s*(.*))?$", re.IGNORECASE)
+COMMENTS_MAX = 60
 GOOD = {"OK", "SKIP", "EXPECTEDFAIL"}
 
 
 def cases(entry):
-    """(passed, failed, skipped, reasons for skips) of one test."""
+    """(passed, failed, skipped, what to tell of skips and failures) of one test."""
     passed = failed = skipped = 0
-    reasons = []
+    told, comments = [], []
     for line in (entry.get("stdout") or "").splitlines():
         match = LINE.match(line)
         if not match:
+            comments.append(line)
             continue
         if match[3] and match[3].lower() == "skip":
             skipped += 1
-            reasons.append(f"{match[2].strip(' -')}: {match[4]}")
+            told.append(f"skipped: {match[2].strip(' -')}: {match[4]}")
         elif match[1]:
             failed += 1
+            told += [*comments[-COMMENTS_MAX:], line]
         else:
             passed += 1
+        comments = []
     if not passed + failed + skipped:
         passed, failed, skipped = [(entry["result"] == "OK"), False, (entry["result"] == "SKIP")]
     if entry["result"] not in GOOD and not failed:
         failed += 1
-    return int(passed), int(failed), int(skipped), reasons
+        told += [*comments[-COMMENTS_MAX:], *(entry.get("stderr") or "").splitlines()[-COMMENTS_MAX:], f"ended: {entry['result']}"]
+    return int(passed), int(failed), int(skipped), told
 
 
 def main():
@@ -49,12 +54,12 @@ def main():
             print(f"{name}: no test has run")
             mine[1] = 1
         for entry in entries:
-            passed, failed, skipped, reasons = cases(entry)
+            passed, failed, skipped, told = cases(entry)
             mine = [mine[0] + passed, mine[1] + failed, mine[2] + skipped]
-            for reason in reasons:
-                print(f"{name}: skipped: {entry['name']}: {reason}")
-            if failed:
-                print(f"{name}: FAILED: {entry['name']} ({entry['result']})")
+            if told:
+                print(f"{name}: {entry['name']}: {entry['result']}")
+            for line in told:
+                print(f"    {line}")
         print(f"{name}: {mine[0]} of {sum(mine)} cases passed in {len(entries)} tests")
         total = [a + b for a, b in zip(total, mine)]
     print("{} passed, {} failed, {} skipped".format(*total))

@@ -38,6 +38,14 @@ def held_stream(go_on):
     return script
 
 
+def is_listening(gateway):
+    try:
+        gateway.connect().close()
+        return True
+    except OSError:
+        return False
+
+
 def open_stream(gateway, key, model, wire):
     wire.request("POST", "/v1/chat/completions", bearer(key), {"model": model, "stream": True, "messages": []})
     return wire.read_head()
@@ -284,6 +292,8 @@ def test_readiness_ends_with_the_drain(fake):
             probe.send(b"GET /ready HTTP/1.1\r\nHo")
             gateway.terminate()
             gateway.notices.wait(since, STOPPING="1")
+            # The listening socket is closed once every worker drains.
+            wait_for(lambda: not is_listening(gateway), what="the listener to close")
             probe.send(b"st: x\r\n\r\n")
             found = probe.read()
             assert found.status == 503 and found.header("connection") == "close"
