@@ -278,8 +278,13 @@ int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err)
 static int action_reload(void *owner, uint64_t *ret_number, const char **ret_needs_restart, struct sg_error *err)
 {
         struct sg_daemon *d = owner;
-        int r = sg_daemon_reload(d, ret_needs_restart, err);
+        int r;
 
+        /* The service manager is told READY after a reload: that would be a lie now. */
+        if (d->state != SG_DAEMON_RUNNING)
+                return sg_error_set(err, -EBUSY, "", "the gateway is %s; its configuration is not changed",
+                                    d->state == SG_DAEMON_STARTING ? "still starting" : "ending");
+        r = sg_daemon_reload(d, ret_needs_restart, err);
         if (!r)
                 *ret_number = sg_daemon_snapshot(d)->config->number;
         return r;
@@ -327,7 +332,7 @@ void sg_daemon_done(struct sg_daemon *d)
         for (size_t i = 0; i < d->n_threads; i++)
                 pthread_join(d->threads[i], NULL);
         sg_rcu_online();
-        sg_sync_free(d->shared.sync);
+        d->shared.sync = sg_sync_free(d->shared.sync);
         for (size_t i = 0; i < d->n_workers; i++)
                 sg_worker_free(d->workers[i]);
         free(d->workers);

@@ -8,8 +8,8 @@
  */
 #pragma once
 
+#include "base/service.h"
 #include "control/control.h"
-#include "daemon/service.h"
 #include "gateway/worker.h"
 
 enum sg_daemon_state {

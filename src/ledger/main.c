@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "ledger/notify.h"
+#include "base/service.h"
 #include "ledger/options.h"
 #include "sg_build.h"
 
@@ -83,8 +83,8 @@ static void on_parent(struct sg_io *io, unsigned ready, void *owner)
 
 static void on_watchdog(struct sg_timer *t, void *owner)
 {
-        sg_notify_alive();
-        sg_timer_start(t, sg_notify_watchdog_usec() / 2);
+        sg_service_watchdog();
+        sg_timer_start(t, sg_service_watchdog_usec() / 2);
 }
 
 /* ---- start and end */
@@ -119,9 +119,25 @@ static int start_loop(struct program *p, struct sg_error *err)
         return 0;
 }
 
+/* The socket named "ledger" of those that systemd handed over, or -1; nobody here would accept on another. */
+static int take_socket(void)
+{
+        struct sg_service_fd given[8];
+        size_t n = sg_service_listen_fds(given, SG_N_ELEMENTS(given));
+        int found = -1;
+
+        for (size_t i = 0; i < n; i++) {
+                if (found < 0 && strcmp(given[i].name, "ledger") == 0)
+                        found = given[i].fd;
+                else
+                        (void)close(given[i].fd);
+        }
+        return found;
+}
+
 static int start_serving(struct program *p, struct sg_error *err)
 {
-        int fd = sg_notify_listen_fd("ledger"), r;
+        int fd = take_socket(), r;
 
         r = sg_drain_new(&p->drain, p->loop, p->store, p->options.journal_directory, err);
         if (!r)
@@ -148,10 +164,10 @@ static int start(struct program *p, struct sg_error *err)
                 r = start_serving(p, err);
         if (r)
                 return r;
-        if (sg_notify_watchdog_usec())
+        if (sg_service_watchdog_usec())
                 sg_timer_start(&p->watchdog, 0);
         sg_notice("scribe-ledger %s serves %s", SG_VERSION, sg_store_url(p->store));
-        sg_notify_ready("Draining the journal");
+        sg_service_ready("Draining the journal");
         return 0;
 }
 
@@ -182,7 +198,7 @@ static int run(struct program *p)
                 sg_err("%s", sg_error_line(&err, line, sizeof(line)));
         else {
                 sg_loop_run(p->loop, SG_USEC_NEVER, NULL, NULL);
-                sg_notify_stopping();
+                sg_service_stopping("Writing what is left");
                 if (!sg_drain_now(p->drain, LAST_DRAIN_USEC))
                         sg_info("some usage stays in the journal until the next start");
         }

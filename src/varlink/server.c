@@ -148,8 +148,14 @@ int sg_varlink_server_listen(struct sg_varlink_server *s, const char *path, gid_
 
 int sg_varlink_server_listen_fd(struct sg_varlink_server *s, int fd)
 {
-        int flags = fcntl(fd, F_GETFL);
+        int flags = fcntl(fd, F_GETFL), domain = 0;
+        socklen_t n = sizeof(domain);
 
+        /* Only a Unix socket tells who calls. */
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n))
+                return -errno;
+        if (domain != AF_UNIX)
+                return -EAFNOSUPPORT;
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
                 return -errno;
         return add_listener(s, fd, NULL);

@@ -1,5 +1,5 @@
 /*
- * daemon/service.h - the service manager: readiness, state, watchdog, sockets it hands over
+ * base/service.h - the service manager: readiness, state, watchdog, sockets it hands over
  *
  * Shape    functions over the environment that systemd sets; without systemd (or in the twin file) they do nothing
  * Owner    descriptors handed over are given to the caller
@@ -16,7 +16,6 @@ void sg_service_ready(const char *status);
 /* RELOADING=1 with the monotonic stamp; READY=1 follows by sg_service_ready() on every path. */
 void sg_service_reloading(void);
 void sg_service_stopping(const char *status);
-void sg_service_status(const char *format, ...) SG_PRINTF(1, 2);
 void sg_service_failed(int error, const char *text);
 void sg_service_watchdog(void);
 /* 0 when no watchdog is asked for. */
@@ -26,7 +25,7 @@ struct sg_service_fd {
         int fd;
         char name[64];
 };
-/* Sockets handed over, at most n_max; closed ones are never among them. */
+/* Stream sockets that listen, handed over, at most n_max; what else was handed over is closed. Once. */
 size_t sg_service_listen_fds(struct sg_service_fd *out, size_t n_max);
 /* Started by systemd as a unit's main process. */
 bool sg_service_is_unit(void);

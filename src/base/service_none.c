@@ -1,4 +1,4 @@
-#include "daemon/service.h"
+#include "base/service.h"
 
 void sg_service_ready(const char *status)
 {
@@ -9,10 +9,6 @@ void sg_service_reloading(void)
 }
 
 void sg_service_stopping(const char *status)
-{
-}
-
-void sg_service_status(const char *format, ...)
 {
 }
 

@@ -1,8 +1,7 @@
-#include "daemon/service.h"
+#include "base/service.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +24,6 @@ void sg_service_reloading(void)
 void sg_service_stopping(const char *status)
 {
         sd_notifyf(0, "STOPPING=1\nSTATUS=%s", status);
-}
-
-void sg_service_status(const char *format, ...)
-{
-        char text[256];
-        va_list args;
-
-        va_start(args, format);
-        vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
-        sd_notifyf(0, "STATUS=%s", text);
 }
 
 void sg_service_failed(int error, const char *text)
