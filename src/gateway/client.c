@@ -51,6 +51,7 @@ struct sg_client {
         enum client_framing framing;
         bool is_broken;                    /* the answer was cut short: no other may follow */
         uint64_t given_bytes, moved_bytes; /* handed to the stream; of them gone at the last look */
+        uint64_t charged_bytes; /* of shared->bodies_bytes: what of answers that are over waits for the client */
 };
 
 static void client_go(struct sg_client *c, enum client_state to);
@@ -63,18 +64,32 @@ static uint64_t client_moved(const struct sg_client *c)
         return c->given_bytes - sg_stream_queued(c->stream);
 }
 
-static void client_check_writing(struct sg_client *c)
+static void client_await_writing(struct sg_client *c)
 {
-        uint64_t moved = client_moved(c);
+        c->moved_bytes = client_moved(c);
+        sg_timer_start(&c->timer, c->snapshot->config->write_timeout_usec);
+}
 
-        if (sg_stream_queued(c->stream) == 0)
-                return;
-        if (moved > c->moved_bytes) {
-                c->moved_bytes = moved;
-                sg_timer_start(&c->timer, c->snapshot->config->write_timeout_usec);
-                return;
+/* An exchange that is open tells of it in its own line. */
+static void client_give_up(struct sg_client *c)
+{
+        if (!c->exchange) {
+                sg_count(&c->worker->counters.by_failure[SG_FAIL_WRITE_TIMEOUT], 1);
+                sg_info("client %s took none of its answer for %" PRIu64 " s and is given up: %zu bytes were not sent",
+                        sg_client_peer(c), c->snapshot->config->write_timeout_usec / SG_USEC_PER_SEC,
+                        sg_stream_queued(c->stream));
         }
         sg_client_close(c, SG_FAIL_WRITE_TIMEOUT);
+}
+
+static void client_check_writing(struct sg_client *c)
+{
+        if (sg_stream_queued(c->stream) == 0)
+                return;
+        if (client_moved(c) > c->moved_bytes)
+                client_await_writing(c);
+        else
+                client_give_up(c);
 }
 
 static void client_refuse(struct sg_client *c, enum sg_failure f)
@@ -98,9 +113,14 @@ static void client_on_time(struct sg_timer *t, void *owner)
         struct sg_client *c = owner;
 
         switch (c->state) {
-        case CLIENT_FRESH:
         case CLIENT_IDLE:
         case CLIENT_LINGER:
+                if (sg_stream_queued(c->stream) && !c->worker->is_stopping) {
+                        client_check_writing(c);
+                        return;
+                }
+                /* fall through */
+        case CLIENT_FRESH:
                 sg_client_close(c, SG_FAIL_NONE);
                 return;
         case CLIENT_HEAD:
@@ -124,8 +144,13 @@ static void enter_fresh(struct sg_client *c)
         sg_timer_start(&c->timer, c->snapshot->config->head_timeout_usec);
 }
 
+/* The exchange may be over long before its answer is out. */
 static void enter_idle(struct sg_client *c)
 {
+        if (sg_stream_queued(c->stream)) {
+                client_await_writing(c);
+                return;
+        }
         sg_timer_start(&c->timer, c->worker->is_draining ? DRAIN_IDLE_USEC : c->snapshot->config->idle_timeout_usec);
 }
 
@@ -152,15 +177,26 @@ static void enter_linger(struct sg_client *c)
                 sg_client_close(c, SG_FAIL_NONE);
                 return;
         }
-        sg_timer_start(&c->timer, sg_stream_queued(c->stream) && !c->worker->is_stopping
-                                          ? c->snapshot->config->write_timeout_usec
-                                          : LINGER_USEC);
+        if (sg_stream_queued(c->stream) && !c->worker->is_stopping)
+                client_await_writing(c);
+        else
+                sg_timer_start(&c->timer, LINGER_USEC);
+}
+
+/* What a client does not take is held for it like a body, also when the exchange that was charged for it is over. */
+static void client_charge(struct sg_client *c, uint64_t n_bytes)
+{
+        if (n_bytes == c->charged_bytes)
+                return;
+        atomic_fetch_add_explicit(&c->worker->shared->bodies_bytes, n_bytes - c->charged_bytes, memory_order_relaxed);
+        c->charged_bytes = n_bytes;
 }
 
 static void enter_closed(struct sg_client *c)
 {
         SG_ASSERT(!c->exchange);
         sg_timer_stop(&c->timer);
+        client_charge(c, 0);
         c->stream = sg_stream_free(c->stream);
         sg_list_remove(&c->worker->clients, &c->link);
         sg_count(&c->worker->counters.n_clients, (uint64_t)-1);
@@ -254,9 +290,19 @@ static bool client_take(struct sg_client *c, struct sg_str in, size_t *used)
         SG_UNREACHABLE();
 }
 
+/* Who sends requests and reads no answers gets no further: client_on_drained() goes on. */
 static bool client_wants_bytes(const struct sg_client *c)
 {
-        return c->state <= CLIENT_BODY;
+        return c->state <= CLIENT_BODY && !(c->state == CLIENT_IDLE && sg_stream_is_full(c->stream));
+}
+
+/* What a pipelining client has sent meanwhile is given again. */
+static void client_parse_on(struct sg_client *c)
+{
+        if (c->in_bytes)
+                return;
+        sg_stream_pause(c->stream);
+        sg_stream_resume(c->stream);
 }
 
 static size_t client_on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
@@ -281,13 +327,18 @@ static void client_on_drained(struct sg_stream *s, void *owner)
 {
         struct sg_client *c = owner;
 
-        c->moved_bytes = client_moved(c);
+        if (c->charged_bytes)
+                client_charge(c, sg_stream_queued(s));
         switch (c->state) {
         case CLIENT_ANSWER:
                 sg_timer_stop(&c->timer);
                 if (sg_stream_queued(s))
-                        sg_timer_start(&c->timer, c->snapshot->config->write_timeout_usec);
+                        client_await_writing(c);
                 sg_exchange_client_drained(c->exchange);
+                return;
+        case CLIENT_IDLE:
+                enter_idle(c);
+                client_parse_on(c);
                 return;
         case CLIENT_LINGER:
                 if (sg_stream_queued(s))
@@ -373,9 +424,10 @@ void sg_client_accept(struct sg_worker *w, int fd)
         n_connections = atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
         enter_fresh(c);
         sg_stream_resume(c->stream);
-        if (n_connections >= c->snapshot->config->connections_max + OVER_LIMIT_MAX)
+        if (n_connections >= c->snapshot->config->connections_max + OVER_LIMIT_MAX) {
+                sg_count(&w->counters.by_failure[SG_FAIL_CONNECTIONS_FULL], 1);
                 sg_client_close(c, SG_FAIL_CONNECTIONS_FULL);
-        else if (n_connections >= c->snapshot->config->connections_max)
+        } else if (n_connections >= c->snapshot->config->connections_max)
                 client_refuse(c, SG_FAIL_CONNECTIONS_FULL);
 }
 
@@ -401,7 +453,9 @@ void sg_client_drain(struct sg_client *c)
 
 void sg_client_cut(struct sg_client *c)
 {
-        if (c->state == CLIENT_LINGER)
+        if (c->state == CLIENT_IDLE && sg_stream_queued(c->stream))
+                client_go(c, CLIENT_LINGER);
+        else if (c->state == CLIENT_LINGER)
                 sg_timer_start(&c->timer, LINGER_USEC);
         else if (!c->exchange)
                 sg_client_close(c, SG_FAIL_NONE);
@@ -415,10 +469,8 @@ static void client_write(struct sg_client *c, const struct sg_str *pieces, size_
                 c->given_bytes += pieces[i].n;
         if (sg_stream_write(c->stream, pieces, n))
                 return; /* on_end tells */
-        if (sg_stream_queued(c->stream) && !sg_timer_is_running(&c->timer)) {
-                c->moved_bytes = client_moved(c);
-                sg_timer_start(&c->timer, c->snapshot->config->write_timeout_usec);
-        }
+        if (sg_stream_queued(c->stream) && !sg_timer_is_running(&c->timer))
+                client_await_writing(c);
 }
 
 /* Adds a body's pieces in the answer's framing; returns the new count. */
@@ -520,16 +572,13 @@ void sg_client_exchange_over(struct sg_client *c)
 {
         SG_ASSERT(c->exchange);
         c->exchange = NULL;
+        client_charge(c, sg_stream_queued(c->stream));
         if (c->state != CLIENT_ANSWER || !c->keep_alive || c->is_broken) {
                 client_go(c, CLIENT_LINGER);
                 return;
         }
         client_go(c, CLIENT_IDLE);
-        if (!c->in_bytes) {
-                /* what a pipelining client has sent meanwhile is given again */
-                sg_stream_pause(c->stream);
-                sg_stream_resume(c->stream);
-        }
+        client_parse_on(c);
 }
 
 bool sg_client_is_full(const struct sg_client *c)
