@@ -170,7 +170,8 @@ static void log_access(struct sg_exchange *x)
                 return;
         fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(x->request_id)};
         fields[n++] = number_field("SCRIBE_STATUS", numbers[0], x->status);
-        fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
+        if (x->provider || x->op != SG_OP_PASS) /* else it came to no operation */
+                fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
         if (x->key)
                 fields[n++] = (struct sg_log_field){"SCRIBE_KEY", sg_str_from(x->key->name)};
         if (x->model_asked[0])
@@ -210,7 +211,8 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
                 if (x->has_record)
                         close_record(x);
         }
-        if (x->has_record && !x->is_synced && x->snapshot->config->journal_sync == SG_JOURNAL_SYNC_ALWAYS) {
+        if (x->has_record && !x->is_synced && x->worker->shared->sync &&
+            x->snapshot->config->journal_sync == SG_JOURNAL_SYNC_ALWAYS) {
                 if (!sg_link_is_on_list(&x->sync_link))
                         sg_sync_wait(x);
                 return SG_STEP_WAIT;

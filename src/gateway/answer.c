@@ -172,19 +172,20 @@ void sg_answer_failure(struct sg_exchange *x)
         const struct sg_failure_row *row = sg_failure_row(x->failure);
         char message[1024];
         struct sg_llm_client_error e = failure_error(x, message, sizeof(message));
-        bool has_provider_fields = x->mode == SG_RELAY_ERROR; /* retry-after and rate limits are passed on */
+        /* Mapped from a provider's error: its status is set, its retry-after and rate limits are passed on. */
+        bool is_providers = x->mode == SG_RELAY_ERROR && x->status >= 400;
         int r = 0;
 
         sg_buf_clear(&x->answer);
-        if (x->mode != SG_RELAY_NONE && !has_provider_fields)
+        if (x->mode != SG_RELAY_NONE && !is_providers)
                 sg_buf_clear(&x->fields); /* of an answer that is not given */
-        if (x->status < 400 || x->mode != SG_RELAY_ERROR)
+        if (!is_providers)
                 x->status = row->status ? row->status : 500;
-        if (has_provider_fields)
+        if (is_providers)
                 r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
         else
                 r = add_common_fields(x);
-        if (!r && row->retry_after_sec && !has_provider_fields)
+        if (!r && row->retry_after_sec && !is_providers)
                 r = sg_h1_add_header_u64(&x->fields, SG_STR("retry-after"), row->retry_after_sec);
         if (!r && x->status == 401)
                 r = sg_buf_add(&x->fields, SG_STR("www-authenticate: Bearer\r\n"));

@@ -78,6 +78,9 @@ static void exchange_let_go(struct sg_exchange *x)
                 x->charged_bytes = 0;
         }
         if (x->upcall && !x->upcall_is_over && x->failure == SG_FAIL_NONE && !w->is_stopping) {
+                if (x->is_paused)
+                        sg_upcall_resume(x->upcall);
+                x->is_paused = false;
                 sg_timer_start(&x->timer, LETTING_GO_USEC);
                 return;
         }
@@ -152,7 +155,10 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
         }
         if (x->stage == SG_STAGE_ACCOUNT)
                 return; /* the provider is no longer waited for */
-        sg_exchange_fail(x, x->has_progress ? SG_FAIL_UPSTREAM_STALLED : SG_FAIL_UPSTREAM_FIRST_BYTE, NULL);
+        if (x->mode == SG_RELAY_ERROR)
+                sg_relay_take_error(x);
+        else
+                sg_exchange_fail(x, x->has_progress ? SG_FAIL_UPSTREAM_STALLED : SG_FAIL_UPSTREAM_FIRST_BYTE, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);
 }
@@ -176,6 +182,7 @@ struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, co
         x->letting_go.run = exchange_free;
         x->start_usec = sg_loop_now_usec(w->loop);
         x->start_wall_usec = sg_clock_wall_usec();
+        x->op = SG_OP_PASS; /* until route says more */
         sg_buf_init(&x->path, SG_TARGET_BYTES_MAX + 16);
         sg_buf_init(&x->forward, 2 * SG_HEAD_BYTES_MAX);
         sg_buf_init(&x->body, x->snapshot->config->body_bytes_max);
@@ -242,8 +249,11 @@ void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f)
 void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why)
 {
         x->client = NULL;
-        if (x->stage == SG_STAGE_OVER)
-                return;
+        if (x->stage >= SG_STAGE_ACCOUNT) {
+                if (x->stage == SG_STAGE_ACCOUNT && !x->note[0])
+                        snprintf(x->note, sizeof(x->note), "the client left while its record went to disk");
+                return; /* what became of it is in the record already */
+        }
         sg_exchange_fail(x, why, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);
@@ -251,8 +261,13 @@ void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why)
 
 void sg_exchange_client_drained(struct sg_exchange *x)
 {
+        if (!x->is_paused)
+                return;
+        x->is_paused = false;
         if (x->upcall && !x->upcall_is_over)
                 sg_upcall_resume(x->upcall);
+        if (x->stage == SG_STAGE_RELAY)
+                sg_timer_start(&x->timer, x->provider->config->between_bytes_timeout_usec);
 }
 
 void sg_exchange_cut(struct sg_exchange *x)
@@ -262,6 +277,8 @@ void sg_exchange_cut(struct sg_exchange *x)
                 exchange_let_go(x);
                 return;
         }
+        if (x->stage == SG_STAGE_ACCOUNT)
+                return; /* recorded as what it is; the client gets it once the disk has the record */
         sg_exchange_fail(x, SG_FAIL_DRAIN_TIMEOUT, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);

@@ -88,6 +88,7 @@ struct sg_exchange {
         /* connect, send, relay */
         struct sg_upcall *upcall;
         bool upcall_is_over, is_sent;
+        bool is_paused;        /* the client has no room: the provider waits, and no timer runs against it */
         struct sg_timer timer; /* first byte, between bytes, lingering: one phase at a time */
         enum sg_relay_mode mode;
         unsigned upstream_status;
@@ -153,6 +154,9 @@ enum sg_step sg_stage_account(struct sg_exchange *x);
 
 /* receive.c: takes what it needs of the head. False: a failure is set. */
 bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head);
+
+/* relay.c: the provider's error as far as it came; its status says enough. */
+void sg_relay_take_error(struct sg_exchange *x);
 
 /* answer.c: answers made here. Each fills status, fields and answer; returns SG_STEP_FINISH. */
 enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *format, ...) SG_PRINTF(3, 4);

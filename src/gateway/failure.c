@@ -164,6 +164,7 @@ enum sg_failure sg_failure_of_status(unsigned status)
         switch (status) {
         case 401:
         case 403:
+        case 407: /* of a proxy before the provider: no client's business either */
                 return SG_FAIL_PROVIDER_CREDENTIAL;
         case 402:
                 return SG_FAIL_PROVIDER_QUOTA;

@@ -55,6 +55,8 @@ static enum sg_failure choose_mode(struct sg_exchange *x, const struct sg_head *
 {
         struct sg_str encoding = sg_head_value(head, SG_STR("content-encoding"));
 
+        if (head->status < 200 || head->status > 599)
+                return SG_FAIL_UPSTREAM_GARBAGE; /* switched to a protocol that nobody asked for, or knows */
         if (head->status >= 400) {
                 x->mode = SG_RELAY_ERROR;
                 return SG_FAIL_NONE;
@@ -71,6 +73,16 @@ static enum sg_failure choose_mode(struct sg_exchange *x, const struct sg_head *
                           ? SG_RELAY_STREAM
                           : SG_RELAY_HOLD;
         return SG_FAIL_NONE;
+}
+
+/* Comments and blank lines keep a connection alive, but they are no answer: only what is one feeds the timer. */
+static void relay_progress(struct sg_exchange *x)
+{
+        if (!x->has_progress) {
+                x->has_progress = true;
+                x->first_byte_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
+        }
+        sg_timer_start(&x->timer, x->provider->config->between_bytes_timeout_usec);
 }
 
 static void relay_fail(struct sg_exchange *x, enum sg_failure f)
@@ -108,15 +120,15 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
                 relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
-        x->status = head->status;
+        if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
+                x->status = head->status;
         if (x->mode == SG_RELAY_STREAM)
                 sg_llm_stream_init(&x->stream, x->op, !x->request.wants_usage);
         if (x->mode == SG_RELAY_RAW) {
                 x->has_length = head->has_length;
                 x->length = head->length;
                 x->has_begun = true;
-                x->has_progress = true;
-                x->first_byte_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
+                relay_progress(x);
                 sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), x->has_length, x->length, NULL, 0,
                                     false);
         }
@@ -151,16 +163,6 @@ static bool has_credential(const struct sg_exchange *x, struct sg_str bytes)
         return key.n && sg_str_find(bytes, key) < bytes.n;
 }
 
-/* Comments and blank lines keep a connection alive, but they are no answer: only what is one feeds the timer. */
-static void relay_progress(struct sg_exchange *x)
-{
-        if (!x->has_progress) {
-                x->has_progress = true;
-                x->first_byte_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
-        }
-        sg_timer_start(&x->timer, x->provider->config->between_bytes_timeout_usec);
-}
-
 static void relay_send(struct sg_exchange *x, struct sg_str bytes)
 {
         if (bytes.n == 0)
@@ -172,8 +174,12 @@ static void relay_send(struct sg_exchange *x, struct sg_str bytes)
                 x->has_begun = true;
                 sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), false, 0, &bytes, 1, false);
         }
-        if (x->upcall && sg_client_is_full(x->client))
+        if (x->upcall && sg_client_is_full(x->client)) {
+                /* The client's write_timeout watches now; the provider's silence would be our own doing. */
+                x->is_paused = true;
                 sg_upcall_pause(x->upcall);
+                sg_timer_stop(&x->timer);
+        }
 }
 
 /* What goes out of one read, in one write: a view as long as events lie side by side, a copy otherwise. */
@@ -363,7 +369,7 @@ static void hold_end(struct sg_exchange *x)
 
 /* The provider's error, mapped: what is the client's business keeps its status and, in the same dialect, its bytes;
  * what is between the gateway and the provider (credential, balance) is a 502. */
-static void error_end(struct sg_exchange *x)
+void sg_relay_take_error(struct sg_exchange *x)
 {
         enum sg_failure f = sg_failure_of_status(x->upstream_status);
         struct sg_llm_provider_error e;
@@ -391,13 +397,14 @@ static void relay_end(struct sg_exchange *x)
 {
         switch (x->mode) {
         case SG_RELAY_STREAM:
-                sg_exchange_fail(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL);
+                if (!sg_llm_stream_is_complete(&x->stream) || sg_sse_carried(&x->sse))
+                        sg_exchange_fail(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL);
                 break;
         case SG_RELAY_HOLD:
                 hold_end(x);
                 break;
         case SG_RELAY_ERROR:
-                error_end(x);
+                sg_relay_take_error(x);
                 break;
         case SG_RELAY_RAW:
         case SG_RELAY_NONE:

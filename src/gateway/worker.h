@@ -34,7 +34,7 @@ struct sg_shared {
         _Atomic(struct sg_snapshot *) snapshot; /* (any, inside a turn) the publisher's is the count */
         struct sg_keytable *keys;
         struct sg_feed *feed;
-        struct sg_sync *sync;           /* set before the workers' threads start, freed after they have ended */
+        struct sg_sync *sync;           /* set before the workers' threads start, freed (NULL) after they have ended */
         _Atomic uint64_t bodies_bytes;  /* (any) held request and answer bodies */
         _Atomic uint64_t n_connections; /* (any) */
         _Atomic bool is_ready;          /* (any) what /ready says until a worker drains */
