@@ -20,29 +20,37 @@ struct sg_sync {
         bool is_failing;
 };
 
-static void sync_ring(struct sg_sync *s, struct sg_ring *ring)
+/* Of all rings together: one that fails beside one that does not is a failure, said once. */
+static void sync_tell(struct sg_sync *s, int failed)
 {
-        int r = sg_ring_sync(ring);
-
-        if (r && !s->is_failing)
+        if (failed && !s->is_failing)
                 sg_err("the journal could not be written to disk: %s; events of a power loss would be lost; "
                        "check the disk of the state directory",
-                       strerror(-r));
-        else if (!r && s->is_failing)
+                       strerror(-failed));
+        else if (!failed && s->is_failing)
                 sg_notice("the journal is being written to disk again");
-        s->is_failing = r != 0;
+        s->is_failing = failed != 0;
 }
 
 static void sync_all(struct sg_sync *s)
 {
+        bool has_tried = false;
+        int failed = 0;
+
         for (size_t i = 0; i < s->n_workers; i++) {
                 struct sg_worker *w = s->workers[i];
 
-                if (sg_ring_synced(w->ring) != sg_ring_written(w->ring))
-                        sync_ring(s, w->ring);
+                if (sg_ring_synced(w->ring) != sg_ring_written(w->ring)) {
+                        int r = sg_ring_sync(w->ring);
+
+                        has_tried = true;
+                        failed = r ? r : failed;
+                }
                 if (atomic_exchange_explicit(&w->waits_for_sync, false, memory_order_acq_rel))
                         sg_worker_tell_synced(w);
         }
+        if (has_tried)
+                sync_tell(s, failed);
 }
 
 static void *sync_run(void *arg)
