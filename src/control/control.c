@@ -96,9 +96,9 @@ int sg_control_new(struct sg_control **ret, struct sg_loop *l, const struct sg_c
         r = sg_varlink_server_new(&c->server, l, &server);
         if (r)
                 sg_error_set(err, r, options->path, "the control socket could not be set up");
-        else if (options->fd >= 0)
-                r = sg_varlink_server_listen_fd(c->server, options->fd);
-        else
+        else if (options->fd >= 0 && (r = sg_varlink_server_listen_fd(c->server, options->fd)))
+                sg_error_set(err, r, "", "the control socket from systemd cannot be listened on: %s", strerror(-r));
+        else if (options->fd < 0)
                 r = sg_varlink_server_listen(c->server, options->path, control_group(control_config(c)), err);
         if (r) {
                 sg_control_free(c);
