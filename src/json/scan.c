@@ -136,7 +136,8 @@ static bool scan_escape(struct sg_json_scan *s)
         }
 }
 
-bool sg_json_scan_string(struct sg_json_scan *s)
+/* With `at` on what should be its quote. */
+static bool scan_string(struct sg_json_scan *s)
 {
         if (sg_json_scan_peek(s) != '"')
                 return fail(s, "a string expected");
@@ -216,7 +217,7 @@ static bool scan_scalar(struct sg_json_scan *s)
 {
         switch (sg_json_kind_of(sg_json_scan_peek(s))) {
         case SG_JSON_STRING:
-                return sg_json_scan_string(s);
+                return scan_string(s);
         case SG_JSON_NUMBER:
                 return scan_number(s);
         case SG_JSON_TRUE:
@@ -236,7 +237,7 @@ bool sg_json_scan_name(struct sg_json_scan *s, struct sg_str *ret_name)
 
         if (sg_json_scan_peek(s) != '"')
                 return fail(s, "a name in quotes expected");
-        if (!sg_json_scan_string(s))
+        if (!scan_string(s))
                 return false;
         *ret_name = sg_str_make(from, (size_t)(s->at - from));
         sg_json_scan_space(s);

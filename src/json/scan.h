@@ -22,7 +22,6 @@ void sg_json_scan_init(struct sg_json_scan *s, struct sg_str text);
 /* Sets code and what; returns false, so that `return sg_json_scan_fail(…)` reads as one line. */
 bool sg_json_scan_fail(struct sg_json_scan *s, enum sg_json_error code, const char *what);
 bool sg_json_scan_value(struct sg_json_scan *s, unsigned depth);
-bool sg_json_scan_string(struct sg_json_scan *s); /* with `at` on what should be its quote */
 /* A member's name, the colon and the space up to its value. *ret_name has its quotes. */
 bool sg_json_scan_name(struct sg_json_scan *s, struct sg_str *ret_name);
 void sg_json_scan_fault(const struct sg_json_scan *s, struct sg_json_fault *fault);

@@ -49,7 +49,9 @@ static void clean_text(struct sg_str *s, char **at, bool spaces_too)
         *at += s->n;
 }
 
-void sg_drain_clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
+/* Text from clients and providers, on its way to terminals: bytes that are not UTF-8 and control characters become
+ * '?'. */
+static void clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
 {
         struct sg_str *const texts[] = {&rec->request_id, &rec->key_name,       &rec->operation, &rec->model,
                                         &rec->provider,   &rec->upstream_model, &rec->reason};
@@ -74,7 +76,7 @@ void sg_batch_done(struct batch *b)
         sg_buf_done(&b->bytes);
 }
 
-int sg_drain_begin_once(struct batch *b, struct sg_error *err)
+static int begin_once(struct batch *b, struct sg_error *err)
 {
         int r;
 
@@ -155,7 +157,7 @@ int sg_drain_settle(struct batch *b, const char *ring, struct sg_error *err)
 
         while ((r = sg_store_open_next(b->store, ring, after, &rec, err)) == 0) {
                 after = rec.exchange;
-                r = sg_drain_begin_once(b, err);
+                r = begin_once(b, err);
                 if (!r)
                         r = add_cut_off(b, ring, &rec, err);
                 if (!r)
@@ -178,7 +180,7 @@ static int settle_batch(struct batch *b, struct ring_file *f, bool is_end, struc
                         continue;
                 if (sg_record_decode(&rec, bytes.p, bytes.n) != 0)
                         SG_UNREACHABLE();
-                r = sg_drain_begin_once(b, err);
+                r = begin_once(b, err);
                 if (!r)
                         r = is_end ? add_cut_off(b, f->id, &rec, err) : sg_store_open_add(b->store, f->id, &rec, err);
         }
@@ -190,7 +192,7 @@ static int take_close(struct batch *b, struct ring_file *f, const struct sg_reco
         struct batch_open *open = find_open(b, rec->exchange);
         int r;
 
-        r = sg_drain_begin_once(b, err);
+        r = begin_once(b, err);
         if (!r)
                 r = sg_store_usage_add(b->store, f->id, rec, err);
         if (r)
@@ -221,7 +223,7 @@ static int take(struct batch *b, struct ring_file *f, struct sg_record *rec, uin
                 count_lost(f, 1);
                 return 0;
         }
-        sg_drain_clean(rec, b->scratch);
+        clean(rec, b->scratch);
         return is_open ? keep_open(b, rec, err) : take_close(b, f, rec, err);
 }
 
@@ -306,7 +308,7 @@ int sg_drain_ring(struct batch *b, struct ring_file *f, struct sg_error *err)
         if (f->next.sequence == f->committed.sequence && f->next.n_lost == f->committed.n_lost &&
             f->next.is_finished == f->committed.is_finished)
                 return 0;
-        r = sg_drain_begin_once(b, err);
+        r = begin_once(b, err);
         if (!r)
                 r = sg_store_ring_put(b->store, &f->next, err);
         if (!r)

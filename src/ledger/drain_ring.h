@@ -51,8 +51,3 @@ void sg_batch_done(struct batch *b);
 int sg_drain_ring(struct batch *b, struct ring_file *f, struct sg_error *err) SG_MUST_CHECK;
 /* The exchanges of that ring that are open in the database become usage: nobody will close them. */
 int sg_drain_settle(struct batch *b, const char *ring, struct sg_error *err) SG_MUST_CHECK;
-int sg_drain_begin_once(struct batch *b, struct sg_error *err) SG_MUST_CHECK;
-
-/* Text from clients and providers, on its way to terminals: bytes that are not UTF-8 and control characters become '?'.
- */
-void sg_drain_clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX]);

@@ -12,7 +12,8 @@
 
 /* ---- forms */
 
-bool sg_key_name_is_good(struct sg_str name)
+/* 1 to SG_KEY_NAME_CHARS_MAX of letters, digits and . _ @ - */
+static bool name_is_good(struct sg_str name)
 {
         if (name.n < 1 || name.n > SG_KEY_NAME_CHARS_MAX)
                 return false;
@@ -40,7 +41,8 @@ static const char *pattern_fault(struct sg_str pattern)
         return sg_str_is_utf8(pattern) ? NULL : "is not UTF-8";
 }
 
-int sg_key_models_text(struct json_object *models, struct sg_buf *ret, char *ret_fault, size_t fault_bytes)
+/* The patterns' JSON text, or what is wrong with them. NULL (all) gives an empty text. */
+static int models_text(struct json_object *models, struct sg_buf *ret, char *ret_fault, size_t fault_bytes)
 {
         size_t n = models ? json_object_array_length(models) : 0;
         int r;
@@ -252,7 +254,7 @@ void sg_verb_create_key(struct sg_varlink_call *call, struct json_object *parame
         if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
                 return;
         key.name = sg_str_make(json_object_get_string(name), (size_t)json_object_get_string_len(name));
-        if (!sg_key_name_is_good(key.name)) {
+        if (!name_is_good(key.name)) {
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("BadName"),
                                      "a key's name has 1 to %u of letters, digits and . _ @ -", SG_KEY_NAME_CHARS_MAX);
                 return;
@@ -260,7 +262,7 @@ void sg_verb_create_key(struct sg_varlink_call *call, struct json_object *parame
         if (!read_expiry(call, in_sec, at, key.created_wall_usec, &key.expires_wall_usec))
                 return;
         sg_buf_init(&text, MODELS_BYTES_MAX);
-        if (sg_key_models_text(models, &text, fault, sizeof(fault)) != 0)
+        if (models_text(models, &text, fault, sizeof(fault)) != 0)
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("BadModels"), "%s", fault);
         else {
                 key.models = sg_buf_view(&text);
@@ -285,7 +287,7 @@ static bool find_key(struct sg_ledger_server *s, struct sg_varlink_call *call, s
         if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
                 return false;
         text = sg_str_make(json_object_get_string(name), (size_t)json_object_get_string_len(name));
-        r = sg_key_name_is_good(text) ? sg_store_key_find(s->store, text, ret_id, &is_revoked, &err) : SG_STORE_E_NONE;
+        r = name_is_good(text) ? sg_store_key_find(s->store, text, ret_id, &is_revoked, &err) : SG_STORE_E_NONE;
         if (r < 0)
                 sg_verb_fail_database(call, &err);
         else if (r > 0)

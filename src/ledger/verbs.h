@@ -45,11 +45,6 @@ void sg_verb_rotate_key(struct sg_varlink_call *call, struct json_object *parame
 /* type Key, type KeyChange */
 struct json_object *sg_json_key(const struct sg_store_key *key);
 struct json_object *sg_json_key_change(const struct sg_store_key *key);
-/* 1 to SG_KEY_NAME_CHARS_MAX of letters, digits and . _ @ - */
-bool sg_key_name_is_good(struct sg_str name);
-/* The patterns' JSON text, or what is wrong with them. NULL (all) gives an empty text. */
-int sg_key_models_text(struct json_object *models, struct sg_buf *ret, char *ret_fault, size_t fault_bytes)
-        SG_MUST_CHECK;
 
 /* ---- watch.c */
 

@@ -10,7 +10,6 @@
 
 /* One past the piece (a word and the white space behind it) that begins at `at`; text is UTF-8. */
 size_t sg_echo_piece_end(struct sg_str text, size_t at);
-uint64_t sg_echo_count_words(struct sg_str text);
 bool sg_echo_is_blank(struct sg_str text);
 
 /* Fill text (or hashes), input_tokens and is_base64 from the body's members. 0, SG_LLM_E_BAD_FIELD, -errno. */

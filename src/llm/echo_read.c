@@ -42,7 +42,7 @@ bool sg_echo_is_blank(struct sg_str text)
         return true;
 }
 
-uint64_t sg_echo_count_words(struct sg_str text)
+static uint64_t count_words(struct sg_str text)
 {
         uint64_t n = 0;
 
@@ -108,7 +108,7 @@ int sg_echo_read_messages(struct sg_echo *e, struct sg_json_value messages, stru
                 r = add_text(&e->text, content);
                 if (r)
                         return r;
-                e->input_tokens += sg_echo_count_words(sg_buf_view(&e->text));
+                e->input_tokens += count_words(sg_buf_view(&e->text));
         }
         sg_buf_clear(&e->text);
         return add_text(&e->text, last);
@@ -122,7 +122,7 @@ int sg_echo_read_prompt(struct sg_echo *e, struct sg_json_value prompt, struct s
             prompt.kind != SG_JSON_ARRAY)
                 return bad(fault, "prompt", "must be a string or an array");
         r = add_text(&e->text, prompt);
-        e->input_tokens = sg_echo_count_words(sg_buf_view(&e->text));
+        e->input_tokens = count_words(sg_buf_view(&e->text));
         return r;
 }
 
@@ -156,7 +156,7 @@ static int add_input(struct sg_echo *e, struct sg_json_value v, struct sg_llm_fa
                         return bad(fault, "input", "mixes token numbers with something else");
                 n++;
         }
-        e->input_tokens += v.kind == SG_JSON_STRING ? sg_echo_count_words(sg_buf_view(&e->text)) : n;
+        e->input_tokens += v.kind == SG_JSON_STRING ? count_words(sg_buf_view(&e->text)) : n;
         hash = fnv1a(sg_buf_view(&e->text));
         return sg_buf_add(&e->hashes, sg_str_make(&hash, sizeof(hash)));
 }

@@ -42,7 +42,7 @@ static bool is_given(struct sg_json_value v)
         return v.kind != SG_JSON_NONE && v.kind != SG_JSON_NULL;
 }
 
-int sg_llm_request_bad_json(struct sg_str body, const struct sg_json_fault *why, struct sg_llm_fault *fault)
+static int refuse_json(struct sg_str body, const struct sg_json_fault *why, struct sg_llm_fault *fault)
 {
         if (why->code == SG_JSON_E_DUPLICATE) {
                 char name[64];
@@ -165,7 +165,7 @@ int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op,
         int r;
 
         if (sg_json_slice(body, wants, n_wants(op), &why))
-                return sg_llm_request_bad_json(body, &why, fault);
+                return refuse_json(body, &why, fault);
         req.model = wants[W_MODEL];
         req.stream = wants[W_STREAM];
         req.stream_options = wants[W_STREAM_OPTIONS];

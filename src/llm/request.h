@@ -8,6 +8,3 @@
 /* As sg_llm_request_read(); an absent model is refused only when needs_model is set. */
 int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool needs_model,
                                struct sg_llm_fault *fault) SG_MUST_CHECK;
-
-/* The fault of a body that sg_json_slice() refused. */
-int sg_llm_request_bad_json(struct sg_str body, const struct sg_json_fault *why, struct sg_llm_fault *fault);

@@ -52,7 +52,7 @@ static void assert_stream(const struct sg_stream *s)
         SG_ASSERT(sg_loop_is_mine(s->loop));
 }
 
-void sg_stream_go(struct sg_stream *s, enum stream_state to)
+static void stream_go(struct sg_stream *s, enum stream_state to)
 {
         SG_ASSERT(steps[s->state].may_follow & MAY(to));
         sg_debug("stream %d: %s -> %s", s->fd, steps[s->state].name, steps[to].name);
@@ -97,7 +97,7 @@ void sg_stream_fail(struct sg_stream *s, enum sg_stream_end why, const char *tex
                 return;
         s->end = why;
         s->end_text = text;
-        sg_stream_go(s, STREAM_DEAD);
+        stream_go(s, STREAM_DEAD);
         update_interest(s);
         sg_loop_defer(s->loop, &s->deferred);
 }
@@ -136,7 +136,7 @@ void sg_stream_fail_errno(struct sg_stream *s, int e)
 
 static void tell_open(struct sg_stream *s)
 {
-        sg_stream_go(s, STREAM_OPEN);
+        stream_go(s, STREAM_OPEN);
         if (sg_buf_length(&s->out))
                 sg_stream_send_kept(s); /* what was written meanwhile */
         if (s->state == STREAM_DEAD)
@@ -176,7 +176,7 @@ static void begin(struct sg_stream *s)
                 tell_open(s);
                 return;
         }
-        sg_stream_go(s, STREAM_HANDSHAKE);
+        stream_go(s, STREAM_HANDSHAKE);
         s->attach(s->layer, s->fd);
         shake_hands(s);
 }
@@ -261,7 +261,7 @@ static void on_turn_end(struct sg_deferred *d)
         if (s->state == STREAM_OPEN && s->has_seen_eof && s->watches_eof) {
                 s->end = SG_STREAM_END_EOF;
                 s->end_text = "the peer closed the connection";
-                sg_stream_go(s, STREAM_HALF);
+                stream_go(s, STREAM_HALF);
                 tell_end(s);
         } else if (s->state == STREAM_DEAD && !s->has_told_end) {
                 s->has_told_end = true;
@@ -312,7 +312,7 @@ int sg_stream_new_fd(struct sg_stream **ret, struct sg_loop *l, int fd, const st
         r = stream_new(&s, l, fd, options, listener, owner);
         if (r)
                 return r;
-        sg_stream_go(s, STREAM_OPEN);
+        stream_go(s, STREAM_OPEN);
         update_interest(s);
         *ret = s;
         return 0;
@@ -365,7 +365,7 @@ struct sg_stream *sg_stream_free(struct sg_stream *s)
         assert_stream(s);
         sg_io_done(&s->io);
         close(s->fd);
-        sg_stream_go(s, STREAM_FREED);
+        stream_go(s, STREAM_FREED);
         s->fd = -1;
         sg_loop_defer(s->loop, &s->deferred);
         return NULL;
@@ -386,7 +386,7 @@ void sg_stream_set_layer(struct sg_stream *s, struct sg_layer *y, void (*attach)
         s->layer = y;
         s->attach = attach;
         if (s->state == STREAM_OPEN) {
-                sg_stream_go(s, STREAM_HANDSHAKE);
+                stream_go(s, STREAM_HANDSHAKE);
                 attach(y, s->fd);
                 update_interest(s);
                 sg_loop_defer(s->loop, &s->deferred);
@@ -471,9 +471,4 @@ const char *sg_stream_peer(const struct sg_stream *s)
                 sg_address_format(w->peer, sizeof(w->peer), (struct sockaddr *)&a, n);
         }
         return s->peer;
-}
-
-struct sg_loop *sg_stream_loop(const struct sg_stream *s)
-{
-        return s->loop;
 }

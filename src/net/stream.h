@@ -90,7 +90,6 @@ bool sg_stream_is_open(const struct sg_stream *s);         /* connected, and nei
 const char *sg_stream_end_text(const struct sg_stream *s); /* words for the log: "Connection refused", a TLS alert */
 /* "127.0.0.1:4711", "[::1]:8000", "unix"; lent while the stream lives. */
 const char *sg_stream_peer(const struct sg_stream *s);
-struct sg_loop *sg_stream_loop(const struct sg_stream *s);
 
 /* ---- layers: what TLS is to this room */
 

@@ -54,7 +54,6 @@ struct sg_stream {
         char peer[64];
 };
 
-void sg_stream_go(struct sg_stream *s, enum stream_state to);
 /* The end, told once at the end of this turn. */
 void sg_stream_fail(struct sg_stream *s, enum sg_stream_end why, const char *text);
 void sg_stream_fail_errno(struct sg_stream *s, int e);

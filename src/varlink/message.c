@@ -24,7 +24,8 @@ int sg_varlink_frame(const struct sg_buf *in, size_t *scanned, size_t max, struc
         return 0;
 }
 
-int sg_varlink_parse(struct json_object **ret, struct sg_str text)
+/* Strict JSON (one value, no comment, no trailing bytes, UTF-8, depth limited) whose value is an object. */
+static int read_object(struct json_object **ret, struct sg_str text)
 {
         struct json_tokener *tokener;
         struct json_object *o;
@@ -93,7 +94,7 @@ int sg_varlink_request_parse(struct sg_varlink_request *r, struct sg_str text, c
         int e;
 
         *r = (struct sg_varlink_request){};
-        e = sg_varlink_parse(&r->whole, text);
+        e = read_object(&r->whole, text);
         if (e)
                 return e;
         json_object_object_foreach(r->whole, name, value)
@@ -121,7 +122,7 @@ int sg_varlink_answer_parse(struct sg_varlink_answer *a, struct sg_str text)
         int r;
 
         *a = (struct sg_varlink_answer){};
-        r = sg_varlink_parse(&a->whole, text);
+        r = read_object(&a->whole, text);
         if (r)
                 return r;
         /* A newer server may say more than we know. */

@@ -21,9 +21,6 @@ enum sg_varlink_message_error {
  * after each take, remembers what was searched already. */
 int sg_varlink_frame(const struct sg_buf *in, size_t *scanned, size_t max, struct sg_str *ret) SG_MUST_CHECK;
 
-/* Strict JSON (one value, no comment, no trailing bytes, UTF-8, depth limited) whose value is an object. */
-int sg_varlink_parse(struct json_object **ret, struct sg_str text) SG_MUST_CHECK;
-
 struct sg_varlink_request {
         struct json_object *whole;
         const char *method;             /* in whole */
@@ -64,7 +61,6 @@ int sg_varlink_bind(int *ret_fd, const char *path, gid_t gid, struct sg_error *e
 int sg_varlink_peer_of(struct sg_varlink_peer *ret, int fd) SG_MUST_CHECK;
 
 /* service.c: the interface that every server has. */
-extern const char sg_varlink_service_description[];
 void sg_varlink_get_info(struct sg_varlink_call *call, const struct sg_varlink_server_options *options);
 void sg_varlink_get_description(struct sg_varlink_call *call, struct json_object *parameters,
                                 const struct sg_varlink_server_options *options);

@@ -1,6 +1,6 @@
 #include "varlink/message.h"
 
-const char sg_varlink_service_description[] =
+static const char service_description[] =
         "# The interface that every Varlink service has\n"
         "interface org.varlink.service\n"
         "\n"
@@ -57,7 +57,7 @@ void sg_varlink_get_info(struct sg_varlink_call *call, const struct sg_varlink_s
 static const char *find_description(const struct sg_varlink_server_options *options, const char *name)
 {
         if (strcmp(name, "org.varlink.service") == 0)
-                return sg_varlink_service_description;
+                return service_description;
         for (size_t i = 0; i < options->n_interfaces; i++)
                 if (strcmp(name, options->interfaces[i].name) == 0)
                         return options->interfaces[i].description;
