@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,8 +38,8 @@ class Nginx:
     def __init__(self, port, server, cores, extra=""):
         self.directory = Path(tempfile.mkdtemp(prefix="scribe-bench-"))
         text = f"""
-worker_processes 1;
 daemon off;
+master_process off; # one process: the one that is measured
 pid {self.directory}/pid;
 error_log {self.directory}/error.log;
 events {{ worker_connections 4096; }}
@@ -55,12 +56,21 @@ http {{
 """
         (self.directory / "nginx.conf").write_text(text)
         self.process = subprocess.Popen(["taskset", "-c", cores, "nginx", "-p", self.directory, "-c", self.directory / "nginx.conf"],
-                                        stderr=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
         self.port = port
-        wait_for(lambda: (self.directory / "pid").exists() and self.workers(), what="nginx")
+        wait_for(self.answers, what="nginx")
 
-    def workers(self):
-        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+    def answers(self):
+        assert self.process.poll() is None, f"nginx did not start: {self.directory}/error.log"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         self.process.terminate()
@@ -83,11 +93,11 @@ def wrk(port, connections, seconds, body, key):
     return found
 
 
-def measure(port, pids, connections, seconds, body, key):
+def measure(port, pid, connections, seconds, body, key):
     wrk(port, connections, 1, body, key)  # connections to the provider are made, caches are warm
-    before = sum(cpu_seconds(pid) for pid in pids)
+    before = cpu_seconds(pid)
     found = wrk(port, connections, seconds, body, key)
-    used = sum(cpu_seconds(pid) for pid in pids) - before
+    used = cpu_seconds(pid) - before
     return {**found, "cpu_usec": used * 1e6 / found["requests"]}
 
 
@@ -96,15 +106,14 @@ def provider_text(body):
 
 
 def compare(gateway, key, kind, body, provider, seconds):
-    proxy = Nginx(free_port(), "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off; }",
-                  "0", f"upstream up {{ server 127.0.0.1:{provider.port}; keepalive 256; keepalive_requests 100000000; }}")
-    for connections in CONNECTIONS:
-        one = measure(proxy.port, proxy.workers(), connections, seconds, body, key)
-        two = measure(gateway.port, [gateway.pid], connections, seconds, body, key)
-        print(f"| {kind} | {connections} | {one['requests'] / one['seconds']:.0f} | {two['requests'] / two['seconds']:.0f} | "
-              f"{one['cpu_usec']:.1f} | {two['cpu_usec']:.1f} | {two['cpu_usec'] / one['cpu_usec']:.2f} | "
-              f"{one['p50']}/{one['p99']} | {two['p50']}/{two['p99']} |", flush=True)
-    proxy.close()
+    with Nginx(free_port(), "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off; }",
+                  "0", f"upstream up {{ server 127.0.0.1:{provider.port}; keepalive 256; keepalive_requests 100000000; }}") as proxy:
+        for connections in CONNECTIONS:
+            one = measure(proxy.port, proxy.pid, connections, seconds, body, key)
+            two = measure(gateway.port, gateway.pid, connections, seconds, body, key)
+            print(f"| {kind} | {connections} | {one['requests'] / one['seconds']:.0f} | {two['requests'] / two['seconds']:.0f} | "
+                  f"{one['cpu_usec']:.1f} | {two['cpu_usec']:.1f} | {two['cpu_usec'] / one['cpu_usec']:.2f} | "
+                  f"{one['p50']}/{one['p99']} | {two['p50']}/{two['p99']} |", flush=True)
 
 
 def syscalls(gateway, key):
@@ -133,27 +142,31 @@ def syscalls(gateway, key):
 
 def main():
     seconds = int(sys.argv[1]) if sys.argv[1:] else 5
-    answer, events = json.dumps(chat_json("Paris. " * 20)), "".join(stream_frames([f"word{n} " for n in range(30)]))
+    answer, events = json.dumps(chat_json("Paris. " * 20)), "".join(stream_frames([f"word{n} " for n in range(14)]))  # nginx takes 4 KiB at most
     # nginx cannot look into a body: two providers, each with one answer to everything.
-    plain, streaming = (Nginx(free_port(), f"location / {{ default_type {kind}; return 200 '{provider_text(text)}'; }}", "1")
-                        for kind, text in (("application/json", answer), ("text/event-stream", events)))
-    config = f'[provider "stream"]\ndialect = openai\nbase_url = http://127.0.0.1:{streaming.port}/v1\n[model "stream"]\ntarget = stream\n'
-    with Gateway(f"http://127.0.0.1:{plain.port}/v1", config=config, workers=1, log_level="info") as gateway:
-        os.sched_setaffinity(gateway.pid, {0})
-        for task in os.listdir(f"/proc/{gateway.pid}/task"):
-            os.sched_setaffinity(int(task), {0})
-        key = gateway.create_key("bench")
-        wait_for(lambda: gateway.chat(key).status == 200, 2)
-        started = time.strftime("%Y-%m-%d")
-        rss, pss = gateway.memory()
-        print(f"Run of {started}; gateway with 1 worker on one core, RSS {rss} KiB, PSS {pss} KiB\n")
-        print("| kind | connections | nginx req/s | gateway req/s | nginx CPU µs | gateway CPU µs | ratio | nginx p50/p99 µs | gateway p50/p99 µs |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-        compare(gateway, key, "answer", BODY, plain, seconds)
-        compare(gateway, key, "stream", STREAM_BODY, streaming, seconds)
-        syscalls(gateway, key)
-    plain.close()
-    streaming.close()
+    with Nginx(free_port(), f"location / {{ default_type application/json; return 200 '{provider_text(answer)}'; }}", "1") as plain, \
+            Nginx(free_port(), f"location / {{ default_type text/event-stream; return 200 '{provider_text(events)}'; }}", "1") as streaming:
+        config = f'[provider "stream"]\ndialect = openai\nbase_url = http://127.0.0.1:{streaming.port}/v1\npool_max = 256\n' \
+                 '[model "stream"]\ntarget = stream\n'
+        # The ring holds what the ledger, on the load's core, has not come to yet.
+        with Gateway(f"http://127.0.0.1:{plain.port}/v1", config=config, provider="pool_max = 256", workers=1,
+                     dropins={"90-bench.conf": "[journal]\nsize = 256M\n"}) as gateway:
+            run(gateway, plain, streaming, seconds)
+
+
+def run(gateway, plain, streaming, seconds):
+    for task in os.listdir(f"/proc/{gateway.pid}/task"):
+        os.sched_setaffinity(int(task), {0})
+    os.sched_setaffinity(gateway.ledger_pid(), {1})
+    key = gateway.create_key("bench")
+    wait_for(lambda: gateway.chat(key).status == 200, 2)
+    rss, pss = gateway.memory()
+    print(f"Run of {time.strftime('%Y-%m-%d')}; gateway with 1 worker on one core, RSS {rss} KiB, PSS {pss} KiB\n")
+    print("| kind | connections | nginx req/s | gateway req/s | nginx CPU µs | gateway CPU µs | ratio | nginx p50/p99 µs | gateway p50/p99 µs |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    compare(gateway, key, "answer", BODY, plain, seconds)
+    compare(gateway, key, "stream", STREAM_BODY, streaming, seconds)
+    syscalls(gateway, key)
 
 
 if __name__ == "__main__":
