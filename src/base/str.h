@@ -76,8 +76,6 @@ bool sg_str_cut(struct sg_str *s, char sep, struct sg_str *ret_left);
 /* The whole of s as a number. Decimal digits only: no sign, no space, no prefix. */
 int sg_str_to_u64(struct sg_str s, uint64_t *ret) SG_MUST_CHECK;
 int sg_str_to_hex64(struct sg_str s, uint64_t *ret) SG_MUST_CHECK;
-/* JSON's number form, rounded toward zero; negative gives SG_STR_E_RANGE. */
-int sg_str_json_to_u64(struct sg_str s, uint64_t *ret) SG_MUST_CHECK;
 
 /* `text` matches `pattern`: equal, or the pattern ends in '*' and text starts with what precedes it. */
 bool sg_str_matches(struct sg_str pattern, struct sg_str text);

@@ -102,59 +102,6 @@ static void test_hex_takes_all_or_nothing(void **state)
         assert_int_equal(v, 0x1a);
 }
 
-static void test_json_numbers_round_toward_zero(void **state)
-{
-        static const struct {
-                const char *text;
-                int r;
-                uint64_t v;
-        } cases[] = {
-                {"0", 0, 0},
-                {"-0", 0, 0},
-                {"-0.0e5", 0, 0},
-                {"12", 0, 12},
-                {"12.999", 0, 12},
-                {"0.999", 0, 0},
-                {"1e3", 0, 1000},
-                {"1E+3", 0, 1000},
-                {"1.2345e2", 0, 123},
-                {"1.5e1", 0, 15},
-                {"12345e-2", 0, 123},
-                {"12345e-9", 0, 0},
-                {"1e-99999999999999999999", 0, 0},
-                {"0e99999999999999999999", 0, 0},
-                {"0.00000000000000000000000000012e30", 0, 120},
-                {"18446744073709551615", 0, UINT64_MAX},
-                {"18446744073709551615.9", 0, UINT64_MAX},
-                {"1844674407370955161.5e1", 0, UINT64_MAX},
-                {"18446744073709551616", SG_STR_E_RANGE, 0},
-                {"1e20", SG_STR_E_RANGE, 0},
-                {"1e99999999999999999999", SG_STR_E_RANGE, 0},
-                {"-1", SG_STR_E_RANGE, 0},
-                {"-0.5", SG_STR_E_RANGE, 0},
-                {"", SG_STR_E_SYNTAX, 0},
-                {"-", SG_STR_E_SYNTAX, 0},
-                {"+1", SG_STR_E_SYNTAX, 0},
-                {"01", SG_STR_E_SYNTAX, 0},
-                {".5", SG_STR_E_SYNTAX, 0},
-                {"5.", SG_STR_E_SYNTAX, 0},
-                {"1e", SG_STR_E_SYNTAX, 0},
-                {"1e+", SG_STR_E_SYNTAX, 0},
-                {"1 ", SG_STR_E_SYNTAX, 0},
-                {"1x", SG_STR_E_SYNTAX, 0},
-                {"NaN", SG_STR_E_SYNTAX, 0},
-                {"\"1\"", SG_STR_E_SYNTAX, 0},
-        };
-
-        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++) {
-                uint64_t v = 77;
-                int r = sg_str_json_to_u64(sg_str_from(cases[i].text), &v);
-
-                if (r != cases[i].r || v != (r ? 77 : cases[i].v))
-                        fail_msg("%s: %d, %llu", cases[i].text, r, (unsigned long long)v);
-        }
-}
-
 static void test_star_matches_the_rest(void **state)
 {
         assert_true(sg_str_matches(SG_STR("*"), SG_STR("")));
@@ -275,7 +222,6 @@ int main(void)
                 cmocka_unit_test(test_cut_walks_parts),
                 cmocka_unit_test(test_decimal_takes_all_or_nothing),
                 cmocka_unit_test(test_hex_takes_all_or_nothing),
-                cmocka_unit_test(test_json_numbers_round_toward_zero),
                 cmocka_unit_test(test_star_matches_the_rest),
                 cmocka_unit_test(test_distance_counts_edits),
                 cmocka_unit_test(test_copy_ends_in_nul),
