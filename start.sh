@@ -15,7 +15,8 @@ MARK=$LOCAL/.made-by-start.sh
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutls28-dev libjson-c-dev libc-ares-dev
     libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
-TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests openssl shellcheck util-linux git"
+TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests openssl shellcheck util-linux git
+    debhelper dpkg-dev mmdebstrap systemd-container"
 
 usage() {
     cat <<END
@@ -435,7 +436,7 @@ cmd_test() {
     npm_parts
     export SCRIBE_NPM=$BUILD/npm
     build_tree "$BUILD"
-    run_tests "$BUILD" --no-suite system
+    run_tests "$BUILD"
     build_tree "$ROOT/build-asan" -Db_sanitize=address,undefined -Db_lundef=false
     export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1

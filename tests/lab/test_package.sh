@@ -23,6 +23,7 @@ ok() { # NAME COMMAND...: a case that passes when the command succeeds
         echo "ok $N - $name"
     else
         sed 's/^/# /' <<<"$out"
+        [ "$FAILED" = 1 ] || box_run journalctl -q -n 40 --no-pager -u scribe-gateway -u scribe-ledger 2>&1 | sed 's/^/# /'
         echo "not ok $N - $name"
         FAILED=1
     fi
@@ -46,7 +47,7 @@ rm -rf "$WORK/deb/source"
 mkdir "$WORK/deb/source"
 (cd "$SOURCE" && { git ls-files -z 2>/dev/null || find . -type f -print0; }) | (cd "$SOURCE" && xargs -0 cp --parents -t "$WORK/deb/source")
 (cd "$WORK/deb/source" && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b) >"$WORK/deb/log" 2>&1 ||
-    { tail -n 40 "$WORK/deb/log" | sed 's/^/# /'; give_up "dpkg-buildpackage failed"; }
+    { tail -n 25 "$WORK/deb/log" | cut -c1-300 | sed 's/^/# /'; give_up "dpkg-buildpackage failed"; }
 DEB=$(find "$WORK/deb" -maxdepth 1 -name 'scribe-gateway_*.deb' | sort | tail -n 1)
 
 # What it depends on goes into the base, so that installing needs no network. Version bounds are apt's business, not ours.
@@ -108,6 +109,7 @@ ok "the sandbox is tight" box_run sh -c 'systemd-analyze security scribe-gateway
 ok "systemctl stop" box_run systemctl stop scribe-gateway scribe-ledger
 ok "ends orderly" box_run sh -c '[ "$(systemctl show -P Result scribe-gateway scribe-ledger | sort -u | grep .)" = success ]'
 ok "apt removes it" box_run env DEBIAN_FRONTEND=noninteractive apt-get -q -y purge scribe-gateway
-ok "and leaves nothing of it in /etc" box_run sh -c '[ ! -e /etc/scribe-gateway ]'
+ok "and leaves only what the administrator made" box_run sh -c \
+    '[ "$(find /etc/scribe-gateway /var/lib/scribe-gateway /run/scribe-gateway ! -type d 2>/dev/null)" = /etc/scribe-gateway/gateway.conf.d/box.conf ]'
 echo "1..$N"
 exit "$FAILED"
