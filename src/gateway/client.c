@@ -586,11 +586,6 @@ bool sg_client_is_full(const struct sg_client *c)
         return sg_stream_is_full(c->stream);
 }
 
-bool sg_client_has_body_to_come(const struct sg_client *c)
-{
-        return c->state == CLIENT_BODY;
-}
-
 const char *sg_client_peer(const struct sg_client *c)
 {
         return sg_stream_peer(c->stream);

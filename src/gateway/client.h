@@ -35,7 +35,6 @@ void sg_client_break(struct sg_client *c);
 void sg_client_exchange_over(struct sg_client *c);
 
 bool sg_client_is_full(const struct sg_client *c); /* pause the source; sg_exchange_client_drained() follows */
-bool sg_client_has_body_to_come(const struct sg_client *c);
 const char *sg_client_peer(const struct sg_client *c);
 
 /* Drain: nothing more after the current answer; idle connections close. */
