@@ -33,14 +33,7 @@ static bool is_in_group(const struct sg_config *config, const struct sg_varlink_
 {
         const struct group *gr = getgrnam(config->group);
 
-        if (!gr)
-                return false;
-        if (peer->gid == gr->gr_gid)
-                return true;
-        for (size_t i = 0; i < peer->n_groups; i++)
-                if (peer->groups[i] == gr->gr_gid)
-                        return true;
-        return false;
+        return gr && sg_varlink_peer_is_in(peer, gr->gr_gid);
 }
 
 static bool control_may(const struct sg_varlink_peer *peer, enum sg_varlink_right right, const char **ret_needed,
@@ -56,7 +49,8 @@ static bool control_may(const struct sg_varlink_peer *peer, enum sg_varlink_righ
         if (right == SG_VARLINK_VIEW)
                 snprintf(c->needed, sizeof(c->needed), "root or group %s", config->group);
         else
-                snprintf(c->needed, sizeof(c->needed), "root, or a user named in [control] admins");
+                snprintf(c->needed, sizeof(c->needed),
+                         "root, the service's own user, or a user named in [control] admins");
         *ret_needed = c->needed;
         return false;
 }

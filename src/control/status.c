@@ -2,29 +2,20 @@
 #include <unistd.h>
 
 #include "control/verbs.h"
+#include "varlink/members.h"
 
 static uint64_t counted(const _Atomic uint64_t *c)
 {
         return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-static void add_u64(struct json_object *o, const char *name, uint64_t v)
-{
-        json_object_object_add(o, name, json_object_new_uint64(v));
-}
-
-static void add_text(struct json_object *o, const char *name, const char *v)
-{
-        json_object_object_add(o, name, json_object_new_string(v ? v : ""));
-}
-
 static struct json_object *view_config(const struct sg_config *config)
 {
         struct json_object *o = json_object_new_object();
 
-        add_u64(o, "number", config->number);
-        add_text(o, "directory", config->directory);
-        add_u64(o, "read_wall_usec", config->read_wall_usec);
+        sg_members_add_u64(o, "number", config->number);
+        sg_members_add_text(o, "directory", sg_str_from(config->directory));
+        sg_members_add_u64(o, "read_wall_usec", config->read_wall_usec);
         return o;
 }
 
@@ -38,12 +29,12 @@ static struct json_object *view_workers(const struct sg_control *c)
                 char name[32];
 
                 snprintf(name, sizeof(name), "worker%zu", i);
-                add_text(o, "name", name);
-                add_u64(o, "connections", counted(&n->n_clients));
-                add_u64(o, "exchanges", counted(&n->n_exchanges));
-                add_u64(o, "idle_upstreams", counted(&n->n_upstream_idle));
-                add_u64(o, "busy_upstreams", counted(&n->n_upstream_busy));
-                add_u64(o, "turns", counted(&n->n_turns));
+                sg_members_add_text(o, "name", sg_str_from(name));
+                sg_members_add_u64(o, "connections", counted(&n->n_clients));
+                sg_members_add_u64(o, "exchanges", counted(&n->n_exchanges));
+                sg_members_add_u64(o, "idle_upstreams", counted(&n->n_upstream_idle));
+                sg_members_add_u64(o, "busy_upstreams", counted(&n->n_upstream_busy));
+                sg_members_add_u64(o, "turns", counted(&n->n_turns));
                 json_object_array_add(list, o);
         }
         return list;
@@ -61,13 +52,13 @@ static struct json_object *view_exchanges(const struct sg_control *c)
 {
         struct json_object *o = json_object_new_object(), *by_status = json_object_new_object();
 
-        add_u64(o, "n_open", SUM(c, n_exchanges));
-        add_u64(o, "n_total", SUM(c, n_requests));
-        add_u64(o, "n_streams", SUM(c, n_streams));
+        sg_members_add_u64(o, "n_open", SUM(c, n_exchanges));
+        sg_members_add_u64(o, "n_total", SUM(c, n_requests));
+        sg_members_add_u64(o, "n_streams", SUM(c, n_streams));
         for (unsigned class = 1; class <= 5; class ++) {
                 char name[4] = {(char)('0' + class), 'x', 'x', '\0'};
 
-                add_u64(by_status, name, SUM(c, by_class[class]));
+                sg_members_add_u64(by_status, name, SUM(c, by_class[class]));
         }
         json_object_object_add(o, "by_status", by_status);
         return o;
@@ -77,16 +68,16 @@ static struct json_object *view_counters(const struct sg_control *c)
 {
         struct json_object *o = json_object_new_object();
 
-        add_u64(o, "accepted", SUM(c, n_accepted));
-        add_u64(o, "recorded", SUM(c, n_recorded));
-        add_u64(o, "unrecorded", SUM(c, n_unrecorded));
-        add_u64(o, "input_tokens", SUM(c, input_tokens));
-        add_u64(o, "output_tokens", SUM(c, output_tokens));
+        sg_members_add_u64(o, "accepted", SUM(c, n_accepted));
+        sg_members_add_u64(o, "recorded", SUM(c, n_recorded));
+        sg_members_add_u64(o, "unrecorded", SUM(c, n_unrecorded));
+        sg_members_add_u64(o, "input_tokens", SUM(c, input_tokens));
+        sg_members_add_u64(o, "output_tokens", SUM(c, output_tokens));
         for (unsigned f = 1; f < SG_FAIL_N; f++) {
                 uint64_t n = SUM(c, by_failure[f]);
 
                 if (n)
-                        add_u64(o, sg_failure_name(f), n);
+                        sg_members_add_u64(o, sg_failure_name(f), n);
         }
         return o;
 }
@@ -95,10 +86,10 @@ static struct json_object *view_keys(const struct sg_shared *shared)
 {
         struct json_object *o = json_object_new_object();
 
-        add_text(o, "state", sg_feed_state_name(sg_feed_get_state(shared->feed)));
-        add_u64(o, "n_keys", sg_keytable_count(shared->keys));
-        add_u64(o, "version", sg_feed_version(shared->feed));
-        add_u64(o, "changed_wall_usec", sg_feed_changed_wall_usec(shared->feed));
+        sg_members_add_text(o, "state", sg_str_from(sg_feed_state_name(sg_feed_get_state(shared->feed))));
+        sg_members_add_u64(o, "n_keys", sg_keytable_count(shared->keys));
+        sg_members_add_u64(o, "version", sg_feed_version(shared->feed));
+        sg_members_add_u64(o, "changed_wall_usec", sg_feed_changed_wall_usec(shared->feed));
         return o;
 }
 
@@ -112,13 +103,13 @@ static struct json_object *view_journal(const struct sg_control *c)
                 struct sg_ring_fill fill;
 
                 sg_ring_get_fill(ring, &fill);
-                add_text(o, "id", sg_ring_id(ring));
-                add_u64(o, "bytes", fill.bytes);
-                add_u64(o, "used_bytes", fill.used_bytes);
-                add_u64(o, "n_open", fill.n_open);
-                add_u64(o, "written", fill.written);
-                add_u64(o, "synced", fill.synced);
-                add_u64(o, "drained", fill.drained);
+                sg_members_add_text(o, "id", sg_str_from(sg_ring_id(ring)));
+                sg_members_add_u64(o, "bytes", fill.bytes);
+                sg_members_add_u64(o, "used_bytes", fill.used_bytes);
+                sg_members_add_u64(o, "n_open", fill.n_open);
+                sg_members_add_u64(o, "written", fill.written);
+                sg_members_add_u64(o, "synced", fill.synced);
+                sg_members_add_u64(o, "drained", fill.drained);
                 json_object_array_add(list, o);
         }
         return list;
@@ -133,9 +124,9 @@ static struct json_object *view_log(const struct sg_config *config)
         enum sg_log_sink sink = config->log_sink_is_auto ? sg_log_sink_auto() : config->log_sink;
         struct json_object *o = json_object_new_object();
 
-        add_text(o, "level", sg_log_level_name(sg_log_get_level()));
-        add_text(o, "sink", sinks[sink]);
-        add_u64(o, "n_lost", sg_log_n_lost());
+        sg_members_add_text(o, "level", sg_str_from(sg_log_level_name(sg_log_get_level())));
+        sg_members_add_text(o, "sink", sg_str_from(sinks[sink]));
+        sg_members_add_u64(o, "n_lost", sg_log_n_lost());
         return o;
 }
 
@@ -150,9 +141,9 @@ static struct json_object *view_listeners(const struct sg_control *c)
 
                 for (size_t w = 0; w < c->options.n_workers; w++)
                         n_accepted += counted(&c->options.workers[w]->listeners[i].n_accepted);
-                add_text(o, "name", shared->listeners[i].name);
-                add_text(o, "address", shared->listeners[i].address);
-                add_u64(o, "n_accepted", n_accepted);
+                sg_members_add_text(o, "name", sg_str_from(shared->listeners[i].name));
+                sg_members_add_text(o, "address", sg_str_from(shared->listeners[i].address));
+                sg_members_add_u64(o, "n_accepted", n_accepted);
                 json_object_array_add(list, o);
         }
         return list;
@@ -185,12 +176,12 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         if (!sg_varlink_read(call, parameters, NULL, 0))
                 return;
         o = json_object_new_object();
-        add_text(o, "version", shared->version);
-        add_u64(o, "pid", (uint64_t)getpid());
-        add_u64(o, "started_wall_usec", shared->started_wall_usec);
-        add_u64(o, "uptime_usec", sg_clock_wall_usec() - shared->started_wall_usec);
-        add_text(o, "state", state);
-        add_text(o, "status_text", status_sentence(c, state, sentence, sizeof(sentence)));
+        sg_members_add_text(o, "version", sg_str_from(shared->version));
+        sg_members_add_u64(o, "pid", (uint64_t)getpid());
+        sg_members_add_u64(o, "started_wall_usec", shared->started_wall_usec);
+        sg_members_add_u64(o, "uptime_usec", sg_clock_wall_usec() - shared->started_wall_usec);
+        sg_members_add_text(o, "state", sg_str_from(state));
+        sg_members_add_text(o, "status_text", sg_str_from(status_sentence(c, state, sentence, sizeof(sentence))));
         json_object_object_add(o, "config", view_config(config));
         json_object_object_add(o, "workers", view_workers(c));
         json_object_object_add(o, "exchanges", view_exchanges(c));
@@ -198,8 +189,8 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         json_object_object_add(o, "keys", view_keys(shared));
         json_object_object_add(o, "journal", view_journal(c));
         memory = json_object_new_object();
-        add_u64(memory, "bodies_bytes", atomic_load(&shared->bodies_bytes));
-        add_u64(memory, "bodies_bytes_max", config->bodies_bytes_max);
+        sg_members_add_u64(memory, "bodies_bytes", atomic_load(&shared->bodies_bytes));
+        sg_members_add_u64(memory, "bodies_bytes_max", config->bodies_bytes_max);
         json_object_object_add(o, "memory", memory);
         json_object_object_add(o, "log", view_log(config));
         json_object_object_add(o, "listeners", view_listeners(c));

@@ -102,18 +102,18 @@ struct json_object *sg_json_key(const struct sg_store_key *key)
         bool is_expired = key->expires_wall_usec && key->expires_wall_usec <= sg_clock_wall_usec();
         struct json_object *o = json_object_new_object();
 
-        sg_json_add_u64(o, "id", key->id);
-        sg_json_add_text(o, "name", key->name);
-        sg_json_add_text(o, "prefix", sg_str_from(key->prefix));
-        sg_json_add_text(o, "state",
-                         key->revoked_wall_usec ? SG_STR("revoked")
-                         : is_expired           ? SG_STR("expired")
-                                                : SG_STR("active"));
+        sg_members_add_u64(o, "id", key->id);
+        sg_members_add_text(o, "name", key->name);
+        sg_members_add_text(o, "prefix", sg_str_from(key->prefix));
+        sg_members_add_text(o, "state",
+                            key->revoked_wall_usec ? SG_STR("revoked")
+                            : is_expired           ? SG_STR("expired")
+                                                   : SG_STR("active"));
         json_object_object_add(o, "models", models_json(key->models));
-        sg_json_add_u64(o, "created_wall_usec", key->created_wall_usec);
-        sg_json_add_u64(o, "expires_wall_usec", key->expires_wall_usec);
-        sg_json_add_u64(o, "revoked_wall_usec", key->revoked_wall_usec);
-        sg_json_add_u64(o, "rotated_wall_usec", key->rotated_wall_usec);
+        sg_members_add_u64(o, "created_wall_usec", key->created_wall_usec);
+        sg_members_add_u64(o, "expires_wall_usec", key->expires_wall_usec);
+        sg_members_add_u64(o, "revoked_wall_usec", key->revoked_wall_usec);
+        sg_members_add_u64(o, "rotated_wall_usec", key->rotated_wall_usec);
         return o;
 }
 
@@ -123,12 +123,12 @@ struct json_object *sg_json_key_change(const struct sg_store_key *key)
         char digest[2 * SG_APIKEY_DIGEST_BYTES + 1];
 
         sg_hex(digest, key->digest, sizeof(key->digest));
-        sg_json_add_u64(o, "id", key->id);
-        sg_json_add_text(o, "name", key->name);
-        sg_json_add_text(o, "digest", sg_str_from(digest));
+        sg_members_add_u64(o, "id", key->id);
+        sg_members_add_text(o, "name", key->name);
+        sg_members_add_text(o, "digest", sg_str_from(digest));
         json_object_object_add(o, "models", models_json(key->models));
-        sg_json_add_u64(o, "expires_wall_usec", key->expires_wall_usec);
-        sg_json_add_bool(o, "revoked", key->revoked_wall_usec != 0);
+        sg_members_add_u64(o, "expires_wall_usec", key->expires_wall_usec);
+        sg_members_add_bool(o, "revoked", key->revoked_wall_usec != 0);
         return o;
 }
 
@@ -169,7 +169,7 @@ static void reply_changed(struct sg_ledger_server *s, struct sg_varlink_call *ca
         o = json_object_new_object();
         json_object_object_add(o, "key", b.key);
         if (secret)
-                sg_json_add_text(o, "secret", sg_str_from(secret));
+                sg_members_add_text(o, "secret", sg_str_from(secret));
         sg_varlink_reply(call, o);
 }
 

@@ -22,21 +22,6 @@ void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *
                              "%s", sg_error_line(err, line, sizeof(line)));
 }
 
-void sg_json_add_text(struct json_object *o, const char *name, struct sg_str text)
-{
-        json_object_object_add(o, name, json_object_new_string_len(text.n ? text.p : "", (int)text.n));
-}
-
-void sg_json_add_u64(struct json_object *o, const char *name, uint64_t v)
-{
-        json_object_object_add(o, name, json_object_new_int64((int64_t)SG_MIN(v, (uint64_t)INT64_MAX)));
-}
-
-void sg_json_add_bool(struct json_object *o, const char *name, bool v)
-{
-        json_object_object_add(o, name, json_object_new_boolean(v));
-}
-
 /* ---- status */
 
 static void get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -57,24 +42,24 @@ static void get_status(struct sg_varlink_call *call, struct json_object *paramet
                 counts = (struct sg_store_counts){0};
         trouble = r ? err.text : drain.error;
         o = json_object_new_object();
-        sg_json_add_text(o, "state", trouble ? SG_STR("degraded") : SG_STR("ok"));
-        sg_json_add_text(o, "version", sg_str_from(SG_VERSION));
-        sg_json_add_text(o, "database", sg_str_from(sg_store_url(s->store)));
-        sg_json_add_u64(o, "schema_version", (uint64_t)counts.schema_version);
-        sg_json_add_u64(o, "key_version", counts.key_version);
-        sg_json_add_u64(o, "keys_active", counts.n_keys_active);
-        sg_json_add_u64(o, "keys_expired", counts.n_keys_expired);
-        sg_json_add_u64(o, "keys_revoked", counts.n_keys_revoked);
-        sg_json_add_u64(o, "usage_events", counts.n_usage);
-        sg_json_add_u64(o, "open_exchanges", counts.n_open);
-        sg_json_add_u64(o, "rings", drain.n_rings);
-        sg_json_add_u64(o, "records_waiting", drain.n_waiting);
-        sg_json_add_u64(o, "records_lost", drain.n_lost);
-        sg_json_add_u64(o, "last_drain_wall_usec", drain.last_wall_usec);
+        sg_members_add_text(o, "state", trouble ? SG_STR("degraded") : SG_STR("ok"));
+        sg_members_add_text(o, "version", sg_str_from(SG_VERSION));
+        sg_members_add_text(o, "database", sg_str_from(sg_store_url(s->store)));
+        sg_members_add_u64(o, "schema_version", (uint64_t)counts.schema_version);
+        sg_members_add_u64(o, "key_version", counts.key_version);
+        sg_members_add_u64(o, "keys_active", counts.n_keys_active);
+        sg_members_add_u64(o, "keys_expired", counts.n_keys_expired);
+        sg_members_add_u64(o, "keys_revoked", counts.n_keys_revoked);
+        sg_members_add_u64(o, "usage_events", counts.n_usage);
+        sg_members_add_u64(o, "open_exchanges", counts.n_open);
+        sg_members_add_u64(o, "rings", drain.n_rings);
+        sg_members_add_u64(o, "records_waiting", drain.n_waiting);
+        sg_members_add_u64(o, "records_lost", drain.n_lost);
+        sg_members_add_u64(o, "last_drain_wall_usec", drain.last_wall_usec);
         if (trouble)
-                sg_json_add_text(o, "last_error", sg_str_from(trouble));
-        sg_json_add_u64(o, "watchers", s->watchers.n);
-        sg_json_add_u64(o, "start_wall_usec", s->start_wall_usec);
+                sg_members_add_text(o, "last_error", sg_str_from(trouble));
+        sg_members_add_u64(o, "watchers", s->watchers.n);
+        sg_members_add_u64(o, "start_wall_usec", s->start_wall_usec);
         sg_varlink_reply(call, o);
 }
 
@@ -106,14 +91,7 @@ static bool may(const struct sg_varlink_peer *peer, enum sg_varlink_right right,
                 return false;
         }
         *ret_needed = s->needed_view;
-        if (s->group == (gid_t)-1)
-                return false;
-        if (peer->gid == s->group)
-                return true;
-        for (size_t i = 0; i < peer->n_groups; i++)
-                if (peer->groups[i] == s->group)
-                        return true;
-        return false;
+        return s->group != (gid_t)-1 && sg_varlink_peer_is_in(peer, s->group);
 }
 
 /* A group that does not exist has no members: a machine without it works, for root and the own user. */

@@ -15,20 +15,20 @@ static struct json_object *sum_json(const struct sg_store_usage_sum *sum)
                                                                         "estimated"};
         struct json_object *o = json_object_new_object();
 
-        sg_json_add_text(o, "group", sum->group);
-        sg_json_add_u64(o, "requests", sum->n_requests);
+        sg_members_add_text(o, "group", sum->group);
+        sg_members_add_u64(o, "requests", sum->n_requests);
         for (int i = 0; i < SG_OUTCOME_N; i++)
-                sg_json_add_u64(o, sg_outcome_name((enum sg_outcome)i), sum->n_by_outcome[i]);
+                sg_members_add_u64(o, sg_outcome_name((enum sg_outcome)i), sum->n_by_outcome[i]);
         for (int i = 0; i < SG_RECORD_CERTAINTY_N; i++)
-                sg_json_add_u64(o, by_certainty[i], sum->n_by_certainty[i]);
-        sg_json_add_u64(o, "input_tokens", sum->input_tokens);
-        sg_json_add_u64(o, "output_tokens", sum->output_tokens);
-        sg_json_add_u64(o, "cached_tokens", sum->cached_tokens);
-        sg_json_add_u64(o, "cache_write_tokens", sum->cache_write_tokens);
-        sg_json_add_u64(o, "reasoning_tokens", sum->reasoning_tokens);
-        sg_json_add_u64(o, "duration_usec", sum->duration_usec);
-        sg_json_add_u64(o, "first_wall_usec", sum->first_wall_usec);
-        sg_json_add_u64(o, "last_wall_usec", sum->last_wall_usec);
+                sg_members_add_u64(o, by_certainty[i], sum->n_by_certainty[i]);
+        sg_members_add_u64(o, "input_tokens", sum->input_tokens);
+        sg_members_add_u64(o, "output_tokens", sum->output_tokens);
+        sg_members_add_u64(o, "cached_tokens", sum->cached_tokens);
+        sg_members_add_u64(o, "cache_write_tokens", sum->cache_write_tokens);
+        sg_members_add_u64(o, "reasoning_tokens", sum->reasoning_tokens);
+        sg_members_add_u64(o, "duration_usec", sum->duration_usec);
+        sg_members_add_u64(o, "first_wall_usec", sum->first_wall_usec);
+        sg_members_add_u64(o, "last_wall_usec", sum->last_wall_usec);
         return o;
 }
 
@@ -37,36 +37,36 @@ static struct json_object *event_json(const struct sg_store_usage_event *event)
         struct json_object *o = json_object_new_object();
         const struct sg_record *rec = &event->rec;
 
-        sg_json_add_u64(o, "id", event->id);
-        sg_json_add_text(o, "request_id", rec->request_id);
-        sg_json_add_u64(o, "start_wall_usec", rec->start_wall_usec);
-        sg_json_add_text(o, "day", event->day);
-        sg_json_add_u64(o, "key_id", rec->key_id);
-        sg_json_add_text(o, "key", rec->key_name);
-        sg_json_add_text(o, "operation", rec->operation);
-        sg_json_add_text(o, "model", rec->model);
-        sg_json_add_text(o, "provider", rec->provider);
-        sg_json_add_text(o, "upstream_model", rec->upstream_model);
-        sg_json_add_bool(o, "stream", rec->flags & SG_RECORD_STREAM);
-        sg_json_add_text(o, "outcome", event->outcome);
-        sg_json_add_u64(o, "status", rec->status);
-        sg_json_add_text(o, "certainty", event->certainty);
-        sg_json_add_u64(o, "input_tokens", rec->input_tokens);
-        sg_json_add_u64(o, "output_tokens", rec->output_tokens);
-        sg_json_add_u64(o, "cached_tokens", rec->cached_tokens);
-        sg_json_add_u64(o, "cache_write_tokens", rec->cache_write_tokens);
-        sg_json_add_u64(o, "reasoning_tokens", rec->reasoning_tokens);
-        sg_json_add_u64(o, "audio_input_tokens", rec->audio_input_tokens);
-        sg_json_add_u64(o, "audio_output_tokens", rec->audio_output_tokens);
-        sg_json_add_u64(o, "image_tokens", rec->image_tokens);
-        sg_json_add_u64(o, "duration_usec", rec->duration_usec);
-        sg_json_add_u64(o, "first_byte_usec", rec->first_byte_usec);
-        sg_json_add_u64(o, "prompt_bytes", rec->prompt_bytes);
-        sg_json_add_u64(o, "answer_bytes", rec->answer_bytes);
-        sg_json_add_text(o, "reason", rec->reason);
-        sg_json_add_text(o, "raw_usage", rec->raw_usage);
-        sg_json_add_text(o, "ring", event->ring);
-        sg_json_add_u64(o, "exchange", rec->exchange);
+        sg_members_add_u64(o, "id", event->id);
+        sg_members_add_text(o, "request_id", rec->request_id);
+        sg_members_add_u64(o, "start_wall_usec", rec->start_wall_usec);
+        sg_members_add_text(o, "day", event->day);
+        sg_members_add_u64(o, "key_id", rec->key_id);
+        sg_members_add_text(o, "key", rec->key_name);
+        sg_members_add_text(o, "operation", rec->operation);
+        sg_members_add_text(o, "model", rec->model);
+        sg_members_add_text(o, "provider", rec->provider);
+        sg_members_add_text(o, "upstream_model", rec->upstream_model);
+        sg_members_add_bool(o, "stream", rec->flags & SG_RECORD_STREAM);
+        sg_members_add_text(o, "outcome", event->outcome);
+        sg_members_add_u64(o, "status", rec->status);
+        sg_members_add_text(o, "certainty", event->certainty);
+        sg_members_add_u64(o, "input_tokens", rec->input_tokens);
+        sg_members_add_u64(o, "output_tokens", rec->output_tokens);
+        sg_members_add_u64(o, "cached_tokens", rec->cached_tokens);
+        sg_members_add_u64(o, "cache_write_tokens", rec->cache_write_tokens);
+        sg_members_add_u64(o, "reasoning_tokens", rec->reasoning_tokens);
+        sg_members_add_u64(o, "audio_input_tokens", rec->audio_input_tokens);
+        sg_members_add_u64(o, "audio_output_tokens", rec->audio_output_tokens);
+        sg_members_add_u64(o, "image_tokens", rec->image_tokens);
+        sg_members_add_u64(o, "duration_usec", rec->duration_usec);
+        sg_members_add_u64(o, "first_byte_usec", rec->first_byte_usec);
+        sg_members_add_u64(o, "prompt_bytes", rec->prompt_bytes);
+        sg_members_add_u64(o, "answer_bytes", rec->answer_bytes);
+        sg_members_add_text(o, "reason", rec->reason);
+        sg_members_add_text(o, "raw_usage", rec->raw_usage);
+        sg_members_add_text(o, "ring", event->ring);
+        sg_members_add_u64(o, "exchange", rec->exchange);
         return o;
 }
 
@@ -139,7 +139,7 @@ static void reply_rows(const struct pending *p, struct json_object *array)
                 json_object_array_del_idx(array, (size_t)p->limit, 1);
         json_object_object_add(o, "rows", p->wants_events ? json_object_new_array() : array);
         json_object_object_add(o, "events", p->wants_events ? array : json_object_new_array());
-        sg_json_add_bool(o, "is_limited", is_limited);
+        sg_members_add_bool(o, "is_limited", is_limited);
         sg_varlink_reply(p->call, o);
 }
 

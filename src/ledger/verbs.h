@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "ledger/asker.h"
 #include "ledger/server.h"
+#include "varlink/members.h"
 #include "varlink/varlink.h"
 
 #define SG_LEDGER_NAME(name) "io.scribe.Ledger." name
@@ -32,9 +33,6 @@ struct sg_ledger_server {
 
 /* Busy or DatabaseFailed, with err's sentence. */
 void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *err);
-void sg_json_add_text(struct json_object *o, const char *name, struct sg_str text);
-void sg_json_add_u64(struct json_object *o, const char *name, uint64_t v);
-void sg_json_add_bool(struct json_object *o, const char *name, bool v);
 
 /* ---- key.c */
 

@@ -73,8 +73,8 @@ static int tell_complete(struct watcher *w, struct sg_error *err)
         if (r)
                 return r;
         o = json_object_new_object();
-        sg_json_add_bool(o, "complete", true);
-        sg_json_add_u64(o, "version", counts.key_version);
+        sg_members_add_bool(o, "complete", true);
+        sg_members_add_u64(o, "version", counts.key_version);
         (void)sg_varlink_reply_more(w->call, o); /* if it is gone, on_gone comes */
         return 0;
 }
@@ -176,7 +176,7 @@ void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint6
                 array = json_object_new_array();
                 json_object_array_add(array, change);
                 o = wrap("changes", array);
-                sg_json_add_u64(o, "version", version);
+                sg_members_add_u64(o, "version", version);
         }
         SG_LIST_EACH (&s->watchers, k) {
                 struct watcher *w = SG_CONTAINER(k, struct watcher, link);

@@ -143,3 +143,13 @@ int sg_varlink_peer_of(struct sg_varlink_peer *ret, int fd)
         ret->pid = cred.pid;
         return read_groups(ret, fd);
 }
+
+bool sg_varlink_peer_is_in(const struct sg_varlink_peer *peer, gid_t group)
+{
+        if (peer->gid == group)
+                return true;
+        for (size_t i = 0; i < peer->n_groups; i++)
+                if (peer->groups[i] == group)
+                        return true;
+        return false;
+}

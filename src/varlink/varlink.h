@@ -46,6 +46,7 @@ struct sg_varlink_peer {
         gid_t groups[64]; /* of the peer by SO_PEERGROUPS; more are left out */
         size_t n_groups;
 };
+bool sg_varlink_peer_is_in(const struct sg_varlink_peer *peer, gid_t group);
 
 enum sg_varlink_right {
         SG_VARLINK_VIEW,   /* the service's group, its own user, admins, root */
