@@ -118,6 +118,22 @@ static bool read_option(struct sg_ctl *ctl, int argc, char **argv, int *at, stru
         return true;
 }
 
+static bool refuse_option(const struct sg_ctl_verb *v, struct sg_str name, struct sg_error *err)
+{
+        struct nearest n = nearest_to(name);
+
+        for (size_t i = 0; i < SG_CTL_OPTION_N; i++)
+                if (v->options & (UINT32_C(1) << i))
+                        consider(&n, sg_str_from(sg_ctl_options[i].name));
+        if (n.best.n)
+                sg_error_set(err, -EINVAL, "", "'%s' takes no option " SG_STR_FMT "; did you mean " SG_STR_FMT "?",
+                             v->name, SG_STR_ARG(name), SG_STR_ARG(n.best));
+        else
+                sg_error_set(err, -EINVAL, "", "'%s' takes no option " SG_STR_FMT "; try 'scribectl help %s'", v->name,
+                             SG_STR_ARG(name), v->name);
+        return false;
+}
+
 static bool check_options(const struct sg_ctl *ctl, struct sg_error *err)
 {
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++) {
@@ -128,9 +144,7 @@ static bool check_options(const struct sg_ctl *ctl, struct sg_error *err)
                 if (!ctl->values[i])
                         continue;
                 if (!takes(ctl->verb, i)) {
-                        sg_error_set(err, -EINVAL, "", "'%s' takes no option %s; try 'scribectl help %s'",
-                                     ctl->verb->name, o->name, ctl->verb->name);
-                        return false;
+                        return refuse_option(ctl->verb, sg_str_from(o->name), err);
                 }
                 if (!o->words)
                         continue;

@@ -49,7 +49,9 @@ static enum sg_ctl_exit complain_of_access(const struct end *e)
 
         if (stat(e->path, &st) == 0)
                 group = getgrgid(st.st_gid);
-        if (group && st.st_gid != 0)
+        if (group && st.st_gid == 0)
+                sg_ctl_complain("not permitted: %s is for root and the group %s; use sudo", e->path, group->gr_name);
+        else if (group)
                 sg_ctl_complain("not permitted: %s is for root and the group %s; use sudo, or 'adduser USER %s'",
                                 e->path, group->gr_name, group->gr_name);
         else

@@ -61,6 +61,22 @@ void sg_ctl_print_verb_help(FILE *f, const struct sg_ctl_verb *v)
         fprintf(f, "%s%s", has_options ? "\n" : "", v->text);
 }
 
+/* "key" names several verbs. */
+static bool print_group(struct sg_str first)
+{
+        bool has_any = false;
+
+        for (size_t i = 0; i < sg_ctl_n_verbs; i++) {
+                struct sg_str rest = sg_str_from(sg_ctl_verbs[i].name), word;
+
+                if (!sg_str_cut(&rest, ' ', &word) || !sg_str_eq(word, first))
+                        continue;
+                print_verb(stdout, &sg_ctl_verbs[i]);
+                has_any = true;
+        }
+        return has_any;
+}
+
 enum sg_ctl_exit sg_ctl_verb_help(struct sg_ctl *ctl)
 {
         char *argv[] = {(char *)"scribectl", (char *)ctl->arguments[0], (char *)ctl->arguments[1], (char *)"--help"};
@@ -71,6 +87,8 @@ enum sg_ctl_exit sg_ctl_verb_help(struct sg_ctl *ctl)
                 sg_ctl_print_help(stdout);
                 return SG_CTL_OK;
         }
+        if (ctl->n_arguments == 1 && print_group(sg_str_from(ctl->arguments[0])))
+                return SG_CTL_OK;
         if (ctl->n_arguments == 1)
                 argv[2] = argv[3];
         if (!sg_ctl_read_arguments(&asked, (int)ctl->n_arguments + 2, argv, &err)) {

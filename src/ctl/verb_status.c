@@ -98,7 +98,7 @@ static void print_traffic(struct json_object *s)
         begin("exchanges");
         printf("%llu open, %llu in all", number(x, "n_open"), number(x, "n_total"));
         print_counts(sg_ctl_member(x, "by_status"), " (", ")");
-        printf(", %llu streams\n", number(x, "n_streams"));
+        printf(", %llu streamed\n", number(x, "n_streams"));
         begin("tokens");
         printf("%llu in, %llu out\n", number(counters, "input_tokens"), number(counters, "output_tokens"));
         print_failures(counters);

@@ -1,4 +1,4 @@
-/* The one table of verbs and options: arguments, help, completion and (later) the manual page come from it. */
+/* The one table of verbs and options: arguments, help, completion come from it. */
 #include "ctl/ctl.h"
 
 #define BIT(option) (UINT32_C(1) << (option))
@@ -16,7 +16,7 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_MODELS] = {"--models", "LIST", NULL,
                            "models that the key may use, separated by commas; a name may end in * (default: all)",
                            false},
-        [SG_CTL_EXPIRES] = {"--expires", "WHEN", NULL, "when the key ends to work (default: never)", false},
+        [SG_CTL_EXPIRES] = {"--expires", "WHEN", NULL, "when the key stops working (default: never)", false},
         [SG_CTL_ALL] = {"--all", NULL, NULL, "revoked keys, too", false},
         [SG_CTL_BY] = {"--by", "WHAT", "key model day provider none", "sum by key, model, day, provider or none",
                        false},

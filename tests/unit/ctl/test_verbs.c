@@ -287,7 +287,7 @@ static void test_status_for_people_and_programs(void **state)
         assert_int_equal(ctl(w, "status"), 0);
         assert_has(w->out, "scribe-gateway 9.8.7: running\n");
         assert_has(w->out, "4711, up 1 d 1 h, since 2026-11-21 07:00:00\n");
-        assert_has(w->out, "3 open, 1042 in all (2xx 1000, 5xx 42), 7 streams\n");
+        assert_has(w->out, "3 open, 1042 in all (2xx 1000, 5xx 42), 7 streamed\n");
         assert_has(w->out, "unknown_model 5\n");
         assert_has(w->out, "1.5 KiB of 1 MiB used in 1 rings, 3 exchanges open, 2 records not yet on disk\n");
         assert_has(w->out, "worker0           12          3               1               2     99\n");
