@@ -13,6 +13,8 @@
 #include "gateway/record.h"
 #include "gateway/sync.h"
 
+#define SYNC_WAIT_USEC_MAX (10 * SG_USEC_PER_SEC) /* for a disk; beyond it something is broken */
+
 /* The journal writes down what llm/ calls it; neither room knows the other. */
 _Static_assert((int)SG_CERTAINTY_NONE == (int)SG_RECORD_CERTAINTY_NONE &&
                        (int)SG_CERTAINTY_MEASURED == (int)SG_RECORD_CERTAINTY_MEASURED &&
@@ -198,6 +200,21 @@ static void log_access(struct sg_exchange *x)
                     SG_STR_ARG(sg_str_head(path, SG_MIN(path.n, (size_t)200))), x->status);
 }
 
+void sg_account_unsynced(struct sg_exchange *x)
+{
+        if (!sg_link_is_on_list(&x->sync_link))
+                return;
+        sg_list_remove(&x->worker->waiting_sync, &x->sync_link);
+        x->is_synced = true;              /* as far as the client is concerned */
+        if (x->failure == SG_FAIL_NONE) { /* else it gets its error, which nobody pays for */
+                sg_exchange_fail(x, SG_FAIL_JOURNAL_SYNC, NULL);
+                sg_buf_clear(&x->tail);
+                if (!x->has_begun)
+                        sg_answer_failure(x);
+        }
+        sg_exchange_run(x);
+}
+
 enum sg_step sg_stage_account(struct sg_exchange *x)
 {
         if (!x->close_sequence) {
@@ -213,10 +230,13 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
         }
         if (x->has_record && !x->is_synced && x->worker->shared->sync &&
             x->snapshot->config->journal_sync == SG_JOURNAL_SYNC_ALWAYS) {
-                if (!sg_link_is_on_list(&x->sync_link))
+                if (!sg_link_is_on_list(&x->sync_link)) {
                         sg_sync_wait(x);
+                        sg_timer_start(&x->timer, SYNC_WAIT_USEC_MAX);
+                }
                 return SG_STEP_WAIT;
         }
+        sg_timer_stop(&x->timer);
         deliver(x);
         count(x);
         log_access(x);

@@ -31,12 +31,6 @@ static const struct stage {
         [SG_STAGE_OVER] = {"over", NULL},
 };
 
-const char *sg_stage_name(enum sg_stage_id id)
-{
-        SG_ASSERT(id < SG_STAGE_N);
-        return stages[id].name;
-}
-
 static void exchange_go(struct sg_exchange *x, enum sg_stage_id to)
 {
         SG_ASSERT(to > x->stage);
@@ -153,8 +147,10 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
                 exchange_let_go(x);
                 return;
         }
-        if (x->stage == SG_STAGE_ACCOUNT)
-                return; /* the provider is no longer waited for */
+        if (x->stage == SG_STAGE_ACCOUNT) {
+                sg_account_unsynced(x);
+                return;
+        }
         if (x->mode == SG_RELAY_ERROR)
                 sg_relay_take_error(x);
         else
@@ -214,6 +210,19 @@ static bool exchange_charge(struct sg_exchange *x, uint64_t n)
 
         x->charged_bytes += n;
         return before + n <= x->snapshot->config->bodies_bytes_max;
+}
+
+void sg_exchange_release_request(struct sg_exchange *x)
+{
+        uint64_t n = sg_buf_length(&x->body); /* as it was charged, piece by piece */
+
+        atomic_fetch_sub_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
+        x->charged_bytes -= n;
+        sg_buf_done(&x->body);
+        sg_buf_done(&x->scratch);
+        sg_buf_done(&x->upstream_head);
+        sg_buf_done(&x->forward);
+        x->upstream_body.n_pieces = 0; /* n_bytes stays: usage is guessed from it */
 }
 
 void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)

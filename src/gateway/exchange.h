@@ -27,7 +27,6 @@ enum sg_stage_id {
         SG_STAGE_OVER, /* accounted for; what is left is to let go */
         SG_STAGE_N,
 };
-const char *sg_stage_name(enum sg_stage_id id);
 
 enum sg_step {
         SG_STEP_NEXT,   /* go on with the next stage */
@@ -139,6 +138,8 @@ void sg_exchange_run(struct sg_exchange *x);
 enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const char *detail_format, ...) SG_PRINTF(3, 4);
 /* From a callback of a later stage: fail, go to account and run. */
 void sg_exchange_finish(struct sg_exchange *x);
+/* The provider has begun its answer: the request will not be sent again, and what was held for it is given back. */
+void sg_exchange_release_request(struct sg_exchange *x);
 /* Ends the upstream call at once, if there is one. */
 void sg_exchange_drop_upstream(struct sg_exchange *x);
 
@@ -154,6 +155,9 @@ enum sg_step sg_stage_account(struct sg_exchange *x);
 
 /* receive.c: takes what it needs of the head. False: a failure is set. */
 bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head);
+
+/* account.c: the disk has not taken the record in time: the client is told so instead of the answer. */
+void sg_account_unsynced(struct sg_exchange *x);
 
 /* relay.c: the provider's error as far as it came; its status says enough. */
 void sg_relay_take_error(struct sg_exchange *x);

@@ -40,6 +40,7 @@ enum sg_failure {
         SG_FAIL_CONNECTIONS_FULL,
         SG_FAIL_BODIES_FULL,
         SG_FAIL_JOURNAL_FULL,
+        SG_FAIL_JOURNAL_SYNC,
         SG_FAIL_DRAIN_TIMEOUT,
         SG_FAIL_INTERNAL,
         /* the provider */

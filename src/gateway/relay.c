@@ -120,6 +120,7 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
                 relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
+        sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
         if (x->mode == SG_RELAY_STREAM)

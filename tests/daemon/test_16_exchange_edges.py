@@ -143,6 +143,30 @@ def test_stall_after_a_pause_is_still_a_stall(gateway, fake, key):
     assert gateway.event(answer.request_id)["outcome"] == "truncated"
 
 
+def test_prompt_of_an_open_stream_is_given_back(gateway, fake, key):
+    """Once the provider answers, its request is not needed any more: long streams do not fill max_bodies."""
+    go_on = threading.Event()
+
+    def script(x):
+        frames = stream_frames()
+        x.start_stream()
+        x.chunk(frames[0])
+        x.hold(go_on, 0.5)
+        for data in frames[1:]:
+            x.chunk(data)
+        x.end_stream()
+    fake.on("prompt", script)
+    wait_for(lambda: is_at_rest(gateway), what="rest")
+    with gateway.connect() as wire:
+        wire.send(chat_bytes(key, "prompt", stream=True, content="x" * 2 * MEGABYTE))
+        answer = wire.read_head()
+        assert held_bytes(gateway) == 0
+        go_on.set()
+        for _ in wire.each_piece(answer):
+            pass
+    assert answer.text() == "Hello there"
+
+
 # ---- what providers do
 
 @pytest.mark.parametrize("status, expected, code", [(401, 502, "provider_credential"), (500, 502, "provider_error"),
@@ -501,6 +525,29 @@ def test_disk_that_never_answers_does_not_hold_up_the_end_of_others(fake):
         assert gateway.wait_end() == 0
         gateway.start()
         assert [row["outcome"] for row in wait_for(lambda: gateway.usage(model="plain"), what="the event")] == ["complete"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_disk_that_does_not_answer_is_told_to_the_client(fake, is_stream):
+    """With sync = always nobody gets a last byte whose record is not on disk; but an error, in time."""
+    with Gateway(fake.url, journal="sync = always\n") as gateway:
+        key = gateway.create_key("disk")
+        let_go = stop_sync_thread(gateway)
+        try:
+            with gateway.connect() as wire:
+                start = time.monotonic()
+                wire.send(chat_bytes(key, "plain", stream=is_stream))
+                answer = wire.read(keep_broken=True)
+                assert 8 < time.monotonic() - start < 15 * SLOWNESS
+        finally:
+            let_go()
+        if is_stream and answer.status == 200:
+            assert not answer.is_whole and "[DONE]" not in answer.events() and '"journal_sync"' in answer.events()[-1]
+        else:
+            assert (answer.status, answer.json()["error"]["code"]) == (503, "journal_sync")
+        assert gateway.wait_log(SCRIBE_REASON="journal_sync")["level"] == "err"
+        assert gateway.chat(key).status == 200
+        wait_for(lambda: is_at_rest(gateway), what="rest")
 
 
 # ---- what the log says

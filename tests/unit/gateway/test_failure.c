@@ -60,6 +60,7 @@ static void test_the_gateways_own_troubles_with_a_provider_are_no_401(void **sta
         assert_int_equal(sg_failure_row(sg_failure_of_status(401))->status, 502);
         assert_int_equal(sg_failure_row(sg_failure_of_status(403))->status, 502);
         assert_int_equal(sg_failure_row(sg_failure_of_status(402))->status, 502);
+        assert_int_equal(sg_failure_row(sg_failure_of_status(407))->status, 502); /* of a proxy before the provider */
         assert_int_equal(sg_failure_of_status(429), SG_FAIL_PROVIDER_RATE);
         assert_int_equal(sg_failure_of_status(422), SG_FAIL_PROVIDER_REFUSED);
         assert_int_equal(sg_failure_of_status(529), SG_FAIL_PROVIDER_ERROR);
