@@ -5,12 +5,12 @@
 
 #include "gateway/exchange.h"
 
-static enum sg_step refuse_model(struct sg_exchange *x)
+static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const char *why)
 {
         char names[256];
 
         sg_models_for_people(x, names, sizeof(names));
-        return sg_exchange_fail(x, SG_FAIL_UNKNOWN_MODEL, "'%s' is not known; this key may use: %s", x->model_asked,
+        return sg_exchange_fail(x, f, "'%s' is %s; this key may use: %s", x->model_asked, why,
                                 names[0] ? names : "(none)");
 }
 
@@ -29,10 +29,9 @@ static enum sg_step choose_model(struct sg_exchange *x)
                 return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "'model' holds control characters");
         x->model = sg_config_find_model(x->snapshot->config, name);
         if (!x->model)
-                return refuse_model(x);
+                return refuse_model(x, SG_FAIL_UNKNOWN_MODEL, "not known");
         if (!sg_key_may_use(x->key, name))
-                return sg_exchange_fail(x, SG_FAIL_MODEL_FORBIDDEN, "'%s' is not among this key's models",
-                                        x->model_asked);
+                return refuse_model(x, SG_FAIL_MODEL_FORBIDDEN, "not among this key's models");
         target = sg_model_choose(x->model);
         x->provider = sg_snapshot_provider(x->snapshot, target->provider);
         snprintf(x->model_upstream, sizeof(x->model_upstream), "%s",
