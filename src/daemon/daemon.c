@@ -88,8 +88,9 @@ static int make_directory(const char *path, struct sg_error *err)
         if (stat(path, &st) || !S_ISDIR(st.st_mode))
                 return sg_error_set(err, -ENOTDIR, path, "is not a directory");
         if (access(path, W_OK | X_OK))
-                return sg_error_set(err, -errno, path, "the directory cannot be written by user %u: %s",
-                                    (unsigned)geteuid(), strerror(errno));
+                return sg_error_set(err, -errno, path,
+                                    "the directory is of user %u and cannot be written by user %u, who runs this: %s",
+                                    (unsigned)st.st_uid, (unsigned)geteuid(), strerror(errno));
         return 0;
 }
 
