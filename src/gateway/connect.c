@@ -4,11 +4,14 @@
 #include "gateway/connect.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/secret.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
 #include "gateway/record.h"
+
+#define JOURNAL_FULL_TELL_USEC (10 * SG_USEC_PER_SEC)
 
 static int add_target(struct sg_exchange *x, struct sg_buf *b)
 {
@@ -69,8 +72,22 @@ static int write_head(struct sg_exchange *x)
         return r;
 }
 
+/* Loud, but not a line for each exchange. */
+static void tell_journal_full(struct sg_worker *w, bool is_counted)
+{
+        uint64_t now_usec = sg_loop_now_usec(w->loop);
+
+        if (w->journal_full_told_usec && now_usec - w->journal_full_told_usec < JOURNAL_FULL_TELL_USEC)
+                return;
+        w->journal_full_told_usec = now_usec;
+        sg_err("the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
+               w->number,
+               is_counted ? "usage passes without a record (when_full = count)" : "new work is refused with 503");
+}
+
 static enum sg_step open_record(struct sg_exchange *x)
 {
+        bool is_counted = x->snapshot->config->journal_when_full == SG_WHEN_FULL_COUNT;
         struct sg_record rec;
         int r;
 
@@ -80,7 +97,10 @@ static enum sg_step open_record(struct sg_exchange *x)
                 x->has_record = true;
                 return SG_STEP_NEXT;
         }
-        if (r == SG_RING_E_FULL && x->snapshot->config->journal_when_full == SG_WHEN_FULL_COUNT) {
+        if (r == SG_RING_E_FULL)
+                tell_journal_full(x->worker, is_counted);
+        if (r == SG_RING_E_FULL && is_counted) {
+                snprintf(x->note, sizeof(x->note), "no usage record: the journal is full");
                 sg_count(&x->worker->counters.n_unrecorded, 1);
                 return SG_STEP_NEXT;
         }

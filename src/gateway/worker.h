@@ -85,7 +85,8 @@ struct sg_worker {
         struct sg_upstream *upstream;
         struct sg_echo_server *echo;
         struct sg_ring *ring;
-        _Atomic bool waits_for_sync; /* (any) an exchange waits for its record to be on disk */
+        uint64_t journal_full_told_usec; /* (worker) when the log said so last; 0: never */
+        _Atomic bool waits_for_sync;     /* (any) an exchange waits for its record to be on disk */
         struct sg_counters counters;
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
         struct sg_list clients;                                /* (worker) struct sg_client.link */

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -551,6 +552,26 @@ def test_disk_that_does_not_answer_is_told_to_the_client(fake, is_stream):
 
 
 # ---- what the log says
+
+@pytest.mark.parametrize("when_full, status", [("count", 200), ("refuse", 503)])
+def test_full_journal_is_told_loudly_and_once(fake, when_full, status):
+    with Gateway(fake.url, ledger="own", workers=1, start=False, journal=f"when_full = {when_full}\n") as gateway:
+        gateway.write_config(gateway.main_text.replace("size = 1M", "size = 64K"))
+        gateway.start()
+        key = gateway.create_key("full")
+        gateway.stop_ledger(signal.SIGKILL)
+        with gateway.connect() as wire:
+            answers = [gateway.chat(key, wire=wire) for _ in range(400)]
+        assert answers[-1].status == status
+        lines = wait_for(lambda: [line for line in gateway.log(level="err") if "is full" in line["message"]], what="the line")
+        assert len(lines) == 1 and when_full in lines[0]["message"]
+        if when_full == "count":
+            assert "journal" in gateway.wait_log(SCRIBE_REQUEST=answers[-1].request_id)["SCRIBE_DETAIL"]
+            counted = gateway.control("GetStatus")["counters"]
+            assert counted["unrecorded"] > 0 and counted["unrecorded"] + counted["recorded"] == 400
+        gateway.start_ledger()
+        wait_for(lambda: gateway.chat(key).status == 200, what="room in the journal")
+
 
 def test_operation_is_named_only_where_there_is_one(gateway):
     answer = gateway.ask("GET", "/nowhere")
