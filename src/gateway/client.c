@@ -119,7 +119,7 @@ static void client_on_time(struct sg_timer *t, void *owner)
                         client_check_writing(c);
                         return;
                 }
-                /* fall through */
+                __attribute__((__fallthrough__));
         case CLIENT_FRESH:
                 sg_client_close(c, SG_FAIL_NONE);
                 return;
