@@ -4,6 +4,7 @@
   floors   a room includes only rooms on lower floors, and of those only the ones that the table names
   sizes    no file over 800 lines, no function over 500: fuses, set wide
   words    no words of unfinished work, no path of somebody's own machine
+  pages    each room has its page, each header of a room a banner with its own name
 
 usage: floors.py [TREE]
 """
@@ -133,11 +134,22 @@ def check_words(tree):
     return found
 
 
+def check_pages(tree):
+    found = [f"src/{room.name}: there is no README.md" for room in sorted((tree / "src").iterdir())
+             if room.is_dir() and not (room / "README.md").exists()]
+    for path in sorted((tree / "src").rglob("*.h")):
+        name = path.relative_to(tree / "src")
+        if not path.read_text().startswith(f"/*\n * {name} - "):
+            found.append(f"src/{name}:1: the banner does not begin with '{name} - '")
+    return found
+
+
 def main():
     tree = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent.parent).resolve()
     checks = [("rooms include only what lies below them", check_floors),
               ("files and functions stay within the fuses", check_sizes),
-              ("no unfinished work and no machine's own paths", check_words)]
+              ("no unfinished work and no machine's own paths", check_words),
+              ("rooms have a page and headers a banner", check_pages)]
     n_failed = 0
     print(f"1..{len(checks)}")
     for number, (name, check) in enumerate(checks, 1):
