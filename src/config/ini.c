@@ -182,7 +182,8 @@ static int read_setting(struct sg_ini *i, struct sg_str line, struct sg_ini_item
         if (!is_word(item->name))
                 return refuse(i, err, "a setting is written name = value, the name of letters, digits and _");
         if (!i->has_section)
-                return refuse(i, err, "'" SG_STR_FMT "' stands before the first [section]", SG_STR_ARG(item->name));
+                return refuse(i, err, "'" SG_STR_FMT "' stands before the first [section]; write its heading above it",
+                              SG_STR_ARG(item->name));
         value = sg_str_trim(without_comment(rest));
         if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
                 return refuse(i, err, "'" SG_STR_FMT "': a value is written without quotes", SG_STR_ARG(item->name));

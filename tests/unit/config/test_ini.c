@@ -91,7 +91,7 @@ static void test_wrong_headings(void **state)
 
 static void test_wrong_settings(void **state)
 {
-        expect(SG_STR("x = 1\n"), "f:1: 'x' stands before the first [section]");
+        expect(SG_STR("x = 1\n"), "f:1: 'x' stands before the first [section]; write its heading above it");
         expect(SG_STR("[a]\nsk-secret\n"), "f:2: neither a heading nor a setting; a setting is written name = value");
         expect(SG_STR("[a]\n= 1\n"), "f:2: a setting is written name = value, the name of letters, digits and _");
         expect(SG_STR("[a]\na b = 1\n"), "f:2: a setting is written name = value, the name of letters, digits and _");
