@@ -238,7 +238,11 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
                 break;
         case SG_EVENT_ERROR:
                 redact(x, fault.text);
-                sg_exchange_fail(x, SG_FAIL_PROVIDER_IN_BAND, "%s", fault.text);
+                /* an end event that comes too early is no report of an error: the answer broke off */
+                sg_exchange_fail(x,
+                                 sg_str_eq(ev->data, SG_STR("[DONE]")) ? SG_FAIL_UPSTREAM_TRUNCATED
+                                                                       : SG_FAIL_PROVIDER_IN_BAND,
+                                 "%s", fault.text);
                 return false;
         case SG_EVENT_GARBAGE:
                 redact(x, fault.text);

@@ -238,6 +238,13 @@ def test_comments_and_then_nothing_is_truncated(gateway, fake, key):
     assert gateway.event(answer.request_id)["outcome"] == "truncated"
 
 
+def test_end_without_a_finish_reason_is_called_truncated(gateway, fake, key):
+    fake.on("no-finish", stream(stream_frames(finish=None)))
+    answer = gateway.chat(key, model="no-finish", stream=True, keep_broken=True)
+    assert answer.chunks()[-1]["error"]["code"] == "stream_truncated"
+    assert gateway.wait_log(SCRIBE_REQUEST=answer.request_id)["SCRIBE_REASON"] == "upstream_truncated"
+
+
 def test_answer_before_the_request_is_sent(gateway, fake, key):
     """A provider that refuses a large body without reading it."""
     def serve(x):
