@@ -35,7 +35,7 @@ skip_rest() { # REASON: this machine cannot do what the remaining cases need
     exit "$FAILED"
 }
 
-command -v dpkg-buildpackage >/dev/null && command -v dh >/dev/null || skip_rest "no dpkg-buildpackage or debhelper"
+if ! command -v dpkg-buildpackage >/dev/null || ! command -v dh >/dev/null; then skip_rest "no dpkg-buildpackage or debhelper"; fi
 
 # ---- the package
 
