@@ -331,7 +331,13 @@ static int sync_range(struct sg_ring *r, uint64_t from, uint64_t to)
                 (void)madvise(r->map + first, end - first,
                               MADV_POPULATE_WRITE); /* before Linux 5.14: unknown, no harm */
 #endif
-        return msync(r->map + first, end - first, MS_SYNC) < 0 ? -errno : 0;
+        if (msync(r->map + first, end - first, MS_SYNC) < 0)
+                return -errno;
+        /* What is on disk need not count as this process's memory: without this its resident size grows to the whole
+         * ring within one lap. The last page is still being written; the file keeps all of it. */
+        if (end - first > page)
+                (void)madvise(r->map + first, end - first - page, MADV_DONTNEED);
+        return 0;
 }
 
 int sg_ring_sync(struct sg_ring *r)
