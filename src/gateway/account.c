@@ -38,7 +38,7 @@ static enum sg_outcome outcome_of(const struct sg_exchange *x)
 /* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */
 static void settle_usage(struct sg_exchange *x)
 {
-        bool may_be_billed = x->is_sent && x->upstream_status < 400 && x->failure != SG_FAIL_PROVIDER_IN_BAND;
+        bool may_be_billed = x->is_sent && x->upstream_status < 300 && x->failure != SG_FAIL_PROVIDER_IN_BAND;
 
         if (x->op == SG_OP_PASS)
                 return;
@@ -171,6 +171,7 @@ static void log_access(struct sg_exchange *x)
         if (!x->snapshot->config->log_access || !sg_log_wants(level))
                 return;
         fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(x->request_id)};
+        fields[n++] = (struct sg_log_field){"SCRIBE_CLIENT", sg_str_from(x->peer)};
         fields[n++] = number_field("SCRIBE_STATUS", numbers[0], x->status);
         if (x->provider || x->op != SG_OP_PASS) /* else it came to no operation */
                 fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};

@@ -56,6 +56,7 @@ struct sg_exchange {
         /* receive: facts of the head, copied */
         enum sg_method method;
         char request_id[SG_REQUEST_ID_BYTES_MAX + 1];
+        char peer[64];         /* the client's address, which outlives the client here */
         struct sg_buf path;    /* target as received */
         struct sg_buf forward; /* header lines to pass on */
         char credential[96];   /* the caller's key, wiped after authenticate */
