@@ -40,6 +40,7 @@ box_base() { # DIR PACKAGE...
         return 1
     }
     : >"$dir/root/etc/machine-id"
+    printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$dir/root/etc/hosts"
     local unit
     for unit in console-getty.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer; do
         ln -sf /dev/null "$dir/root/etc/systemd/system/$unit"
