@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "feed/picture.h"
+#include "varlink/strict.h"
 
 #define CRC_CHARS      8u
 #define FORMAT         1u
@@ -105,19 +106,9 @@ static bool find_end(struct sg_str text, size_t *ret_bytes)
 
 static struct json_object *parse_line(struct sg_str json)
 {
-        struct json_tokener *tokener = json_tokener_new_ex(LINE_DEPTH_MAX);
-        struct json_object *o;
+        struct json_object *o = NULL;
 
-        if (!tokener)
-                return NULL;
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-        o = json_tokener_parse_ex(tokener, json.p, (int)SG_MIN(json.n, (size_t)INT32_MAX));
-        if (json_tokener_get_error(tokener) != json_tokener_success) {
-                json_object_put(o);
-                o = NULL;
-        }
-        json_tokener_free(tokener);
-        return o;
+        return sg_varlink_read_object(&o, json, LINE_DEPTH_MAX) ? NULL : o;
 }
 
 /* Line 1 says the format; each line after it is a version or a change. NULL, or what is wrong with it. */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "varlink/message.h"
+#include "varlink/strict.h"
 
 int sg_varlink_frame(const struct sg_buf *in, size_t *scanned, size_t max, struct sg_str *ret)
 {
@@ -22,31 +23,6 @@ int sg_varlink_frame(const struct sg_buf *in, size_t *scanned, size_t max, struc
         }
         *ret = sg_str_head(all, at);
         return 0;
-}
-
-/* Strict JSON (one value, no comment, no trailing bytes, UTF-8, depth limited) whose value is an object. */
-static int read_object(struct json_object **ret, struct sg_str text)
-{
-        struct json_tokener *tokener;
-        struct json_object *o;
-        int r = 0;
-
-        if (text.n > SG_VARLINK_BYTES_MAX || !sg_str_is_utf8(text))
-                return -EBADMSG;
-        tokener = json_tokener_new_ex(SG_JSON_DEPTH_MAX);
-        if (!tokener)
-                return -ENOMEM;
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-        o = json_tokener_parse_ex(tokener, text.p ? text.p : "", (int)text.n);
-        if (json_tokener_get_error(tokener) != json_tokener_success || json_tokener_get_parse_end(tokener) != text.n ||
-            !json_object_is_type(o, json_type_object)) {
-                json_object_put(o);
-                r = -EBADMSG;
-        } else {
-                *ret = o;
-        }
-        json_tokener_free(tokener);
-        return r;
 }
 
 /* ---- calls and answers */
@@ -94,7 +70,7 @@ int sg_varlink_request_parse(struct sg_varlink_request *r, struct sg_str text, c
         int e;
 
         *r = (struct sg_varlink_request){};
-        e = read_object(&r->whole, text);
+        e = sg_varlink_read_object(&r->whole, text, SG_JSON_DEPTH_MAX);
         if (e)
                 return e;
         json_object_object_foreach(r->whole, name, value)
@@ -122,7 +98,7 @@ int sg_varlink_answer_parse(struct sg_varlink_answer *a, struct sg_str text)
         int r;
 
         *a = (struct sg_varlink_answer){};
-        r = read_object(&a->whole, text);
+        r = sg_varlink_read_object(&a->whole, text, SG_JSON_DEPTH_MAX);
         if (r)
                 return r;
         /* A newer server may say more than we know. */

@@ -10,6 +10,7 @@ usage: floors.py [TREE]
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,8 +112,9 @@ def check_sizes(tree):
 
 def tracked_files(tree):
     """What git knows; in an unpacked source package, what is there."""
-    done = subprocess.run(["git", "-C", str(tree), "ls-files", "-z"], capture_output=True, check=False)
-    if done.returncode == 0 and done.stdout:
+    git = shutil.which("git")
+    done = git and subprocess.run([git, "-C", str(tree), "ls-files", "-z"], capture_output=True, check=False)
+    if done and done.returncode == 0 and done.stdout:
         return [tree / name for name in done.stdout.decode().split("\0") if name]
     return [path for path in tree.rglob("*") if path.is_file() and not re.search(r"/(build[^/]*|obj-[^/]*|\.git|\.local)/", str(path))]
 

@@ -250,18 +250,21 @@ static void test_free_before_anything_happens(void **state)
         static const struct act acts[] = {WAIT_CLOSE, END};
         struct world *x = *state;
         struct caller k = {.n_sent = 0};
+        unsigned n_failed;
 
         world_serve(x, acts, NULL);
         call_start(&k, x);
         call_done(&k);
         run_few_turns(x->loop);
         assert_int_equal(counts(x).n_opened, 0);
+        assert_int_equal(k.n_failed, 0);
         x->endpoint.host = SG_STR("no-such-name.invalid");
         call_start(&k, x);
         sg_loop_run(x->loop, MSEC, count_down, &(struct few_turns){x->loop, 1});
-        call_done(&k); /* while resolving */
+        n_failed = k.n_failed; /* c-ares 1.34 knows .invalid by itself and has failed already */
+        call_done(&k);         /* else while resolving */
         run_few_turns(x->loop);
-        assert_int_equal(k.n_failed, 0);
+        assert_int_equal(k.n_failed, n_failed);
 }
 
 static void test_free_in_a_fault(void **state)

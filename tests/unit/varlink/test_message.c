@@ -206,7 +206,7 @@ static void test_written_messages_are_read_back(void **state)
         struct sg_str text;
         size_t scanned = 0;
 
-        json_object_object_add(o, "text", json_object_new_string("a\xff\"\n/\xc3\xa9")); /* not UTF-8 */
+        json_object_object_add(o, "text", json_object_new_string("a\xff\"\n/\xc3\xa9\xf0\x9f\x98\x80")); /* not UTF-8 */
         sg_buf_init(&b, 1000);
         assert_int_equal(sg_varlink_add_reply(&b, NULL, o, true), 0);
         assert_int_equal(sg_varlink_add_reply(&b, "x.Bad", NULL, false), 0);
@@ -216,7 +216,7 @@ static void test_written_messages_are_read_back(void **state)
         assert_true(a.continues);
         assert_null(a.error_name);
         assert_string_equal(json_object_get_string(json_object_object_get(a.parameters, "text")),
-                            "a\xef\xbf\xbd\"\n/\xc3\xa9");
+                            "a\xef\xbf\xbd\"\n/\xc3\xa9\xf0\x9f\x98\x80");
         sg_varlink_answer_done(&a);
         sg_buf_take(&b, text.n + 1);
         scanned = 0;
