@@ -35,11 +35,20 @@ static int check(struct sg_daemon *d, struct sg_error *err)
         return r;
 }
 
+/* Lines go to a file or nowhere: who starts the program by hand does not see them. */
+static bool logs_elsewhere(const struct sg_daemon *d)
+{
+        const struct sg_config *c = d->first_config;
+
+        return c && !c->log_sink_is_auto && (c->log_sink == SG_LOG_TO_FILE || c->log_sink == SG_LOG_TO_NONE);
+}
+
 int main(int argc, char **argv)
 {
         struct sg_options options;
         struct sg_error err = {0};
         struct sg_daemon d;
+        bool is_unseen;
         char line[1100];
         int r = sg_options_read(&options, argc, argv);
 
@@ -55,9 +64,12 @@ int main(int argc, char **argv)
         } else if (!options.is_check) {
                 sg_daemon_run(&d);
         }
+        is_unseen = r && !options.is_check && logs_elsewhere(&d);
         sg_daemon_done(&d);
         if (!r && !options.is_check)
                 sg_notice("ended");
         sg_log_stop();
+        if (is_unseen)
+                sg_err("%s", line);
         return r ? 1 : 0;
 }

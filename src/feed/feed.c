@@ -126,13 +126,13 @@ static void on_write_again(struct sg_timer *t, void *owner)
         write_picture(owner);
 }
 
-/* After changes: appended if they can be, else all is written. While writing fails the timer does it. */
+/* After changes: what was appended goes to disk, else all is written. While writing fails the timer does it. The disk may be
+ * slow; the changes are in force already. */
 static void keep_changes(struct sg_feed *f, bool is_collected)
 {
         if (f->write_failure_is_told)
                 return;
-        if (!is_collected || sg_picture_commit(f->picture, sg_feed_version(f)) ||
-            sg_picture_is_outgrown(f->picture, f->table))
+        if (!is_collected || sg_picture_sync(f->picture) || sg_picture_is_outgrown(f->picture, f->table))
                 write_picture(f);
 }
 
@@ -168,10 +168,31 @@ static bool read_news(struct news *n, struct json_object *o)
 }
 
 /* Effective in the table at once, one by one; *ret_collected: and ready to be appended to the file. */
-static int apply_changes(struct sg_feed *f, struct json_object *changes, bool *ret_collected)
+static size_t count_changes(struct json_object *changes)
 {
-        size_t n = changes ? json_object_array_length(changes) : 0;
-        bool is_collected = f->is_complete && !f->write_failure_is_told;
+        return changes ? json_object_array_length(changes) : 0;
+}
+
+/* Into the picture before the table: what a client has been told once must hold after SIGKILL, and what was written does. */
+static bool collect_changes(struct sg_feed *f, struct json_object *changes, uint64_t version)
+{
+        size_t n = count_changes(changes);
+
+        if (!f->is_complete || f->write_failure_is_told)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                struct sg_feed_change change;
+
+                if (!sg_feed_change_read(&change, json_object_array_get_idx(changes, i)) ||
+                    sg_picture_add(f->picture, &change.key))
+                        return false;
+        }
+        return sg_picture_commit(f->picture, version) == 0;
+}
+
+static int apply_changes(struct sg_feed *f, struct json_object *changes)
+{
+        size_t n = count_changes(changes);
 
         for (size_t i = 0; i < n; i++) {
                 struct sg_feed_change change;
@@ -182,10 +203,7 @@ static int apply_changes(struct sg_feed *f, struct json_object *changes, bool *r
                 r = sg_keytable_apply(f->table, &change.key);
                 if (r)
                         return r;
-                if (is_collected && sg_picture_add(f->picture, &change.key))
-                        is_collected = false;
         }
-        *ret_collected = is_collected;
         return 0;
 }
 
@@ -205,6 +223,7 @@ static int take_news(struct sg_feed *f, struct json_object *parameters)
 {
         struct news news;
         bool is_collected;
+        uint64_t version;
         int r;
 
         if (!read_news(&news, parameters))
@@ -213,11 +232,12 @@ static int take_news(struct sg_feed *f, struct json_object *parameters)
                 sg_keytable_picture_begin(f->table);
                 f->in_picture = true;
         }
-        r = apply_changes(f, news.changes, &is_collected);
+        version = news.has_version && (f->is_complete || news.complete) ? news.version : sg_feed_version(f);
+        is_collected = collect_changes(f, news.changes, version);
+        r = apply_changes(f, news.changes);
         if (r)
                 return r;
-        if (news.has_version && (f->is_complete || news.complete))
-                atomic_store_explicit(&f->version, news.version, memory_order_relaxed);
+        atomic_store_explicit(&f->version, version, memory_order_relaxed);
         if (f->is_complete)
                 keep_changes(f, is_collected);
         else if (news.complete)

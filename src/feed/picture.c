@@ -307,8 +307,6 @@ static int append_collected(struct sg_picture *p, uint64_t version)
                 return r > 0 ? -EFBIG : r;
         bytes = p->bytes + (off_t)sg_buf_length(&p->collected);
         r = write_all(p->fd, &p->collected);
-        if (!r && fdatasync(p->fd))
-                r = -errno;
         if (r) {
                 /* What was written of it would stand before the lines that follow. */
                 (void)!ftruncate(p->fd, p->bytes);
@@ -327,6 +325,15 @@ int sg_picture_commit(struct sg_picture *p, uint64_t version)
         sg_buf_release(&p->collected);
         if (r)
                 close_file(p);
+        return r;
+}
+
+int sg_picture_sync(struct sg_picture *p)
+{
+        int r = p->fd < 0 ? -EBADF : fdatasync(p->fd) ? -errno : 0;
+
+        if (r)
+                close_file(p); /* what the disk has of it is not known: the file is written anew */
         return r;
 }
 

@@ -30,10 +30,11 @@ SG_DEFINE_AUTO(struct sg_picture *, sg_picture_free)
 /* Into an empty table. A torn last line is cut; why a file is broken is told in err. -errno when it cannot be read. */
 int sg_picture_load(struct sg_picture *p, struct sg_keytable *t, enum sg_picture_outcome *ret_outcome,
                     uint64_t *ret_version, struct sg_error *err) SG_MUST_CHECK;
-/* Collects a line; sg_picture_commit() writes what was collected, with the version, and syncs it. After a failed commit
- * the file is as it was before, and only sg_picture_write() brings it up to date. */
+/* Collects a line; sg_picture_commit() writes what was collected, with the version: it survives SIGKILL then, and a loss of
+ * power after sg_picture_sync(). After a failure of either only sg_picture_write() brings the file up to date. */
 int sg_picture_add(struct sg_picture *p, const struct sg_key_change *c) SG_MUST_CHECK;
 int sg_picture_commit(struct sg_picture *p, uint64_t version) SG_MUST_CHECK;
+int sg_picture_sync(struct sg_picture *p) SG_MUST_CHECK;
 /* True when there is no file to append to, or more was appended than the table holds. */
 bool sg_picture_is_outgrown(const struct sg_picture *p, const struct sg_keytable *t);
 /* The whole table, to a new file that takes the old one's place. */

@@ -67,13 +67,21 @@ static struct sg_question *next_question(struct sg_asker *a)
         struct sg_link *k;
 
         SG_ASSERT(pthread_mutex_lock(&a->lock) == 0);
-        a->running = NULL;
         while (!(k = sg_list_pop(&a->queue)) && !a->must_end)
                 SG_ASSERT(pthread_cond_wait(&a->wake, &a->lock) == 0);
         if (k)
                 a->running = SG_CONTAINER(k, struct sg_question, link);
         SG_ASSERT(pthread_mutex_unlock(&a->lock) == 0);
         return k ? SG_CONTAINER(k, struct sg_question, link) : NULL;
+}
+
+/* Once posted it is the loop's, which may free it at once. */
+static void give_back(struct sg_asker *a, struct sg_question *q)
+{
+        SG_ASSERT(pthread_mutex_lock(&a->lock) == 0);
+        a->running = NULL;
+        SG_ASSERT(pthread_mutex_unlock(&a->lock) == 0);
+        sg_mailbox_post(a->mailbox, &q->letter);
 }
 
 static void *run(void *arg)
@@ -83,7 +91,7 @@ static void *run(void *arg)
 
         while ((q = next_question(a))) {
                 ask(a, q);
-                sg_mailbox_post(a->mailbox, &q->letter);
+                give_back(a, q);
         }
         return NULL;
 }

@@ -252,7 +252,7 @@ static void test_hosts_file_is_honoured(void **state)
         char name[256];
 
         if (!name_from_hosts(name)) {
-                print_message("skipped: /etc/hosts has no name but localhost\n");
+                print_message("# skipped: /etc/hosts has no name but localhost\n");
                 skip();
         }
         ask(a, &k, name, 1);
