@@ -56,8 +56,11 @@ int sg_daemon_start_log(struct sg_daemon *d, struct sg_error *err)
 {
         const struct sg_config *c = d->first_config;
 
+        int r = sg_log_start(c->log_sink_is_auto ? sg_log_sink_auto() : c->log_sink, c->log_path, err);
+
         sg_log_set_level(c->log_level);
-        return sg_log_start(c->log_sink_is_auto ? sg_log_sink_auto() : c->log_sink, c->log_path, err);
+        d->has_log = r == 0;
+        return r;
 }
 
 int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err)

@@ -30,6 +30,7 @@ struct sg_daemon {
         struct sg_mailbox *mailbox;
         struct sg_signals *signals;
         struct sg_config *first_config; /* with which the process started: what a restart would be needed for */
+        bool has_log;                    /* lines go where the configuration says */
         struct sg_shared shared;
         struct sg_worker **workers;
         pthread_t *threads;

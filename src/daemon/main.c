@@ -40,7 +40,7 @@ static bool logs_elsewhere(const struct sg_daemon *d)
 {
         const struct sg_config *c = d->first_config;
 
-        return c && !c->log_sink_is_auto && (c->log_sink == SG_LOG_TO_FILE || c->log_sink == SG_LOG_TO_NONE);
+        return d->has_log && !c->log_sink_is_auto && (c->log_sink == SG_LOG_TO_FILE || c->log_sink == SG_LOG_TO_NONE);
 }
 
 int main(int argc, char **argv)
