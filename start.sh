@@ -198,6 +198,12 @@ target = echo
 [model "default"]
 target = echo
 END
+    [ -n "${LLM_API_KEY:-}" ] || cat <<END
+
+# The names that older clients' examples ask for, answered by the practice provider.
+[model "moonshot-*"]
+target = echo
+END
 }
 
 # What a running gateway was started with: when it changes, it has to be started again.
