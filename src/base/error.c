@@ -20,6 +20,27 @@ int sg_error_set(struct sg_error *err, int code, const char *where, const char *
         return made.code;
 }
 
+void sg_error_notable(struct sg_error *err, const char *message_id)
+{
+        if (!err || err->message_id)
+                return;
+        SG_ASSERT(err->code != 0 && message_id);
+        err->message_id = message_id;
+}
+
+void sg_error_needs_mending(struct sg_error *err, const char *message_id)
+{
+        if (!err || err->message_id)
+                return;
+        sg_error_notable(err, message_id);
+        err->needs_mending = true;
+}
+
+int sg_error_exit_status(const struct sg_error *err)
+{
+        return err->needs_mending ? SG_EXIT_CONFIG : SG_EXIT_FAILURE;
+}
+
 void sg_error_prefix(struct sg_error *err, const char *prefix)
 {
         char text[2 * sizeof(err->text)];

@@ -201,3 +201,18 @@ void sg_log_line(enum sg_log_level level, const char *message_id, const struct s
                 sg_log_write_direct(&r);
         }
 }
+
+void sg_log_error(enum sg_log_level level, const struct sg_error *err)
+{
+        struct sg_log_field fields[2];
+        char number[16];
+        size_t n = 0;
+
+        if (!sg_log_wants(level))
+                return;
+        (void)snprintf(number, sizeof(number), "%d", -err->code);
+        fields[n++] = (struct sg_log_field){"ERRNO", sg_str_from(number)};
+        if (err->where[0])
+                fields[n++] = (struct sg_log_field){"SCRIBE_WHERE", sg_str_from(err->where)};
+        sg_log_line(level, err->message_id, fields, n, "%s%s%s", err->where, err->where[0] ? ": " : "", err->text);
+}

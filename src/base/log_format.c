@@ -89,12 +89,20 @@ static bool wants_quotes(struct sg_str s)
         return false;
 }
 
+/* The message begins with the place and says in words what the number means. */
+static bool is_told_by_message(struct sg_str name)
+{
+        return sg_str_eq(name, SG_STR("ERRNO")) || sg_str_eq(name, SG_STR("SCRIBE_WHERE"));
+}
+
 static int add_text_field(struct sg_buf *b, const struct sg_log_field *f)
 {
         struct sg_str name = sg_str_from(f->name);
         bool is_quoted = wants_quotes(f->value);
         int r;
 
+        if (is_told_by_message(name))
+                return 0;
         if (sg_str_starts(name, FIELD_PREFIX))
                 name = sg_str_skip(name, FIELD_PREFIX.n);
         r = sg_buf_add(b, SG_STR(" "));

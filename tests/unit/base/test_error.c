@@ -57,6 +57,29 @@ static void test_prefix_stands_before_and_long_texts_are_cut(void **state)
         assert_memory_equal(err.text, "outer: xxx", 10);
 }
 
+static void test_first_mark_stays_and_a_prefix_keeps_it(void **state)
+{
+        struct sg_error err;
+
+        (void)sg_error_set(&err, -EIO, NULL, "inner");
+        assert_null(err.message_id);
+        assert_int_equal(sg_error_exit_status(&err), SG_EXIT_FAILURE);
+        sg_error_needs_mending(&err, "a");
+        sg_error_notable(&err, "b");
+        sg_error_prefix(&err, "outer");
+        assert_string_equal(err.message_id, "a");
+        assert_int_equal(sg_error_exit_status(&err), SG_EXIT_CONFIG);
+
+        (void)sg_error_set(&err, -ENOSPC, NULL, "may pass");
+        assert_null(err.message_id);
+        sg_error_notable(&err, "c");
+        sg_error_needs_mending(&err, "a");
+        assert_string_equal(err.message_id, "c");
+        assert_int_equal(sg_error_exit_status(&err), SG_EXIT_FAILURE);
+        sg_error_notable(NULL, "c");
+        sg_error_needs_mending(NULL, "c");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -64,6 +87,7 @@ int main(void)
                 cmocka_unit_test(test_own_text_may_be_an_argument),
                 cmocka_unit_test(test_line_has_place_and_text),
                 cmocka_unit_test(test_prefix_stands_before_and_long_texts_are_cut),
+                cmocka_unit_test(test_first_mark_stays_and_a_prefix_keeps_it),
         };
 
         return cmocka_run_group_tests_name("base error", tests, NULL, NULL);

@@ -408,6 +408,24 @@ static void test_hostile_values_make_one_line(void **state)
         assert_int_equal(n, 2);
 }
 
+static void test_an_error_is_logged_with_its_event_place_and_number(void **state)
+{
+        struct sg_error err;
+        struct sg_buf b;
+
+        (void)sg_error_set(&err, -EADDRINUSE, "127.0.0.1:80", "address already in use");
+        sg_error_notable(&err, "0123456789abcdef0123456789abcdef");
+        start(SG_LOG_TO_FILE);
+        sg_log_error(SG_LOG_ERR, &err);
+        sg_log_stop();
+        read_contents(&b, file_path);
+        assert_true(sg_str_ends(sg_buf_view(&b),
+                                SG_STR("\"level\":\"err\",\"message\":\"127.0.0.1:80: address already in use\","
+                                       "\"message_id\":\"0123456789abcdef0123456789abcdef\",\"ERRNO\":\"98\","
+                                       "\"SCRIBE_WHERE\":\"127.0.0.1:80\"}\n")));
+        sg_buf_done(&b);
+}
+
 static void test_long_values_are_cut_and_short_ones_kept(void **state)
 {
         static char big[10000];
@@ -522,6 +540,7 @@ int main(void)
                 test_in_dir(test_rings_of_ended_threads_are_given_back),
                 test_in_dir(test_reopen_goes_on_in_a_new_file),
                 test_in_dir(test_hostile_values_make_one_line),
+                test_in_dir(test_an_error_is_logged_with_its_event_place_and_number),
                 test_in_dir(test_long_values_are_cut_and_short_ones_kept),
                 test_in_dir(test_without_the_thread_lines_go_to_stderr),
                 test_in_dir(test_level_is_asked_first),

@@ -35,15 +35,17 @@ static void test_text_line_is_for_people(void **state)
                 .level = SG_LOG_WARNING,
                 .wall_usec = WALL_USEC,
                 .message = SG_STR("POST /v1/chat 200"),
-                .n_fields = 4,
+                .n_fields = 6,
                 .fields = {{"SCRIBE_KEY", SG_STR("alice")},
                            {"SCRIBE_REASON", SG_STR("a b")},
                            {"SCRIBE_EMPTY", SG_STR("")},
-                           {"ERRNO", SG_STR("5")}},
+                           {"ERRNO", SG_STR("5")}, /* these two: the message says it in words */
+                           {"SCRIBE_WHERE", SG_STR("a.conf:3")},
+                           {"OTHER", SG_STR("5")}},
         };
 
         assert_str(text_of(&r, (struct sg_log_text_style){0}),
-                   "scribe-gateway: POST /v1/chat 200 key=alice reason=\"a b\" empty=\"\" errno=5\n");
+                   "scribe-gateway: POST /v1/chat 200 key=alice reason=\"a b\" empty=\"\" other=5\n");
         assert_true(sg_str_starts(text_of(&r, (struct sg_log_text_style){.has_level = true}),
                                   SG_STR("<4>scribe-gateway: POST")));
 }

@@ -1,0 +1,51 @@
+/*
+ * base/message_id.h - the names of notable events: MESSAGE_ID=, by which a line is found and explained
+ *
+ * Shape    128 random bits each, made once and never used again for something else: scripts and alerts compare them
+ * Limits   whatever has a name here is written somewhere and has its entry in units/scribe-gateway.catalog, which
+ *          `journalctl -x` shows beside the line; tests/tidy/catalog.py compares the three
+ * Source   systemd.journal-fields(7) MESSAGE_ID=; systemd-id128(1) new
+ */
+#pragma once
+
+/* clang-format off */
+#define SG_MESSAGE_READY                "e26aeae7cac742d196a1ddbc48313446" /* the gateway serves */
+#define SG_MESSAGE_ENDED                "cb98124079544a2b8909e994e4be4b8c" /* the gateway has ended in order */
+#define SG_MESSAGE_RELOADED             "4741c448b2934268ad84709125ac03b7" /* a new configuration is in force */
+#define SG_MESSAGE_RELOAD_REFUSED       "620d7ff86a75496e9f5e6a431cd7b584" /* a new configuration was refused, the old one stays */
+
+#define SG_MESSAGE_CONFIGURATION        "5fb605b653ad4bd7a7c03230eed66299" /* start: the configuration is wrong */
+#define SG_MESSAGE_CREDENTIAL           "4186007e80f741d1ab35919122cd0c4e" /* start: a secret is missing or cannot be read */
+#define SG_MESSAGE_CERTIFICATE          "50dc0b470fdf4589809f19279f4c59d3" /* start: a certificate or ca_file is broken */
+#define SG_MESSAGE_ADDRESS              "03db91fe3a3348bab5bfb3fd7ae12c47" /* start: an address is taken, not allowed or not there */
+#define SG_MESSAGE_DIRECTORY            "1654a5d99fd34101bdc79d5c333f7833" /* start: a directory is missing or cannot be written */
+#define SG_MESSAGE_DISK_FULL            "516d7852b9404f4f8631768b7b31f31d" /* a disk is full */
+#define SG_MESSAGE_DATABASE_NEWER       "0ae171eacfb848c48cfd5eb1bda0f413" /* the database was written by a newer version */
+#define SG_MESSAGE_DATABASE_DAMAGED     "9b22087775074b4a807413580b60d776" /* the database is damaged or none */
+
+#define SG_MESSAGE_LEDGER_READY         "14e939fb00a3418399af6cc14eceb5f3" /* the ledger serves */
+#define SG_MESSAGE_LEDGER_LOST          "6036b563e717462a92f7720b25357f40" /* the ledger does not tell the keys */
+#define SG_MESSAGE_LEDGER_BACK          "1351ea82eaa348faaae2604cb1cb0cd8" /* the ledger tells the keys again */
+#define SG_MESSAGE_LEDGER_FAILED        "91a9490a29e94ad38a4577348db02467" /* the ledger that the gateway started has ended */
+#define SG_MESSAGE_KEYS_BROKEN          "acce11dd63f047acb604c8223619e506" /* the picture of the keys was set aside */
+#define SG_MESSAGE_STORE_FAILING        "9b12c87b0f7745cbab7d637e4e97bb04" /* usage cannot be stored */
+#define SG_MESSAGE_STORE_AGAIN          "8bee0ea22f5e483c8dee6aaf773827c8" /* usage is stored again */
+#define SG_MESSAGE_RING_DAMAGED         "1f4c615f9e0f4cc38c3aa3446d3cc27b" /* a ring has records that cannot be read */
+
+#define SG_MESSAGE_JOURNAL_FULL         "d3657903a38b4a8d999e073284b9f14a" /* a worker's ring is full */
+#define SG_MESSAGE_JOURNAL_SYNC_FAILING "9ffa1094d5294c6d9eb7347d9e3db146" /* rings cannot be written to disk */
+#define SG_MESSAGE_JOURNAL_SYNC_AGAIN   "d5203ee983ad4a4d879ab9f9951ea78e" /* rings are written to disk again */
+
+#define SG_MESSAGE_EXCHANGE             "928b3bd591ae4d508da690f6164b5097" /* one exchange: the access line */
+#define SG_MESSAGE_PROVIDER_CREDENTIAL  "127f4b9c446546bca7f4ba64a8e1b563" /* a provider refuses our credential */
+#define SG_MESSAGE_CONNECTIONS_FULL     "cefd8a54a3a34509850290a5c349b518" /* connections are refused: max_connections */
+#define SG_MESSAGE_DESCRIPTORS_FULL     "565bbbbe3f84419f8e3209574d3cb63a" /* connections wait: no descriptor or memory left */
+#define SG_MESSAGE_LINES_LOST           "7e4f5b4bf3f84c539e306b00424ffd8c" /* log lines were lost */
+#define SG_MESSAGE_ERRORS_SUMMED        "a05fefe336e840ec8538829c42b1508b" /* repeated errors were counted instead of logged */
+
+#define SG_MESSAGE_WORKER_HANGS         "8c47a5ad63e8494e9a227e628802a3eb" /* a worker does not turn, the watchdog is not fed */
+#define SG_MESSAGE_DRAIN_CUT            "05aaf1cc36804e8f89fd3fc44725cb12" /* exchanges were cut off at the end of the drain */
+#define SG_MESSAGE_UPGRADE_BEGUN        "664c255f584e4213a91ee0a90ceb9156" /* a successor is being started */
+#define SG_MESSAGE_UPGRADE_DONE         "1559825350074dc59f0d11abff8bbd7e" /* a successor serves */
+#define SG_MESSAGE_UPGRADE_REFUSED      "3db439bcb94e446dad042b5f8f87f6e2" /* a successor could not be started, this process goes on */
+/* clang-format on */
