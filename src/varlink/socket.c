@@ -64,6 +64,7 @@ static int remove_stale(const char *path)
 static int bind_and_listen(int fd, const char *path, gid_t gid, struct sg_error *err)
 {
         struct sockaddr_un address;
+        struct stat st;
         int r;
 
         r = fill_address(&address, path);
@@ -79,8 +80,11 @@ static int bind_and_listen(int fd, const char *path, gid_t gid, struct sg_error 
                 r = -errno;
         if (r)
                 return sg_error_set(err, r, path, "cannot make the socket: %s", strerror(-r));
-        /* Nobody can connect before listen(), so that there is no moment with looser rights. */
-        if (gid != (gid_t)-1 && lchown(path, (uid_t)-1, gid))
+        if (lstat(path, &st))
+                return sg_error_set(err, -errno, path, "the socket has gone: %s", strerror(errno));
+        /* Nobody can connect before listen(), so that there is no moment with looser rights. A sandbox may forbid
+         * chown(), which is not needed for the group that the socket has by itself. */
+        if (gid != (gid_t)-1 && gid != st.st_gid && lchown(path, (uid_t)-1, gid))
                 return sg_error_set(err, -errno, path, "cannot give the socket to group %u: %s", (unsigned)gid,
                                     strerror(errno));
         if (chmod(path, 0660) || listen(fd, SOMAXCONN))
