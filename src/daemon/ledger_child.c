@@ -21,7 +21,7 @@
 #define END_MSEC         10000
 
 struct sg_ledger_child {
-        char program[4096];
+        char program[SG_LEDGER_PROGRAM_BYTES];
         const char *config_directory;
         struct sg_timer restart;
         uint64_t wait_usec, started_usec;
@@ -29,14 +29,14 @@ struct sg_ledger_child {
         int alive_fd; /* write end; the child reads the end of file when we are gone */
 };
 
-static bool try_program(struct sg_ledger_child *c, const char *directory, const char *name)
+static bool try_program(char *out, const char *directory, const char *name)
 {
-        int n = snprintf(c->program, sizeof(c->program), "%s/%s", directory, name);
+        int n = snprintf(out, SG_LEDGER_PROGRAM_BYTES, "%s/%s", directory, name);
 
-        return n > 0 && (size_t)n < sizeof(c->program) && access(c->program, X_OK) == 0;
+        return n > 0 && n < SG_LEDGER_PROGRAM_BYTES && access(out, X_OK) == 0;
 }
 
-static int find_program(struct sg_ledger_child *c, struct sg_error *err)
+int sg_ledger_find_program(char ret[SG_LEDGER_PROGRAM_BYTES], struct sg_error *err)
 {
         static const char *const beside[] = {"scribe-ledger", "../ledger/scribe-ledger"};
         char self[2048];
@@ -46,13 +46,13 @@ static int find_program(struct sg_ledger_child *c, struct sg_error *err)
                 self[n] = '\0';
                 *strrchr(self, '/') = '\0';
                 for (size_t i = 0; i < SG_N_ELEMENTS(beside); i++)
-                        if (try_program(c, self, beside[i]))
+                        if (try_program(ret, self, beside[i]))
                                 return 0;
         }
-        if (try_program(c, SG_BINDIR, "scribe-ledger"))
+        if (try_program(ret, SG_BINDIR, "scribe-ledger"))
                 return 0;
         return sg_error_set(
-                err, -ENOENT, c->program,
+                err, -ENOENT, ret,
                 "scribe-ledger is neither beside this program nor installed; install it, or run it as a service "
                 "and set [ledger] start = no");
 }
@@ -121,7 +121,7 @@ int sg_ledger_child_new(struct sg_ledger_child **ret, struct sg_loop *l, const c
 
         if (!c)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
-        r = find_program(c, err);
+        r = sg_ledger_find_program(c->program, err);
         if (!r && sg_timer_init(&c->restart, l, child_on_restart, c))
                 r = sg_error_set(err, -ENOMEM, "", "out of memory");
         if (r) {
@@ -145,6 +145,11 @@ static void say_end(int status)
                 sg_warning("the ledger ended with status %d (its own lines above say why); it is started again, known "
                            "keys keep working",
                            WEXITSTATUS(status));
+}
+
+pid_t sg_ledger_child_pid(const struct sg_ledger_child *c)
+{
+        return c ? c->pid : 0;
 }
 
 void sg_ledger_child_reload(struct sg_ledger_child *c)

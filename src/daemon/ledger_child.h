@@ -9,13 +9,22 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "loop/loop.h"
 
 struct sg_ledger_child;
 
+#define SG_LEDGER_PROGRAM_BYTES 4096
+
+/* The path of scribe-ledger: beside this program, else where it is installed. */
+int sg_ledger_find_program(char ret[SG_LEDGER_PROGRAM_BYTES], struct sg_error *err) SG_MUST_CHECK;
+
 int sg_ledger_child_new(struct sg_ledger_child **ret, struct sg_loop *l, const char *config_directory,
                         struct sg_error *err) SG_MUST_CHECK;
+/* Of the child that runs now; 0: none. */
+pid_t sg_ledger_child_pid(const struct sg_ledger_child *c);
 /* Passes a reload on. */
 void sg_ledger_child_reload(struct sg_ledger_child *c);
 void sg_ledger_child_reap(struct sg_ledger_child *c);

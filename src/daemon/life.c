@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
 
@@ -126,6 +127,7 @@ void sg_daemon_on_signal(int signal, void *owner)
         case SIGCHLD:
                 if (d->ledger)
                         sg_ledger_child_reap(d->ledger);
+                sg_container_reap(sg_ledger_child_pid(d->ledger));
                 return;
         }
 }

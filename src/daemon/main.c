@@ -1,6 +1,8 @@
 #include <stdio.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
+#include "daemon/healthcheck.h"
 #include "daemon/options.h"
 
 static int start(struct sg_daemon *d, struct sg_error *err)
@@ -52,6 +54,10 @@ int main(int argc, char **argv)
         char line[1100];
         int r = sg_options_read(&options, argc, argv);
 
+        if (r < 0 && options.is_healthcheck)
+                r = sg_healthcheck_run(&options);
+        else if (r < 0 && options.is_container)
+                r = sg_container_enter(&options);
         if (r >= 0)
                 return r;
         sg_log_set_identity("scribe-gateway");

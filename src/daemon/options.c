@@ -10,10 +10,16 @@ static const char help[] =
         "scribe-gateway " SG_VERSION ": the AI and API gateway that behaves like a Unix service\n"
         "\n"
         "usage: scribe-gateway [--config DIR] [--check]\n"
+        "       scribe-gateway [--config DIR] --container [--check] [SERVICE_TYPE]\n"
+        "       scribe-gateway [--config DIR] --healthcheck [SERVICE_TYPE]\n"
         "\n"
         "  --config DIR   read DIR/gateway.conf and DIR/gateway.conf.d/*.conf\n"
         "                 (default: $SCRIBE_CONFIG, else " SG_SYSCONFDIR ")\n"
         "  --check        start up as far as serving, say what is wrong, and exit\n"
+        "  --container    the entry of a container: run SERVICE_TYPE (or what $SERVICE_TYPE names):\n"
+        "                 api-gateway (or gateway, the default) or ledger\n"
+        "  --healthcheck  ask the service that runs here how it is, within five seconds; exit with 0\n"
+        "                 if it is well, else with 1 and a line that says why\n"
         "  --version      print the version\n"
         "  --help         print this\n"
         "\n"
@@ -26,6 +32,8 @@ int sg_options_read(struct sg_options *ret, int argc, char **argv)
 {
         static const struct option known[] = {{"config", required_argument, NULL, 'c'},
                                               {"check", no_argument, NULL, 'k'},
+                                              {"container", no_argument, NULL, 'C'},
+                                              {"healthcheck", no_argument, NULL, 'H'},
                                               {"version", no_argument, NULL, 'v'},
                                               {"help", no_argument, NULL, 'h'},
                                               {NULL, 0, NULL, 0}};
@@ -42,6 +50,12 @@ int sg_options_read(struct sg_options *ret, int argc, char **argv)
                 case 'k':
                         ret->is_check = true;
                         break;
+                case 'C':
+                        ret->is_container = true;
+                        break;
+                case 'H':
+                        ret->is_healthcheck = true;
+                        break;
                 case 'v':
                         puts("scribe-gateway " SG_VERSION);
                         return 0;
@@ -53,6 +67,8 @@ int sg_options_read(struct sg_options *ret, int argc, char **argv)
                         return 2;
                 }
         }
+        if (optind < argc && (ret->is_container || ret->is_healthcheck))
+                ret->service_type = argv[optind++];
         if (optind < argc) {
                 fprintf(stderr, "scribe-gateway: '%s' is not understood; try 'scribe-gateway --help'\n", argv[optind]);
                 return 2;

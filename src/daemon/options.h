@@ -10,7 +10,10 @@
 
 struct sg_options {
         const char *config_directory;
-        bool is_check; /* the real start-up path without serving */
+        bool is_check;            /* the real start-up path without serving */
+        bool is_container;        /* the entry of an image: a service is chosen */
+        bool is_healthcheck;      /* asks the service that runs beside it */
+        const char *service_type; /* the word after the options of these two, or NULL */
 };
 
 /* Returns -1 to go on, else the exit status (after --help, --version or wrong usage). */
