@@ -23,7 +23,7 @@ fail() { # MESSAGE [LOG]
 list_sources() { # of git what it knows or would take, elsewhere everything that is no build; without what is deleted
     cd -- "$SOURCE"
     { git ls-files -z -co --exclude-standard 2>/dev/null ||
-        find . -name 'build*' -prune -o -name 'obj-*' -prune -o -name .local -prune -o -type f -print0; } | sort -zu |
+        find . -name 'build*' -type d -prune -o -name 'obj-*' -prune -o -name .local -prune -o -type f -print0; } | sort -zu |
         while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done
 }
 
