@@ -53,10 +53,15 @@ struct sg_migration {
 };
 extern const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION];
 
-/* Brings the schema to that of the last of the migrations, each in a transaction. A database of another program, or of
- * a newer version, is refused. only_look: changes nothing. */
+/* Brings the schema to that of the last of the migrations, each in a transaction, after a backup of a database that has
+ * one already. A database of another program, or of a newer version, is refused. only_look: changes nothing. */
 int sg_sqlite_migrate(sqlite3 *db, const char *path, const struct sg_migration *migrations, int n_migrations,
                       bool only_look, struct sg_error *err) SG_MUST_CHECK;
+
+/* Copies the database to PATH.before-N and syncs it; -ENOSPC and what else may fail leave neither copy nor half of one. */
+int sg_sqlite_backup(sqlite3 *db, const char *path, int before, struct sg_error *err) SG_MUST_CHECK;
+/* The newest copy that a program can use that knows schemas up to `known`; false: there is none. */
+bool sg_sqlite_find_backup(const char *path, int known, char *out, size_t out_bytes) SG_MUST_CHECK;
 
 /* The errno and the sentence for the connection's last error (rc is the extended code). */
 int sg_sqlite_fail(sqlite3 *db, int rc, const char *path, const char *doing, struct sg_error *err);

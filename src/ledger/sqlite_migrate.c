@@ -1,11 +1,16 @@
 /*
  * The schema, by steps that are never changed once released: a new version appends one. Forward only; an older program
- * on a newer database would misread it, so it refuses.
+ * on a newer database would misread it, so it refuses. Before the first step that a database lacks, it is copied
+ * (sqlite_backup.c).
+ *
+ * The version is kept twice: in schema_version, with the time of each step, and as the user_version in the header of the
+ * file, where the package's preinst reads it without SQLite.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/message_id.h"
 #include "ledger/sqlite.h"
 
 const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
@@ -106,10 +111,29 @@ static int ask_int(sqlite3 *db, const char *path, const char *sql, int *ret, str
         return r;
 }
 
+static int refuse_newer(const char *path, int version, int known, struct sg_error *err)
+{
+        char backup[4096];
+        int r;
+
+        if (sg_sqlite_find_backup(path, known, backup, sizeof(backup)))
+                r = sg_error_set(err, -ENOTSUP, path,
+                                 "the database has schema version %d, this program knows versions up to %d: install "
+                                 "the newer scribe-gateway again, or restore the backup %s",
+                                 version, known, backup);
+        else
+                r = sg_error_set(err, -ENOTSUP, path,
+                                 "the database has schema version %d, this program knows versions up to %d: install "
+                                 "the newer scribe-gateway again, or restore a backup from before the upgrade",
+                                 version, known);
+        sg_error_needs_mending(err, SG_MESSAGE_DATABASE_NEWER);
+        return r;
+}
+
 /* *ret_version: 0 for an empty database. */
 static int look(sqlite3 *db, const char *path, int known, int *ret_version, struct sg_error *err)
 {
-        int id = 0, n_tables = 0, version = 0, r;
+        int id = 0, n_tables = 0, version = 0, in_header = 0, r;
 
         r = ask_int(db, path, "PRAGMA application_id", &id, err);
         if (!r)
@@ -120,18 +144,21 @@ static int look(sqlite3 *db, const char *path, int known, int *ret_version, stru
                 *ret_version = 0;
                 return 0;
         }
-        if (id != SG_SQLITE_APPLICATION_ID)
-                return sg_error_set(err, -EMEDIUMTYPE, path,
-                                    "this database belongs to another program: name another file in [ledger] database");
-        r = ask_int(db, path, "SELECT max(version) FROM schema_version", &version, err);
+        if (id != SG_SQLITE_APPLICATION_ID) {
+                r = sg_error_set(err, -EMEDIUMTYPE, path,
+                                 "this database belongs to another program: name another file in [ledger] database");
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
+                return r;
+        }
+        /* First what any version can read, whatever a later one has made of the tables. */
+        r = ask_int(db, path, "PRAGMA user_version", &in_header, err);
+        if (!r && in_header <= known)
+                r = ask_int(db, path, "SELECT max(version) FROM schema_version", &version, err);
         if (r)
                 return r;
+        version = SG_MAX(version, in_header);
         if (version > known)
-                return sg_error_set(
-                        err, -ENOTSUP, path,
-                        "the database has schema version %d, this program knows versions up to %d: install the "
-                        "newer scribe-gateway again, or restore a backup from before the upgrade",
-                        version, known);
+                return refuse_newer(path, version, known, err);
         *ret_version = version;
         return 0;
 }
@@ -151,7 +178,8 @@ static int apply(sqlite3 *db, const char *path, const struct sg_migration *m, st
         r = run_sql(db, path, "BEGIN IMMEDIATE", err);
         if (r)
                 return r;
-        (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", SG_SQLITE_APPLICATION_ID);
+        (void)snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                       SG_SQLITE_APPLICATION_ID, m->version);
         r = run_sql(db, path, sql, err);
         if (!r)
                 r = run_sql(db, path, m->sql, err);
@@ -168,16 +196,37 @@ static int apply(sqlite3 *db, const char *path, const struct sg_migration *m, st
         return r;
 }
 
+/* The header of the file is right only when the page that it is on has left the write-ahead log. Another program that
+ * reads just now keeps it there until the next time: the header is for the package, this program does not need it. */
+static int settle_header(sqlite3 *db, const char *path, int version, struct sg_error *err)
+{
+        char sql[64];
+        int in_header = 0, r;
+
+        r = ask_int(db, path, "PRAGMA user_version", &in_header, err);
+        if (!r && in_header != version) { /* made before the header was used */
+                (void)snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", version);
+                r = run_sql(db, path, sql, err);
+        }
+        if (!r)
+                (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        return r;
+}
+
 int sg_sqlite_migrate(sqlite3 *db, const char *path, const struct sg_migration *migrations, int n_migrations,
                       bool only_look, struct sg_error *err)
 {
-        int version = 0, r;
+        int known = migrations[n_migrations - 1].version, version = 0, r;
 
-        r = look(db, path, migrations[n_migrations - 1].version, &version, err);
-        for (int i = 0; i < n_migrations && !r && !only_look; i++) {
+        r = look(db, path, known, &version, err);
+        if (r || only_look)
+                return r;
+        if (version > 0 && version < known)
+                r = sg_sqlite_backup(db, path, version + 1, err);
+        for (int i = 0; i < n_migrations && !r; i++) {
                 SG_ASSERT(migrations[i].version == i + 1);
                 if (migrations[i].version > version)
                         r = apply(db, path, &migrations[i], err);
         }
-        return r;
+        return r ? r : settle_header(db, path, known, err);
 }
