@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "config/build.h"
 
@@ -96,22 +97,42 @@ static int put_target(struct sg_raw *raw, const char *model, const char *upstrea
         return target ? sg_raw_put(raw, SG_SECTION_MODEL, model, "target", sg_str_from(target), where) : -ENOMEM;
 }
 
-static int put_default(struct sg_raw *raw, const struct sg_surroundings *around)
+static int put_default(struct sg_raw *raw, const struct sg_surroundings *around, const char *key_where)
 {
         const char *upstream = sg_surroundings_env(around, "LLM_DEFAULT_MODEL");
-        const char *where = upstream ? FROM("LLM_DEFAULT_MODEL") : FROM("LLM_API_KEY");
+        const char *where = upstream ? FROM("LLM_DEFAULT_MODEL") : key_where;
         const struct sg_raw_section *model = sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("default"));
         int r = 0;
 
         if (model && !is_practice(raw, model))
                 return 0;
         if (model) {
-                sg_notice("LLM_API_KEY is set: model \"default\" (%s) goes to provider \"" PROVIDER
+                sg_notice("%s is set: model \"default\" (%s) goes to provider \"" PROVIDER
                           "\" instead of the practice provider",
-                          model->where);
+                          key_where, model->where);
                 r = sg_raw_put(raw, SG_SECTION_MODEL, "default", "target", SG_STR(""), where);
         }
         return r ? r : put_target(raw, "default", upstream ? upstream : MODEL, where);
+}
+
+/* "env:LLM_API_KEY", or "file:" and what LLM_API_KEY_FILE names: a container's secret, which no inspection shows. An
+ * empty file counts as none, so that a compose file can name one in either case. NULL: no key. */
+static const char *key_source(struct sg_raw *raw, const struct sg_surroundings *around, const char **ret_where,
+                              int *ret)
+{
+        const char *path = sg_surroundings_env(around, "LLM_API_KEY_FILE"), *source;
+        struct stat st;
+
+        *ret = 0;
+        *ret_where = FROM("LLM_API_KEY");
+        if (sg_surroundings_env(around, "LLM_API_KEY"))
+                return "env:LLM_API_KEY";
+        if (!path || (stat(path, &st) == 0 && st.st_size == 0))
+                return NULL;
+        *ret_where = FROM("LLM_API_KEY_FILE");
+        source = sg_pool_printf(raw->pool, "file:%s", path);
+        *ret = source ? 0 : -ENOMEM;
+        return source;
 }
 
 static int apply_llm(struct sg_raw *raw, const struct sg_surroundings *around)
@@ -119,30 +140,30 @@ static int apply_llm(struct sg_raw *raw, const struct sg_surroundings *around)
         const char *url = sg_surroundings_env(around, "LLM_BASE_URL");
         const char *high = sg_surroundings_env(around, "LLM_HIGH_PRECISION_MODEL");
         const bool is_there = sg_raw_find(raw, SG_SECTION_PROVIDER, SG_STR(PROVIDER));
-        int r = 0;
+        const char *where, *key;
+        int r;
 
+        key = key_source(raw, around, &where, &r);
         /* The URL alone makes no provider: many .env files carry it beside an empty key. */
-        if (url && is_there)
+        if (!r && url && is_there)
                 r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "base_url", sg_str_from(url), FROM("LLM_BASE_URL"));
-        if (r || !sg_surroundings_env(around, "LLM_API_KEY"))
+        if (r || !key)
                 return r;
         if (!is_there) {
-                r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "dialect", SG_STR("openai"), FROM("LLM_API_KEY"));
+                r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "dialect", SG_STR("openai"), where);
                 if (!r)
                         r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "base_url",
-                                       sg_str_from(url ? url : BASE_URL),
-                                       url ? FROM("LLM_BASE_URL") : FROM("LLM_API_KEY"));
+                                       sg_str_from(url ? url : BASE_URL), url ? FROM("LLM_BASE_URL") : where);
         }
         if (!r)
-                r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "api_key", SG_STR("env:LLM_API_KEY"),
-                               FROM("LLM_API_KEY"));
+                r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "api_key", sg_str_from(key), where);
         if (!r)
-                r = put_default(raw, around);
+                r = put_default(raw, around, where);
         if (!r && !sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("high_precision")))
                 r = put_target(raw, "high_precision", high ? high : MODEL_HIGH_PRECISION,
-                               high ? FROM("LLM_HIGH_PRECISION_MODEL") : FROM("LLM_API_KEY"));
+                               high ? FROM("LLM_HIGH_PRECISION_MODEL") : where);
         if (!r && !sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("*")))
-                r = put_target(raw, "*", NULL, FROM("LLM_API_KEY"));
+                r = put_target(raw, "*", NULL, where);
         return r;
 }
 

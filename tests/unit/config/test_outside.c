@@ -265,6 +265,38 @@ static void test_secret_from_a_credential(void **state)
                 "env:NAME");
 }
 
+static void test_llm_key_from_a_file(void **state)
+{
+        char variable[128], out[256], expected[256];
+
+        snprintf(variable, sizeof(variable), "LLM_API_KEY_FILE=%s/llm", directory);
+        TEST_ENV(variable);
+        snprintf(expected, sizeof(expected),
+                 "environment variable LLM_API_KEY_FILE: api_key: the file %s/llm cannot be read: No such file or "
+                 "directory",
+                 directory);
+        test_wrong("", expected);
+        write_secret("llm", SG_STR(""));
+        {
+                SG_AUTO(sg_config_unref) struct sg_config *c = test_config(ECHO);
+
+                assert_null(sg_config_find_provider(c, SG_STR("llm"))); /* empty: as if not set */
+        }
+        write_secret("llm", SG_STR("sk-mounted\n"));
+        {
+                SG_AUTO(sg_config_unref) struct sg_config *c = test_config(ECHO "[model \"default\"]\ntarget = echo\n");
+
+                assert_true(sg_secret_equals(sg_config_find_provider(c, SG_STR("llm"))->api_key, SG_STR("sk-mounted")));
+                assert_string_equal(target_of(c, "default", out), "default:llm/gpt-4o-mini");
+        }
+        TEST_ENV(variable, "LLM_API_KEY=sk-direct");
+        {
+                SG_AUTO(sg_config_unref) struct sg_config *c = test_config("");
+
+                assert_true(sg_secret_equals(sg_config_find_provider(c, SG_STR("llm"))->api_key, SG_STR("sk-direct")));
+        }
+}
+
 static void test_secret_from_a_variable(void **state)
 {
         TEST_ENV("MY_KEY=sk-variable");
@@ -356,6 +388,7 @@ int main(void)
                 WITH_FILES(test_secret_from_a_file),
                 WITH_FILES(test_secret_from_a_credential),
                 WITH_FILES(test_secret_from_a_variable),
+                WITH_FILES(test_llm_key_from_a_file),
                 WITH_FILES(test_secret_files_that_hold_none),
                 WITH_FILES(test_secret_that_may_not_be_read),
         };
