@@ -94,3 +94,24 @@ bool sg_secret_equals(const struct sg_secret *s, struct sg_str bytes)
                 differs |= (unsigned char)(s->bytes[i] ^ bytes.p[i]);
         return differs == 0;
 }
+
+bool sg_secret_is_name(struct sg_str s)
+{
+        for (size_t i = 0; i < s.n; i++) {
+                char c = s.p[i];
+
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                      c == '-' || c == '.'))
+                        return false;
+        }
+        return s.n > 0 && s.n <= SG_NAME_BYTES_MAX && s.p[0] != '.';
+}
+
+size_t sg_secret_first_odd(const struct sg_secret *s)
+{
+        size_t i = 0;
+
+        while (i < s->n && s->bytes[i] > ' ' && s->bytes[i] < 0x7f)
+                i++;
+        return i;
+}

@@ -23,3 +23,9 @@ struct sg_str sg_secret_bytes(const struct sg_secret *s);
 /* Equal, in time that depends on the lengths only. */
 bool sg_secret_equals(const struct sg_secret *s, struct sg_str bytes);
 void sg_wipe(void *p, size_t n);
+
+/* What credential:NAME may be called: letters, digits, . _ -, no dot first, at most SG_NAME_BYTES_MAX. */
+bool sg_secret_is_name(struct sg_str s);
+/* The place of the first byte that no key has, or the length when there is none. Every secret of this release becomes an
+ * Authorization field: visible ASCII, no blanks (RFC 6750, 2.1). */
+size_t sg_secret_first_odd(const struct sg_secret *s);

@@ -146,7 +146,7 @@ static bool check_options(const struct sg_ctl *ctl, struct sg_error *err)
                 if (!takes(ctl->verb, i)) {
                         return refuse_option(ctl->verb, sg_str_from(o->name), err);
                 }
-                if (!o->words)
+                if (!o->words || sg_ctl_is_source(o->words))
                         continue;
                 rest = sg_str_from(o->words);
                 while (rest.n && !is_known) {
@@ -163,8 +163,7 @@ static bool check_options(const struct sg_ctl *ctl, struct sg_error *err)
 
 /* ---- the verb */
 
-/* "key" of "key create"; of "status" itself. *ret_second is what follows. */
-static struct sg_str first_word(const struct sg_ctl_verb *v, struct sg_str *ret_second)
+struct sg_str sg_ctl_first_word(const struct sg_ctl_verb *v, struct sg_str *ret_second)
 {
         struct sg_str first;
 
@@ -182,9 +181,8 @@ static bool suggest_verb(const struct words *w, struct sg_error *err)
         bool is_group = false;
 
         for (size_t i = 0; i < sg_ctl_n_verbs; i++) {
-                first = first_word(&sg_ctl_verbs[i], &second);
-                if (!sg_ctl_verbs[i].is_hidden)
-                        consider(&verbs, first);
+                first = sg_ctl_first_word(&sg_ctl_verbs[i], &second);
+                consider(&verbs, first);
                 if (second.n == 0 || !sg_str_eq(first, one))
                         continue;
                 is_group = true;
@@ -206,7 +204,7 @@ static bool suggest_verb(const struct words *w, struct sg_error *err)
 /* How many of the words the verb's name takes; 0: it is another. */
 static size_t matches(const struct sg_ctl_verb *v, const struct words *w)
 {
-        struct sg_str second, first = first_word(v, &second);
+        struct sg_str second, first = sg_ctl_first_word(v, &second);
 
         if (w->n == 0 || !sg_str_eq(first, sg_str_from(w->word[0])))
                 return 0;

@@ -101,6 +101,10 @@ static enum sg_ctl_exit complain_of_error(const struct end *e, const char *name,
         if (strcmp(last, "ConfigRejected") == 0)
                 (void)snprintf(text, sizeof(text), "nothing was changed: %s%s%s", sg_ctl_text(parameters, "where"),
                                sg_ctl_text(parameters, "where")[0] ? ": " : "", sg_ctl_text(parameters, "text"));
+        else if (strcmp(last, "UpgradeFailed") == 0)
+                (void)snprintf(text, sizeof(text), "not upgraded, the old process goes on undisturbed: %s%s%s",
+                               sg_ctl_text(parameters, "where"), sg_ctl_text(parameters, "where")[0] ? ": " : "",
+                               sg_ctl_text(parameters, "text"));
         else if (strcmp(name, SG_VARLINK_INVALID_PARAMETER) == 0)
                 (void)snprintf(text, sizeof(text), "the %s refuses the value of %s", e->noun,
                                sg_ctl_text(parameters, "parameter"));

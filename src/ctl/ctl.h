@@ -22,7 +22,9 @@ enum sg_ctl_exit {
         SG_CTL_UNREACHABLE = 3, /* the gateway or the ledger */
         SG_CTL_DENIED = 4,
         SG_CTL_NOT_FOUND = 5,
+        SG_CTL_EXIT_N,
 };
+extern const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N]; /* for help and manual */
 
 enum sg_ctl_option {
         SG_CTL_JSON,
@@ -41,13 +43,17 @@ enum sg_ctl_option {
         SG_CTL_MODEL,
         SG_CTL_REQUESTS,
         SG_CTL_LIMIT,
+        SG_CTL_FILE,
+        SG_CTL_FORCE,
         SG_CTL_OPTION_N,
 };
 
+/* What an argument may be: words separated by spaces, or for completion alone "@keys", "@credentials", "@files",
+ * "@directories" or "@verbs". */
 struct sg_ctl_option_info {
         const char *name;     /* "--models" */
         const char *argument; /* "LIST"; NULL: a flag */
-        const char *words;    /* what the argument may be, separated by spaces; NULL: anything */
+        const char *words;    /* NULL: anything */
         const char *help;
         bool is_global;
 };
@@ -73,8 +79,7 @@ struct sg_ctl_verb {
         const char *summary;
         const char *text; /* paragraphs and examples */
         enum sg_ctl_exit (*run)(struct sg_ctl *ctl);
-        bool is_hidden;
-        const char *words; /* for completion of the argument: words, or "@keys" */
+        const char *words; /* of the argument; NULL: anything */
 };
 extern const struct sg_ctl_verb sg_ctl_verbs[];
 extern const size_t sg_ctl_n_verbs;
@@ -85,6 +90,12 @@ static inline bool sg_ctl_has(const struct sg_ctl *ctl, enum sg_ctl_option o)
 {
         return ctl->values[o] != NULL;
 }
+static inline bool sg_ctl_is_source(const char *words) /* "@keys": for completion alone */
+{
+        return words && words[0] == '@';
+}
+/* The first word of a verb's name; *ret_second is the second or empty. Verbs with the same first word stand together. */
+struct sg_str sg_ctl_first_word(const struct sg_ctl_verb *v, struct sg_str *ret_second);
 /* The word of a list (separated by spaces) that is most like text, or SG_STR_NONE. */
 struct sg_str sg_ctl_nearest(struct sg_str text, const char *words);
 
@@ -114,6 +125,19 @@ enum sg_ctl_exit sg_ctl_ask_more(struct sg_ctl *ctl, enum sg_ctl_end end, const 
 uint64_t sg_ctl_u64(struct json_object *o, const char *name);
 const char *sg_ctl_text(struct json_object *o, const char *name);
 struct json_object *sg_ctl_member(struct json_object *o, const char *name);
+
+/* ---- child.c */
+struct sg_buf;
+/* Runs argv (NULL at its end) of PATH with `input` on its standard input; what it says on both streams is added to
+ * *output, cut where the buffer is full. 0 with the status of waitpid(2); -errno when it could not be started. */
+int sg_ctl_run(const char *const argv[], struct sg_str input, struct sg_buf *output, int *ret_status) SG_MUST_CHECK;
+
+/* ---- prompt.c */
+struct sg_secret;
+/* One secret without its line end: from the file, else from standard input; a terminal asks for it without showing it.
+ * It is not empty, and every byte may stand in a key. */
+int sg_ctl_read_secret(const char *path, const char *question, struct sg_secret **ret, struct sg_error *err)
+        SG_MUST_CHECK;
 
 /* ---- show.c: for people */
 void sg_ctl_complain(const char *format, ...) SG_PRINTF(1, 2); /* "scribectl: …" on stderr */
@@ -166,4 +190,8 @@ enum sg_ctl_exit sg_ctl_verb_reload(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_check(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_log_level(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_upgrade(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_credential_set(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_credential_list(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_credential_remove(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_version(struct sg_ctl *ctl);

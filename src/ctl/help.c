@@ -25,17 +25,15 @@ void sg_ctl_print_help(FILE *f)
               "\n",
               f);
         for (size_t i = 0; i < sg_ctl_n_verbs; i++)
-                if (!sg_ctl_verbs[i].is_hidden)
-                        print_verb(f, &sg_ctl_verbs[i]);
+                print_verb(f, &sg_ctl_verbs[i]);
         fputs("\nOptions, before or after the verb ('scribectl help VERB' shows those of a verb):\n", f);
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++)
                 if (sg_ctl_options[i].is_global)
                         print_option(f, &sg_ctl_options[i]);
+        fputs("\nExit status:\n", f);
+        for (size_t i = 0; i < SG_CTL_EXIT_N; i++)
+                fprintf(f, "  %zu  %s\n", i, sg_ctl_exit_meanings[i]);
         fputs("\n"
-              "Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 the gateway or the ledger cannot be "
-              "reached;\n"
-              "4 not permitted (the message names the group or user that is); 5 not found.\n"
-              "\n"
               "Members of the gateway's group may look; root, the service's user and the admins of [control] may "
               "change.\n"
               "\n"

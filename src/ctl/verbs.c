@@ -6,10 +6,10 @@
 const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_JSON] = {"--json", NULL, NULL, "print the answer as JSON", true},
         [SG_CTL_QUIET] = {"--quiet", NULL, NULL, "print only what a script needs", true},
-        [SG_CTL_CONTROL] = {"--control", "PATH", NULL,
+        [SG_CTL_CONTROL] = {"--control", "PATH", "@files",
                             "the gateway's socket (default: $SCRIBE_CONTROL, else /run/scribe-gateway/control.socket)",
                             true},
-        [SG_CTL_LEDGER] = {"--ledger", "PATH", NULL,
+        [SG_CTL_LEDGER] = {"--ledger", "PATH", "@files",
                            "the ledger's socket (default: ledger.socket beside the gateway's)", true},
         [SG_CTL_HELP] = {"--help", NULL, NULL, "print help, of a verb if one is named", true},
         [SG_CTL_VERSION] = {"--version", NULL, NULL, "print the version of scribectl", true},
@@ -22,10 +22,21 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
                        false},
         [SG_CTL_SINCE] = {"--since", "WHEN", NULL, "requests that began then or later", false},
         [SG_CTL_UNTIL] = {"--until", "WHEN", NULL, "requests that began before then", false},
-        [SG_CTL_KEY] = {"--key", "NAME", NULL, "requests with this key only", false},
+        [SG_CTL_KEY] = {"--key", "NAME", "@keys", "requests with this key only", false},
         [SG_CTL_MODEL] = {"--model", "NAME", NULL, "requests for this model only", false},
         [SG_CTL_REQUESTS] = {"--requests", NULL, NULL, "single requests, newest first, instead of sums", false},
         [SG_CTL_LIMIT] = {"--limit", "N", NULL, "at most so many rows", false},
+        [SG_CTL_FILE] = {"--file", "PATH", "@files", "the file that holds the secret (default: standard input)", false},
+        [SG_CTL_FORCE] = {"--force", NULL, NULL, "even if the configuration in force uses it", false},
+};
+
+const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N] = {
+        [SG_CTL_OK] = "done",
+        [SG_CTL_FAILED] = "refused or failed",
+        [SG_CTL_USAGE] = "wrong usage",
+        [SG_CTL_UNREACHABLE] = "the gateway or the ledger cannot be reached",
+        [SG_CTL_DENIED] = "not permitted (the message names the group or user that is)",
+        [SG_CTL_NOT_FOUND] = "not found",
 };
 
 #define WHEN_HELP                                                                                                      \
@@ -40,7 +51,7 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl status\n"
          "  scribectl status --json | jq .exchanges.n_open\n",
-         sg_ctl_verb_status, false, NULL},
+         sg_ctl_verb_status, NULL},
         {"key create", "NAME", 1, 1, BIT(SG_CTL_MODELS) | BIT(SG_CTL_EXPIRES),
          "make an API key and show its secret once",
          "The secret cannot be shown again: only its SHA-256 is stored. NAME is 1 to 64 of letters, digits, . _ @ and "
@@ -50,29 +61,29 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl key create alice\n"
          "  scribectl key create ci --models 'gpt-4o-mini,qwen*' --expires 30d\n"
          "  export OPENAI_API_KEY=$(scribectl key create bob --quiet)\n",
-         sg_ctl_verb_key_create, false, NULL},
+         sg_ctl_verb_key_create, NULL},
         {"key list", "", 0, 0, BIT(SG_CTL_ALL), "list the API keys",
          "Revoked keys are left out unless --all is given. With --quiet only the names.\n"
          "\n"
          "  scribectl key list\n"
          "  scribectl key list --all --json | jq -r '.keys[] | select(.state==\"expired\").name'\n",
-         sg_ctl_verb_key_list, false, NULL},
+         sg_ctl_verb_key_list, NULL},
         {"key show", "NAME", 1, 1, 0, "show one API key",
          "The key of that name that is not revoked, or else the one revoked last. Never shows the secret.\n"
          "\n"
          "  scribectl key show alice\n",
-         sg_ctl_verb_key_show, false, "@keys"},
+         sg_ctl_verb_key_show, "@keys"},
         {"key revoke", "NAME", 1, 1, 0, "end an API key at once",
          "It is refused within a second and cannot be brought back. Its usage stays, and its name may be given again.\n"
          "\n"
          "  scribectl key revoke alice\n",
-         sg_ctl_verb_key_revoke, false, "@keys"},
+         sg_ctl_verb_key_revoke, "@keys"},
         {"key rotate", "NAME", 1, 1, 0, "give an API key a new secret",
          "The old secret stops working at once; name, models, expiry and usage stay. The new one is shown as by\n"
          "'key create'.\n"
          "\n"
          "  scribectl key rotate alice\n",
-         sg_ctl_verb_key_rotate, false, "@keys"},
+         sg_ctl_verb_key_rotate, "@keys"},
         {"usage", "", 0, 0,
          BIT(SG_CTL_BY) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_KEY) | BIT(SG_CTL_MODEL) |
                  BIT(SG_CTL_REQUESTS) | BIT(SG_CTL_LIMIT),
@@ -86,36 +97,72 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl usage --by model --since 24h\n"
          "  scribectl usage --by day --key alice --since 2026-11-01 --until 2026-12-01\n"
          "  scribectl usage --requests --limit 20\n",
-         sg_ctl_verb_usage, false, NULL},
+         sg_ctl_verb_usage, NULL},
         {"reload", "", 0, 0, 0, "read the configuration again",
          "All of it is taken, or nothing changes and the first error is shown with its place. Names the first setting\n"
          "that needs a restart, if one was changed.\n"
          "\n"
          "  scribectl config check && scribectl reload\n",
-         sg_ctl_verb_reload, false, NULL},
+         sg_ctl_verb_reload, NULL},
+        {"upgrade", "", 0, 0, 0, "replace the running gateway by the installed program",
+         "The gateway starts the program that is installed now, hands its listening sockets over and goes on only "
+         "with\n"
+         "the exchanges that are open, for up to [gateway] upgrade_drain_timeout. No connection is refused and no\n"
+         "stream is cut. When the new program does not become ready, the old one goes on undisturbed.\n"
+         "\n"
+         "  scribectl upgrade\n",
+         sg_ctl_verb_upgrade, NULL},
         {"config check", "[DIR]", 0, 1, 0, "check a configuration without taking it",
          "Without DIR the running gateway reads its own directory again. With DIR, or when no gateway runs,\n"
          "'scribe-gateway --check' is started, which goes through the whole start-up but does not serve.\n"
          "\n"
          "  scribectl config check\n"
          "  scribectl config check ./etc\n",
-         sg_ctl_verb_config_check, false, NULL},
+         sg_ctl_verb_config_check, "@directories"},
         {"config show", "", 0, 0, 0, "show every setting in force and where it comes from",
          "Secrets are named by their source, never shown.\n"
          "\n"
          "  scribectl config show | grep timeout\n",
-         sg_ctl_verb_config_show, false, NULL},
+         sg_ctl_verb_config_show, NULL},
+        {"credential set", "NAME", 1, 1, BIT(SG_CTL_FILE), "store a provider's secret, encrypted, for the service",
+         "Reads the secret from standard input (a terminal asks for it without showing it) or from --file, encrypts "
+         "it\n"
+         "with systemd-creds and adds it to scribe-gateway.service. The configuration then names it:\n"
+         "api_key = credential:NAME. NAME is made of letters, digits, . _ and -. It needs root, and systemd 250 or\n"
+         "later. The service reads it at its next start: 'systemctl restart scribe-gateway', in which the sockets\n"
+         "stay open and connections wait.\n"
+         "\n"
+         "  scribectl credential set moonshot\n"
+         "  scribectl credential set moonshot --file ./moonshot.key\n"
+         "  pass show moonshot | scribectl credential set moonshot\n",
+         sg_ctl_verb_credential_set, "@credentials"},
+        {"credential list", "", 0, 0, 0, "list the secrets that are stored for the service",
+         "Shows with what each is encrypted (the host's key, the TPM2 chip or both) and whether the configuration in\n"
+         "force names it; never the secret. It needs root. With --quiet only the names.\n"
+         "\n"
+         "  scribectl credential list\n",
+         sg_ctl_verb_credential_list, NULL},
+        {"credential remove", "NAME", 1, 1, BIT(SG_CTL_FORCE), "remove a secret that is stored for the service",
+         "Refuses while the configuration in force uses it, or when no gateway answers that could tell, unless "
+         "--force\n"
+         "is given. It needs root. A running gateway keeps what it has read.\n"
+         "\n"
+         "  scribectl credential remove moonshot\n",
+         sg_ctl_verb_credential_remove, "@credentials"},
         {"log-level", "[LEVEL]", 0, 1, 0, "show or set how much is logged",
          "LEVEL is err, warning, notice, info or debug; it holds until the gateway is restarted or reads a "
          "configuration\n"
          "that says otherwise.\n"
          "\n"
          "  scribectl log-level debug\n",
-         sg_ctl_verb_log_level, false, "err warning notice info debug"},
+         sg_ctl_verb_log_level, "err warning notice info debug"},
         {"version", "", 0, 0, 0, "show the versions of scribectl, gateway and ledger",
-         "What cannot be reached is told on stderr; the status is 0 all the same.\n", sg_ctl_verb_version, false, NULL},
-        {"help", "[VERB]", 0, 2, 0, "show help", "  scribectl help key create\n", sg_ctl_verb_help, false, NULL},
-        {"completion", "bash", 1, 1, 0, "print the completion of bash",
-         "  scribectl completion bash > /etc/bash_completion.d/scribectl\n", sg_ctl_verb_completion, true, "bash"},
+         "What cannot be reached is told on stderr; the status is 0 all the same.\n", sg_ctl_verb_version, NULL},
+        {"help", "[VERB]", 0, 2, 0, "show help", "  scribectl help key create\n", sg_ctl_verb_help, "@verbs"},
+        {"completion", "bash|zsh", 1, 1, 0, "print the completion of a shell",
+         "The package installs both. For a shell that does not find them there:\n"
+         "\n"
+         "  source <(scribectl completion bash)\n",
+         sg_ctl_verb_completion, "bash zsh"},
 };
 const size_t sg_ctl_n_verbs = SG_N_ELEMENTS(sg_ctl_verbs);

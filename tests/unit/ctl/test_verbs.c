@@ -28,7 +28,7 @@ struct world {
         struct sg_varlink_server *gateway_server, *ledger_server;
         pthread_t thread;
         pthread_mutex_t lock; /* tells the order that the process between the two threads makes */
-        bool may_change;
+        bool may_change, upgrade_fails;
         unsigned n_events; /* that the ledger holds */
         char asked[4096];  /* the last call's parameters */
         char out[65536], err[4096];
@@ -80,6 +80,20 @@ static void check_config(struct sg_varlink_call *call, struct json_object *param
 static void set_level(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
         answer(call, parameters, owner, "{\"level\":\"debug\"}");
+}
+
+static void upgrade(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct world *w = owner;
+
+        meet(w);
+        if (w->upgrade_fails)
+                sg_varlink_fail(call, "io.scribe.Gateway.UpgradeFailed",
+                                json_tokener_parse("{\"where\":\"/usr/bin/scribe-gateway\",\"text\":\"it ended with "
+                                                   "status 78\"}"));
+        else
+                answer(call, parameters, owner,
+                       "{\"old_pid\":4711,\"new_pid\":4712,\"version\":\"9.9.0\",\"n_open\":2}");
 }
 
 static void reject(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -161,6 +175,7 @@ static bool may(const struct sg_varlink_peer *peer, enum sg_varlink_right right,
 static const struct sg_varlink_method gateway_methods[] = {
         {"io.scribe.Gateway.GetStatus", SG_VARLINK_VIEW, get_status},
         {"io.scribe.Gateway.Reload", SG_VARLINK_CHANGE, reload},
+        {"io.scribe.Gateway.Upgrade", SG_VARLINK_CHANGE, upgrade},
         {"io.scribe.Gateway.CheckConfig", SG_VARLINK_VIEW, check_config},
         {"io.scribe.Gateway.GetConfig", SG_VARLINK_VIEW, reject},
         {"io.scribe.Gateway.SetLogLevel", SG_VARLINK_VIEW, set_level},
@@ -421,15 +436,32 @@ static void test_requests_come_page_by_page_and_once_each(void **state)
         assert_has(w->err, "there is more");
 }
 
-static void test_completion_is_good_bash(void **state)
+static void test_upgrade_tells_old_and_new(void **state)
 {
         struct world *w = *state;
+        struct json_object *o;
 
-        assert_int_equal(ctl(w, "completion bash | bash -n -"), 0);
-        assert_string_equal(w->err, "");
-        assert_int_equal(ctl(w, "completion bash"), 0);
-        assert_has(w->out, "complete -F _scribectl scribectl\n");
-        assert_has(w->out, "create list show revoke rotate");
+        assert_int_equal(ctl(w, "upgrade"), 0);
+        assert_string_equal(w->out, "upgraded: process 4711 (9.8.7) \xe2\x86\x92 4712 (9.9.0); "
+                                    "2 exchanges are finished by the old one\n");
+        setenv("LC_ALL", "C", 1);
+        assert_int_equal(ctl(w, "upgrade"), 0);
+        assert_has(w->out, "process 4711 (9.8.7) -> 4712 (9.9.0)");
+        setenv("LC_ALL", "C.UTF-8", 1);
+        assert_int_equal(ctl(w, "upgrade --json"), 0);
+        o = json(w);
+        assert_int_equal(sg_ctl_u64(o, "new_pid"), 4712);
+        assert_string_equal(sg_ctl_text(o, "old_version"), "9.8.7");
+        json_object_put(o);
+        assert_int_equal(ctl(w, "upgrade --quiet"), 0);
+        assert_string_equal(w->out, "");
+        w->upgrade_fails = true;
+        assert_int_equal(ctl(w, "upgrade"), 1);
+        assert_string_equal(w->out, "");
+        assert_string_equal(w->err, "scribectl: not upgraded, the old process goes on undisturbed: /usr/bin/scribe-"
+                                    "gateway: it ended with status 78\n");
+        w->may_change = false;
+        assert_int_equal(ctl(w, "upgrade"), 4);
 }
 
 #define verb_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -444,7 +476,7 @@ int main(int argc, char **argv)
                 verb_test(test_reload_and_check_and_level),
                 verb_test(test_usage_sums_have_a_total),
                 verb_test(test_requests_come_page_by_page_and_once_each),
-                verb_test(test_completion_is_good_bash),
+                verb_test(test_upgrade_tells_old_and_new),
         };
 
         if (argc != 2) {

@@ -1,0 +1,126 @@
+#include <errno.h>
+#include <signal.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "ctl/ctl.h"
+
+/* ---- a terminal shows nothing while it is typed */
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number)
+{
+        caught = number;
+}
+
+static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
+static void hide(int fd, struct termios *before, struct sigaction kept[])
+{
+        struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: read(2) is to end */
+        struct termios quiet;
+
+        caught = 0;
+        for (size_t i = 0; i < SG_N_ELEMENTS(stops); i++)
+                (void)sigaction(stops[i], &action, &kept[i]);
+        quiet = *before;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        (void)tcsetattr(fd, TCSAFLUSH, &quiet);
+}
+
+static void show(int fd, const struct termios *before, const struct sigaction kept[])
+{
+        (void)tcsetattr(fd, TCSAFLUSH, before);
+        fputc('\n', stderr);
+        for (size_t i = 0; i < SG_N_ELEMENTS(stops); i++)
+                (void)sigaction(stops[i], &kept[i], NULL);
+        if (caught)
+                (void)raise(caught);
+}
+
+/* ---- reading */
+
+/* To the end, or of a terminal to the end of the line. */
+static int read_bytes(int fd, bool is_terminal, struct sg_buf *b)
+{
+        for (;;) {
+                struct sg_str have = sg_buf_view(b);
+                char *at;
+                ssize_t n;
+                int r;
+
+                if (is_terminal && have.n && have.p[have.n - 1] == '\n')
+                        return 0;
+                r = sg_buf_reserve(b, 1024, &at);
+                if (r)
+                        return r > 0 ? -E2BIG : r;
+                n = read(fd, at, 1024);
+                if (n < 0 && errno == EINTR && !caught)
+                        continue;
+                if (n <= 0)
+                        return n ? -errno : 0;
+                sg_buf_added(b, (size_t)n);
+        }
+}
+
+static int read_input(const char *question, struct sg_buf *b)
+{
+        struct sigaction kept[SG_N_ELEMENTS(stops)];
+        struct termios before;
+        int r;
+
+        if (tcgetattr(STDIN_FILENO, &before))
+                return read_bytes(STDIN_FILENO, false, b);
+        fprintf(stderr, "%s (it is not shown): ", question);
+        hide(STDIN_FILENO, &before, kept);
+        r = read_bytes(STDIN_FILENO, true, b);
+        show(STDIN_FILENO, &before, kept);
+        return r;
+}
+
+static int from_input(const char *question, struct sg_secret **ret)
+{
+        struct sg_str bytes;
+        struct sg_buf b;
+        int r;
+
+        sg_buf_init(&b, SG_SECRET_BYTES_MAX + 1024);
+        b.secret = true;
+        r = read_input(question, &b);
+        bytes = sg_buf_view(&b);
+        while (bytes.n && (bytes.p[bytes.n - 1] == '\n' || bytes.p[bytes.n - 1] == '\r'))
+                bytes.n--;
+        if (!r)
+                r = sg_secret_new(ret, bytes);
+        sg_buf_done(&b);
+        return r;
+}
+
+int sg_ctl_read_secret(const char *path, const char *question, struct sg_secret **ret, struct sg_error *err)
+{
+        SG_AUTO(sg_secret_unref) struct sg_secret *secret = NULL;
+        const char *where = path ? path : "standard input";
+        size_t n, at;
+        int r;
+
+        r = path ? sg_secret_new_from_file(&secret, path) : from_input(question, &secret);
+        if (r == -E2BIG)
+                return sg_error_set(err, r, where, "more than %u bytes are no key", SG_SECRET_BYTES_MAX);
+        if (r)
+                return sg_error_set(err, r, where, "the secret cannot be read: %s", strerror(-r));
+        n = sg_secret_bytes(secret).n;
+        at = sg_secret_first_odd(secret);
+        if (n == 0)
+                return sg_error_set(err, -EINVAL, where, "there is no secret: it is empty");
+        if (at < n)
+                return sg_error_set(err, -EINVAL, where,
+                                    "a blank, a line end or another byte that no key has (byte %zu of %zu); give the "
+                                    "key alone",
+                                    at + 1, n);
+        *ret = SG_GIVE(secret);
+        return 0;
+}
