@@ -3,16 +3,18 @@
 # Builds the Debian package and prints the path of the .deb. What was built of the same sources is taken as it is, so that
 # all tests of the suite share one build; two that ask at once wait for each other.
 #
-# usage: build_package.sh SOURCE-DIRECTORY WORK-DIRECTORY [VERSION]
+# usage: build_package.sh SOURCE-DIRECTORY WORK-DIRECTORY [VERSION [CHANGE]]
 #
 # The first package of a source lies in WORK/deb, with its build log as WORK/deb/log and the tree it was built in as
 # WORK/deb/source. VERSION asks for the same sources under another version, as for testing an upgrade: it lies in
 # WORK/deb-VERSION and is made from the objects of the first, of which only those are compiled again that name the version.
+# CHANGE is a program that is called in a copy of the tree, to make the other version differ by more.
 set -euo pipefail
 
 SOURCE=$(cd -- "$1" && pwd)
 WORK=$2
 VERSION=${3-}
+CHANGE=${4-}
 
 fail() { # MESSAGE [LOG]
     echo "build_package.sh: $1" >&2
@@ -56,24 +58,26 @@ build_first() {
     echo "$stamp" >"$WORK/deb/stamp"
 }
 
-build_other() { # VERSION: in the tree of the first, which is put back afterwards
+# In a copy that takes the place of the first tree, since its objects name the directory.
+build_other() { # VERSION
     local tree=$WORK/deb/source to=$WORK/deb-$1 first
     [ ! -e "$to/stamp" ] || return 0
     rm -rf -- "$to"
-    mkdir -p "$to/first"
+    mkdir -p "$to"
+    mv "$tree" "$tree.first"
+    cp -a "$tree.first" "$tree"
     first=$(dpkg-parsechangelog -l "$tree/debian/changelog" -S Version)
-    cp -p "$tree/meson.build" "$tree/debian/changelog" "$to/first"
-    mv "$WORK"/deb/scribe-gateway*.* "$to/first"
     sed -i "1s/($first)/($1)/" "$tree/debian/changelog"
     sed -i "0,/version: '[^']*'/s//version: '$1'/" "$tree/meson.build"
-    rm -rf -- "$tree/debian/debhelper-build-stamp" "$tree/debian/.debhelper"
-    # In a shell of its own, so that the first is put back also when it fails.
-    (make_package "$to/log" -nc) && mv "$WORK"/deb/scribe-gateway*.* "$to" && touch "$to/stamp"
-    cp -p "$to/first/meson.build" "$tree/meson.build"
-    cp -p "$to/first/changelog" "$tree/debian/changelog"
-    mv "$to"/first/scribe-gateway*.* "$WORK/deb"
-    rm -rf -- "$to/first"
-    [ -e "$to/stamp" ] || exit 1
+    [ -z "$CHANGE" ] || (cd "$tree" && "$CHANGE") || fail "$CHANGE failed"
+    rm -rf -- "$tree/debian/debhelper-build-stamp" "$tree/debian/.debhelper" "$tree/debian/scribe-gateway"
+    make_package "$to/log" -nc
+    mv "$WORK"/deb/scribe-gateway*_"$1"[._]* "$to"
+    touch "$to/stamp"
+}
+
+put_back() { # the first tree, also after a build that was ended
+    [ ! -d "$WORK/deb/source.first" ] || { rm -rf -- "$WORK/deb/source" && mv "$WORK/deb/source.first" "$WORK/deb/source"; }
 }
 
 for program in dpkg-buildpackage dh; do
@@ -81,8 +85,11 @@ for program in dpkg-buildpackage dh; do
 done
 mkdir -p "$WORK"
 WORK=$(cd -- "$WORK" && pwd)
+[ -z "$CHANGE" ] || CHANGE=$(readlink -f -- "$CHANGE")
 exec 9>"$WORK/deb.lock"
 flock 9
+put_back
+trap put_back EXIT
 build_first 9>&-
 if [ -z "$VERSION" ]; then
     built "$WORK/deb"
