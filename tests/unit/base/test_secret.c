@@ -92,6 +92,42 @@ static void test_wipe_leaves_zeros(void **state)
         sg_wipe(NULL, 0);
 }
 
+static void test_names_of_credentials(void **state)
+{
+        char longest[SG_NAME_BYTES_MAX + 1];
+
+        assert_true(sg_secret_is_name(SG_STR("moonshot")));
+        assert_true(sg_secret_is_name(SG_STR("A-z_0.9")));
+        assert_false(sg_secret_is_name(SG_STR("")));
+        assert_false(sg_secret_is_name(SG_STR(".hidden")));
+        assert_false(sg_secret_is_name(SG_STR("..")));
+        assert_false(sg_secret_is_name(SG_STR("a/b")));
+        assert_false(sg_secret_is_name(SG_STR("a b")));
+        assert_false(sg_secret_is_name(SG_STR("a:b")));
+        assert_false(sg_secret_is_name(SG_STR("%n")));
+        assert_false(sg_secret_is_name(SG_STR("\xc3\xa4")));
+        memset(longest, 'a', sizeof(longest));
+        assert_true(sg_secret_is_name(sg_str_make(longest, SG_NAME_BYTES_MAX)));
+        assert_false(sg_secret_is_name(sg_str_make(longest, SG_NAME_BYTES_MAX + 1)));
+}
+
+static void test_the_first_byte_that_no_key_has(void **state)
+{
+        static const struct {
+                struct sg_str bytes;
+                size_t at;
+        } cases[] = {{SG_STR("sk-1~!"), 6}, {SG_STR(""), 0},           {SG_STR("a b"), 1},  {SG_STR("ab\n"), 2},
+                     {SG_STR("\0a"), 0},    {SG_STR("ab\x7f\x7f"), 2}, {SG_STR("a\x80"), 1}};
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++) {
+                struct sg_secret *s;
+
+                assert_int_equal(sg_secret_new(&s, cases[i].bytes), 0);
+                assert_int_equal(sg_secret_first_odd(s), cases[i].at);
+                sg_secret_unref(s);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -100,6 +136,8 @@ int main(void)
                 cmocka_unit_test(test_line_ends_of_a_file_do_not_count),
                 cmocka_unit_test(test_size_is_bounded),
                 cmocka_unit_test(test_wipe_leaves_zeros),
+                cmocka_unit_test(test_names_of_credentials),
+                cmocka_unit_test(test_the_first_byte_that_no_key_has),
         };
 
         return cmocka_run_group_tests_name("base secret", tests, NULL, NULL);
