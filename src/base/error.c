@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/message_id.h"
 
 int sg_error_set(struct sg_error *err, int code, const char *where, const char *format, ...)
 {
@@ -34,6 +36,23 @@ void sg_error_needs_mending(struct sg_error *err, const char *message_id)
                 return;
         sg_error_notable(err, message_id);
         err->needs_mending = true;
+}
+
+void sg_error_about_files(struct sg_error *err)
+{
+        switch (err ? -err->code : 0) {
+        case ENOSPC:
+        case EDQUOT:
+                sg_error_notable(err, SG_MESSAGE_DISK_FULL);
+                return;
+        case EACCES:
+        case EPERM:
+        case EROFS:
+        case ENOENT:
+        case ENOTDIR:
+                sg_error_notable(err, SG_MESSAGE_DIRECTORY);
+                return;
+        }
 }
 
 int sg_error_exit_status(const struct sg_error *err)

@@ -28,6 +28,8 @@ int sg_error_set(struct sg_error *err, int code, const char *where, const char *
  * cause. err may be NULL. */
 void sg_error_notable(struct sg_error *err, const char *message_id);
 void sg_error_needs_mending(struct sg_error *err, const char *message_id);
+/* The mark that fits an error of files and directories, by its code: disk full, or not there or not ours. */
+void sg_error_about_files(struct sg_error *err);
 /* SG_EXIT_FAILURE or SG_EXIT_CONFIG. */
 int sg_error_exit_status(const struct sg_error *err);
 /* Puts "prefix: " before the text; the rest stays. */

@@ -71,6 +71,13 @@ void sg_log_line(enum sg_log_level level, const char *message_id, const struct s
 /* What struct sg_error says, as one line under its MESSAGE_ID, with ERRNO= and SCRIBE_WHERE=. */
 void sg_log_error(enum sg_log_level level, const struct sg_error *err);
 
+/* A line without fields under an SG_MESSAGE_*. */
+#define sg_log_notable(level, message_id, ...)                                                                         \
+        do {                                                                                                           \
+                if (sg_log_wants(level))                                                                               \
+                        sg_log_line(level, message_id, NULL, 0, __VA_ARGS__);                                          \
+        } while (0)
+
 #define sg_log_at_(level, ...)                                                                                         \
         do {                                                                                                           \
                 if (sg_log_wants(level))                                                                               \

@@ -27,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/log_internal.h"
+#include "base/message_id.h"
 #include "base/thread.h"
 
 #define DOZE_USEC      (10 * SG_USEC_PER_MSEC)
@@ -284,7 +285,7 @@ static void free_ended(void)
 static bool report_lost(bool is_last)
 {
         uint64_t n = sg_log_n_lost(), now = sg_clock_usec();
-        struct sg_log_record r = {.level = SG_LOG_WARNING, .is_report = true};
+        struct sg_log_record r = {.level = SG_LOG_WARNING, .is_report = true, .message_id = SG_MESSAGE_LINES_LOST};
         char text[96];
 
         if (n == loss.n_reported)

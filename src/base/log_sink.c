@@ -262,6 +262,9 @@ void sg_log_write_direct(const struct sg_log_record *r)
 {
         struct sg_buf b;
 
+        /* As a datagram of its own, or the line would lose its fields. */
+        if (sg_log_sink_auto() == SG_LOG_TO_JOURNAL && sg_log_journal_write(r) == 0)
+                return;
         sg_buf_init(&b, BATCH_MAX);
         if (sg_log_format_text(&b, r, style_of_stderr()) ||
             write(STDERR_FILENO, b.data + b.start, sg_buf_length(&b)) != (ssize_t)sg_buf_length(&b))

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/message_id.h"
 #include "config/build.h"
 
 static _Atomic uint64_t last_number;
@@ -113,6 +114,13 @@ static const char *get_env(const char *name)
         return getenv(name);
 }
 
+/* What the machine is short of may be there at the next attempt; the rest waits for somebody with an editor. */
+static void mark(struct sg_error *err, int r)
+{
+        if (r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EIO)
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
+}
+
 static int read_config(struct sg_config **ret, const char *directory, bool reads_secrets, struct sg_error *err)
 {
         const struct sg_surroundings around = {.get_env = get_env, .reads_secrets = reads_secrets, .knows_users = true};
@@ -125,8 +133,10 @@ static int read_config(struct sg_config **ret, const char *directory, bool reads
                 r = sg_whole_build(w, &around, err);
         if (r == -ENOMEM)
                 return sg_error_set(err, r, directory, "out of memory while reading the configuration");
-        if (r)
+        if (r) {
+                mark(err, r);
                 return r;
+        }
         w->config.number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
         w->config.read_wall_usec = sg_clock_wall_usec();
         *ret = &SG_GIVE(w)->config;

@@ -6,34 +6,20 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/message_id.h"
 #include "config/build.h"
 
-static bool is_name(struct sg_str s)
-{
-        for (size_t i = 0; i < s.n; i++) {
-                char c = s.p[i];
-
-                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-                      c == '-' || c == '.'))
-                        return false;
-        }
-        return s.n > 0 && s.n <= SG_NAME_BYTES_MAX && s.p[0] != '.';
-}
-
-/* Every secret of this release becomes an Authorization field: visible ASCII, no blanks (RFC 6750, 2.1). */
 static int check_bytes(const struct sg_value *v, const char *what, const struct sg_secret *secret)
 {
-        struct sg_str bytes = sg_secret_bytes(secret);
+        size_t n = sg_secret_bytes(secret).n, at = sg_secret_first_odd(secret);
 
-        if (bytes.n == 0)
+        if (n == 0)
                 return sg_value_refuse(v, "%s is empty", what);
-        for (size_t i = 0; i < bytes.n; i++)
-                if (bytes.p[i] <= ' ' || bytes.p[i] >= 0x7f)
-                        return sg_value_refuse(
-                                v,
-                                "%s holds a blank, a line end or another byte that no key has (byte %zu of "
-                                "%zu); it must be the key alone",
-                                what, i + 1, bytes.n);
+        if (at < n)
+                return sg_value_refuse(v,
+                                       "%s holds a blank, a line end or another byte that no key has (byte %zu of "
+                                       "%zu); it must be the key alone",
+                                       what, at + 1, n);
         return 0;
 }
 
@@ -125,7 +111,7 @@ static enum form find_form(struct sg_str word)
         return (enum form)i;
 }
 
-int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
+static int read_secret(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
 {
         const char *path, *what;
         struct sg_str rest = v->text, word;
@@ -133,11 +119,11 @@ int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *a
 
         switch (form) {
         case FORM_CREDENTIAL:
-                if (!is_name(rest))
+                if (!sg_secret_is_name(rest))
                         return sg_value_refuse(v, "credential: is followed by a name of letters, digits, . _ -");
                 return around->reads_secrets ? from_credential(v, rest, around, ret) : 0;
         case FORM_ENV:
-                if (!is_name(rest))
+                if (!sg_secret_is_name(rest))
                         return sg_value_refuse(v, "env: is followed by the name of an environment variable");
                 return around->reads_secrets ? from_variable(v, rest, around, ret) : 0;
         case FORM_FILE:
@@ -153,4 +139,13 @@ int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *a
         }
         return sg_value_refuse(v, "a secret may not stand in the configuration; write credential:NAME, file:/path or "
                                   "env:NAME");
+}
+
+int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
+{
+        int r = read_secret(v, around, ret);
+
+        if (r == -EINVAL)
+                sg_error_needs_mending(v->err, SG_MESSAGE_CREDENTIAL);
+        return r;
 }

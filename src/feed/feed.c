@@ -3,7 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "base/log_limit.h"
+#include "base/message_id.h"
 #include "feed/feed.h"
 #include "feed/picture.h"
 #include "varlink/varlink.h"
@@ -12,6 +13,9 @@
 #define WAIT_MAX_USEC    (1 * SG_USEC_PER_SEC)
 #define EMPTY_USEC       (2 * SG_USEC_PER_SEC)
 #define WRITE_AGAIN_USEC (10 * SG_USEC_PER_SEC)
+/* A ledger that comes and goes all the time is told a few times a minute, each time with its return. */
+#define OUTAGES_MAX  6
+#define OUTAGES_USEC (60 * SG_USEC_PER_SEC)
 
 struct sg_feed {
         struct sg_loop *loop;
@@ -20,7 +24,8 @@ struct sg_feed {
         struct sg_picture *picture;
         struct sg_varlink_client *client;
         bool in_picture, is_complete; /* of the full picture on this connection */
-        bool outage_is_told, write_failure_is_told;
+        bool is_out, outage_is_told, write_failure_is_told;
+        struct sg_log_limit outages;
         uint64_t wait_usec;
         struct sg_timer connect_again, empty_lasts, write_again;
         struct sg_deferred ready;
@@ -207,13 +212,30 @@ static int apply_changes(struct sg_feed *f, struct json_object *changes)
         return 0;
 }
 
+static void tell_held_outages(struct sg_feed *f)
+{
+        uint64_t n_held = sg_log_limit_due(&f->outages, sg_loop_now_usec(f->loop));
+
+        if (n_held)
+                sg_log_held(SG_LOG_WARNING, "ledger_lost", n_held, NULL, 0);
+}
+
+static void tell_return(struct sg_feed *f)
+{
+        f->is_out = false;
+        if (!f->outage_is_told)
+                return;
+        f->outage_is_told = false;
+        sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_LEDGER_BACK, "the ledger at %s tells the keys again", f->socket);
+}
+
 static void picture_is_complete(struct sg_feed *f)
 {
         sg_keytable_picture_end(f->table);
         f->in_picture = false;
         f->is_complete = true;
         f->wait_usec = WAIT_MIN_USEC;
-        f->outage_is_told = false;
+        tell_return(f);
         feed_go(f, SG_FEED_CURRENT);
         sg_info("%zu keys are known, as of version %" PRIu64, sg_keytable_count(f->table), sg_feed_version(f));
         write_picture(f);
@@ -250,11 +272,15 @@ static int take_news(struct sg_feed *f, struct json_object *parameters)
 /* A ledger that starts beside us is not there at first: that is told only when it lasts. */
 static void tell_outage(struct sg_feed *f, const char *reason)
 {
-        if (f->outage_is_told || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
+        if (f->is_out || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
                 return;
-        sg_notice("the ledger at %s does not tell the keys: %s; %zu known keys go on working", f->socket, reason,
-                  sg_keytable_count(f->table));
-        f->outage_is_told = true;
+        f->is_out = true;
+        tell_held_outages(f);
+        f->outage_is_told = sg_log_limit_take(&f->outages, sg_loop_now_usec(f->loop));
+        if (f->outage_is_told)
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_LOST,
+                               "the ledger at %s does not tell the keys: %s; %zu known keys go on working", f->socket,
+                               reason, sg_keytable_count(f->table));
 }
 
 static void drop(struct sg_feed *f, const char *reason)
@@ -326,7 +352,8 @@ static int load_picture(struct sg_feed *f, struct sg_error *err)
         if (r)
                 return r;
         if (outcome == SG_PICTURE_BROKEN)
-                sg_warning("the picture of the keys is broken and was set aside: %s: %s", err->where, err->text);
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_KEYS_BROKEN,
+                               "the picture of the keys is broken and was set aside: %s: %s", err->where, err->text);
         if (outcome == SG_PICTURE_GOOD) {
                 atomic_store_explicit(&f->version, version, memory_order_relaxed);
                 feed_go(f, SG_FEED_STALE);
@@ -359,6 +386,7 @@ int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *tab
         f->table = table;
         f->wait_usec = WAIT_MIN_USEC;
         f->ready.run = on_ready_deferred;
+        sg_log_limit_init(&f->outages, OUTAGES_MAX, OUTAGES_USEC);
         atomic_init(&f->changed_wall_usec, sg_clock_wall_usec());
         f->socket = strdup(ledger_socket);
         r = init_timers(f);
@@ -376,8 +404,13 @@ int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *tab
 
 struct sg_feed *sg_feed_free(struct sg_feed *f)
 {
+        uint64_t n_held;
+
         if (!f)
                 return NULL;
+        n_held = sg_log_limit_rest(&f->outages);
+        if (n_held)
+                sg_log_held(SG_LOG_WARNING, "ledger_lost", n_held, NULL, 0);
         sg_varlink_client_free(f->client);
         sg_loop_undefer(f->loop, &f->ready);
         if (f->connect_again.loop)

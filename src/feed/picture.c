@@ -209,6 +209,8 @@ int sg_picture_load(struct sg_picture *p, struct sg_keytable *t, enum sg_picture
                 r = load_text(p, t, sg_buf_view(&b), ret_outcome, ret_version, err);
         }
         sg_buf_done(&b);
+        if (r)
+                sg_error_about_files(err);
         return r;
 }
 

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/message_id.h"
 #include "gateway/exchange.h"
 #include "gateway/record.h"
 #include "gateway/sync.h"
@@ -164,11 +165,12 @@ static void log_access(struct sg_exchange *x)
         enum sg_log_level level = x->is_local ? SG_LOG_DEBUG : sg_failure_row(x->failure)->level;
         uint64_t took_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
         struct sg_str path = sg_target_path(sg_buf_view(&x->path), NULL);
-        char numbers[6][NUMBER_CHARS];
-        struct sg_log_field fields[16];
+        char numbers[7][NUMBER_CHARS];
+        struct sg_log_field fields[18];
         size_t n = 0;
 
-        if (!x->snapshot->config->log_access || !sg_log_wants(level))
+        if (!x->snapshot->config->log_access || !sg_log_wants(level) ||
+            !sg_repeats_take(&x->worker->repeats, x->failure, sg_loop_now_usec(x->worker->loop)))
                 return;
         fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(x->request_id)};
         fields[n++] = (struct sg_log_field){"SCRIBE_CLIENT", sg_str_from(x->peer)};
@@ -181,9 +183,15 @@ static void log_access(struct sg_exchange *x)
                 fields[n++] = (struct sg_log_field){"SCRIBE_MODEL", sg_str_from(x->model_asked)};
         if (x->provider)
                 fields[n++] = (struct sg_log_field){"SCRIBE_PROVIDER", sg_str_from(x->provider->config->name)};
+        if (x->model_upstream[0] && strcmp(x->model_upstream, x->model_asked) != 0)
+                fields[n++] = (struct sg_log_field){"SCRIBE_UPSTREAM_MODEL", sg_str_from(x->model_upstream)};
+        if (x->upstream_status && x->upstream_status != x->status)
+                fields[n++] = number_field("SCRIBE_UPSTREAM_STATUS", numbers[5], x->upstream_status);
         if (x->provider && x->op != SG_OP_PASS) {
                 fields[n++] = number_field("SCRIBE_INPUT_TOKENS", numbers[1], x->usage.input_tokens);
                 fields[n++] = number_field("SCRIBE_OUTPUT_TOKENS", numbers[2], x->usage.output_tokens);
+                if (x->usage.cached_tokens)
+                        fields[n++] = number_field("SCRIBE_CACHED_TOKENS", numbers[6], x->usage.cached_tokens);
                 fields[n++] =
                         (struct sg_log_field){"SCRIBE_CERTAINTY", sg_str_from(sg_certainty_name(x->usage.certainty))};
         }
@@ -197,8 +205,23 @@ static void log_access(struct sg_exchange *x)
         if (x->has_record)
                 fields[n++] = (struct sg_log_field){"SCRIBE_OUTCOME", sg_str_from(sg_outcome_name(x->outcome))};
         SG_ASSERT(n <= SG_N_ELEMENTS(fields));
-        sg_log_line(level, NULL, fields, n, "%s %.*s %u", sg_method_name(x->method),
+        sg_log_line(level, SG_MESSAGE_EXCHANGE, fields, n, "%s %.*s %u", sg_method_name(x->method),
                     SG_STR_ARG(sg_str_head(path, SG_MIN(path.n, (size_t)200))), x->status);
+}
+
+/* What is wrong is the gateway's own key: whoever runs it must know, beside the clients who get 502. */
+static void tell_credential_refused(const struct sg_exchange *x)
+{
+        struct sg_str name = sg_str_from(x->provider->config->name);
+        const struct sg_log_field fields[] = {
+                {"SCRIBE_PROVIDER", name},
+                {"SCRIBE_REQUEST", sg_str_from(x->request_id)},
+                {"SCRIBE_DETAIL", sg_str_from(x->note)},
+        };
+
+        if (sg_log_wants(SG_LOG_ERR) && sg_snapshot_may_tell_credential(x->provider))
+                sg_log_line(SG_LOG_ERR, SG_MESSAGE_PROVIDER_CREDENTIAL, fields, SG_N_ELEMENTS(fields),
+                            "provider \"" SG_STR_FMT "\" refuses our credential: clients get 502", SG_STR_ARG(name));
 }
 
 void sg_account_unsynced(struct sg_exchange *x)
@@ -241,5 +264,7 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
         deliver(x);
         count(x);
         log_access(x);
+        if (x->failure == SG_FAIL_PROVIDER_CREDENTIAL)
+                tell_credential_refused(x);
         return SG_STEP_NEXT;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/message_id.h"
 #include "gateway/exchange.h"
 #include "net/stream.h"
 
@@ -55,6 +56,15 @@ struct sg_client {
 };
 
 static void client_go(struct sg_client *c, enum client_state to);
+/* A state of the whole gateway, beside the lines of the exchanges that are refused. */
+static void tell_full(struct sg_worker *w, const struct sg_config *config)
+{
+        if (!sg_log_limit_take(&w->repeats.connections_full, sg_loop_now_usec(w->loop)))
+                return;
+        sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_CONNECTIONS_FULL,
+                       "max_connections = %zu connections are open: further ones are refused", config->connections_max);
+}
+
 static void client_free(struct sg_deferred *d);
 
 /* ---- timers */
@@ -425,10 +435,13 @@ void sg_client_accept(struct sg_worker *w, int fd)
         enter_fresh(c);
         sg_stream_resume(c->stream);
         if (n_connections >= c->snapshot->config->connections_max + OVER_LIMIT_MAX) {
+                tell_full(w, c->snapshot->config);
                 sg_count(&w->counters.by_failure[SG_FAIL_CONNECTIONS_FULL], 1);
                 sg_client_close(c, SG_FAIL_CONNECTIONS_FULL);
-        } else if (n_connections >= c->snapshot->config->connections_max)
+        } else if (n_connections >= c->snapshot->config->connections_max) {
+                tell_full(w, c->snapshot->config);
                 client_refuse(c, SG_FAIL_CONNECTIONS_FULL);
+        }
 }
 
 void sg_client_close(struct sg_client *c, enum sg_failure reason)

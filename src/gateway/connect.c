@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/message_id.h"
 #include "base/secret.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
@@ -80,7 +81,8 @@ static void tell_journal_full(struct sg_worker *w, bool is_counted)
         if (w->journal_full_told_usec && now_usec - w->journal_full_told_usec < JOURNAL_FULL_TELL_USEC)
                 return;
         w->journal_full_told_usec = now_usec;
-        sg_err("the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
+        sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_FULL,
+               "the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
                w->number,
                is_counted ? "usage passes without a record (when_full = count)" : "new work is refused with 503");
 }

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/message_id.h"
 #include "base/random.h"
+
+#define CREDENTIAL_TELL_USEC (60 * SG_USEC_PER_SEC)
 
 static int authorization_new(struct sg_secret **ret, struct sg_secret *api_key)
 {
@@ -82,11 +86,15 @@ static int provider_prepare(struct sg_snapshot *s, struct sg_snapshot_provider *
         }
         if (c->api_key) {
                 r = authorization_new(&p->authorization, c->api_key);
-                if (r)
-                        return sg_error_set(err, r, c->where,
-                                            "api_key of provider \"%s\" cannot be sent: it is too long or holds "
-                                            "control bytes (a line end inside the file?)",
-                                            c->name);
+                if (r) {
+                        sg_error_set(err, r, c->where,
+                                     "api_key of provider \"%s\" cannot be sent: it is too long or holds control bytes "
+                                     "(a line end inside the file?)",
+                                     c->name);
+                        if (r != -ENOMEM)
+                                sg_error_needs_mending(err, SG_MESSAGE_CREDENTIAL);
+                        return r;
+                }
         }
         return 0;
 }
@@ -150,6 +158,18 @@ const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot
 
         SG_ASSERT(i < s->config->n_providers);
         return &s->providers[i];
+}
+
+bool sg_snapshot_may_tell_credential(const struct sg_snapshot_provider *p)
+{
+        /* The one word that changes: snapshots are const so that nobody changes anything else. */
+        _Atomic uint64_t *told = (_Atomic uint64_t *)&p->credential_told_usec;
+        uint64_t before_usec = atomic_load_explicit(told, memory_order_relaxed), now_usec = sg_clock_usec();
+
+        if (before_usec && now_usec - before_usec < CREDENTIAL_TELL_USEC)
+                return false;
+        return atomic_compare_exchange_strong_explicit(told, &before_usec, now_usec, memory_order_relaxed,
+                                                       memory_order_relaxed);
 }
 
 const struct sg_config_target *sg_model_choose(const struct sg_config_model *m)

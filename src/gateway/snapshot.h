@@ -1,7 +1,7 @@
 /*
  * gateway/snapshot.h - what an exchange is held by: the configuration and what was made ready from it
  *
- * Shape    immutable; endpoints and credentials of providers are prepared, so that publishing cannot fail
+ * Shape    immutable but for when something was told; endpoints and credentials of providers are prepared, so that publishing cannot fail
  * Owner    counted; an exchange keeps the one it began with. The publisher's count is dropped after the grace period
  * Thread   made by the main thread, read by all
  * Errors   sg_error: a CA file that cannot be read
@@ -18,6 +18,7 @@ struct sg_snapshot_provider {
         const struct sg_config_provider *config;
         struct sg_endpoint endpoint; /* builtin_owner is filled in by each worker */
         char *pool_key;
+        _Atomic uint64_t credential_told_usec; /* when the log said last that it is refused; 0: never */
         struct sg_secret *authorization; /* "authorization: Bearer …\r\n", or NULL */
 };
 
@@ -39,5 +40,7 @@ SG_DEFINE_AUTO(struct sg_snapshot *, sg_snapshot_unref)
 
 const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot *s,
                                                         const struct sg_config_provider *config);
+/* Once a minute for all workers together: that the provider refuses the credential may be said. */
+bool sg_snapshot_may_tell_credential(const struct sg_snapshot_provider *p);
 /* One of the model's targets, by weight. */
 const struct sg_config_target *sg_model_choose(const struct sg_config_model *m);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/message_id.h"
 #include "base/thread.h"
 
 struct sg_sync {
@@ -24,11 +25,13 @@ struct sg_sync {
 static void sync_tell(struct sg_sync *s, int failed)
 {
         if (failed && !s->is_failing)
-                sg_err("the journal could not be written to disk: %s; events of a power loss would be lost; "
+                sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_SYNC_FAILING,
+                       "the journal could not be written to disk: %s; events of a power loss would be lost; "
                        "check the disk of the state directory",
                        strerror(-failed));
         else if (!failed && s->is_failing)
-                sg_notice("the journal is being written to disk again");
+                sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_JOURNAL_SYNC_AGAIN,
+                       "the journal is being written to disk again");
         s->is_failing = failed != 0;
 }
 

@@ -155,6 +155,7 @@ static void worker_after_turn(void *owner)
         atomic_store_explicit(&w->counters.n_upstream_busy, n.n_busy + n.n_connecting, memory_order_relaxed);
         atomic_store_explicit(&w->counters.turned_usec, sg_loop_now_usec(w->loop), memory_order_relaxed);
         sg_count(&w->counters.n_turns, 1);
+        sg_repeats_tell(&w->repeats, w->number, sg_loop_now_usec(w->loop), false);
         sg_rcu_quiescent();
 }
 
@@ -239,6 +240,7 @@ int sg_worker_new(struct sg_worker **ret, unsigned number, struct sg_shared *sha
         w->number = number;
         w->shared = shared;
         w->ring = ring;
+        sg_repeats_init(&w->repeats);
         sg_list_init(&w->clients);
         sg_list_init(&w->exchanges);
         sg_list_init(&w->waiting_sync);
@@ -276,6 +278,7 @@ struct sg_worker *sg_worker_free(struct sg_worker *w)
         sg_upstream_free(w->upstream);
         sg_resolver_free(w->resolver);
         sg_loop_free(w->loop); /* runs what was deferred */
+        sg_repeats_tell(&w->repeats, w->number, 0, true);
         sg_ring_free(w->ring);
         sg_buf_done(&w->out);
         sg_buf_done(&w->events);

@@ -17,6 +17,7 @@
 #include "auth/keytable.h"
 #include "feed/feed.h"
 #include "gateway/failure.h"
+#include "gateway/repeats.h"
 #include "gateway/snapshot.h"
 #include "http/message.h"
 #include "journal/ring.h"
@@ -87,6 +88,7 @@ struct sg_worker {
         struct sg_ring *ring;
         uint64_t journal_full_told_usec; /* (worker) when the log said so last; 0: never */
         _Atomic bool waits_for_sync;     /* (any) an exchange waits for its record to be on disk */
+        struct sg_repeats repeats;       /* (worker) */
         struct sg_counters counters;
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
         struct sg_list clients;                                /* (worker) struct sg_client.link */

@@ -121,7 +121,7 @@ static int ring_create_in(struct sg_ring *r, int dir_fd)
         return fsync(dir_fd) < 0 ? -errno : 0;
 }
 
-static int ring_explain(struct sg_error *err, int e, const char *dir, uint64_t bytes)
+static int ring_say_why(struct sg_error *err, int e, const char *dir, uint64_t bytes)
 {
         if (e == -ENOSPC || e == -EDQUOT || e == -EFBIG)
                 return sg_error_set(err, e, dir,
@@ -136,6 +136,14 @@ static int ring_explain(struct sg_error *err, int e, const char *dir, uint64_t b
                                     "cannot write the journal (%s): the directory must be the service's user's",
                                     strerror(-e));
         return sg_error_set(err, e, dir, "cannot create a journal: %s", strerror(-e));
+}
+
+static int ring_explain(struct sg_error *err, int e, const char *dir, uint64_t bytes)
+{
+        int r = ring_say_why(err, e, dir, bytes);
+
+        sg_error_about_files(err);
+        return r;
 }
 
 int sg_ring_create(struct sg_ring **ret, const char *dir, size_t bytes, struct sg_error *err)

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/message_id.h"
 #include "ledger/drain_files.h"
 
 #define WAIT_USEC_MIN  (100 * SG_USEC_PER_MSEC)
@@ -118,16 +119,18 @@ static void note_result(struct sg_drain *d, int r, const struct sg_error *err)
 
         if (r) {
                 if (!d->retry_usec)
-                        sg_err("usage cannot be stored: %s. It waits in the journal; tried again every %d to %d s",
-                               sg_error_line(err, line, sizeof(line)), (int)(RETRY_USEC_MIN / SG_USEC_PER_SEC),
-                               (int)(RETRY_USEC_MAX / SG_USEC_PER_SEC));
+                        sg_log_notable(
+                                SG_LOG_ERR, SG_MESSAGE_STORE_FAILING,
+                                "usage cannot be stored: %s. It waits in the journal; tried again every %d to %d s",
+                                sg_error_line(err, line, sizeof(line)), (int)(RETRY_USEC_MIN / SG_USEC_PER_SEC),
+                                (int)(RETRY_USEC_MAX / SG_USEC_PER_SEC));
                 d->retry_usec = d->retry_usec ? SG_MIN(2 * d->retry_usec, RETRY_USEC_MAX) : RETRY_USEC_MIN;
                 d->retry_at_usec = sg_clock_usec() + d->retry_usec;
                 d->error = *err;
                 return;
         }
         if (d->retry_usec)
-                sg_notice("usage is stored again");
+                sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_STORE_AGAIN, "usage is stored again");
         d->retry_usec = 0;
 }
 
@@ -204,8 +207,11 @@ int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, struct sg_store *stor
         if (!d->path)
                 return sg_error_set(err, -ENOMEM, directory, "out of memory");
         r = watch_directory(d);
-        if (r)
-                return sg_error_set(err, r, directory, "cannot watch the journal's directory: %s", strerror(-r));
+        if (r) {
+                sg_error_set(err, r, directory, "cannot watch the journal's directory: %s", strerror(-r));
+                sg_error_about_files(err);
+                return r;
+        }
         r = sg_io_init(&d->inotify, l, d->inotify_fd, on_inotify, d);
         if (!r)
                 r = sg_timer_init(&d->timer, l, on_time, d);

@@ -10,6 +10,7 @@
 
 struct sg_store_driver {
         const char *scheme; /* "sqlite" */
+        /* -ENOTSUP: of a newer version; -EUCLEAN: damaged; -EMEDIUMTYPE: none of ours; else what the system said */
         int (*open)(struct sg_store **ret, const char *where, struct sg_error *err);
         int (*open_reader)(struct sg_store **ret, const char *where, struct sg_error *err);
         int (*check)(const char *where, struct sg_error *err);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/message_id.h"
 #include "base/service.h"
 #include "ledger/options.h"
 #include "sg_build.h"
@@ -166,7 +167,8 @@ static int start(struct program *p, struct sg_error *err)
                 return r;
         if (sg_service_watchdog_usec())
                 sg_timer_start(&p->watchdog, 0);
-        sg_notice("scribe-ledger %s serves %s", SG_VERSION, sg_store_url(p->store));
+        sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_LEDGER_READY, "scribe-ledger %s serves %s", SG_VERSION,
+                       sg_store_url(p->store));
         sg_service_ready("Draining the journal");
         return 0;
 }
@@ -187,15 +189,24 @@ static void finish(struct program *p)
         sg_log_stop();
 }
 
+/* To the log, to the service manager's STATUS= and to the exit status. */
+static int say_failed(const struct sg_error *err)
+{
+        char line[sizeof(*err)];
+
+        sg_log_error(SG_LOG_ERR, err);
+        sg_service_failed(err->code, sg_error_line(err, line, sizeof(line)));
+        return sg_error_exit_status(err);
+}
+
 static int run(struct program *p)
 {
         struct sg_error err = {0};
-        char line[sizeof(err)];
-        int r;
+        int r, status = EXIT_SUCCESS;
 
         r = start(p, &err);
         if (r)
-                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
+                status = say_failed(&err);
         else {
                 sg_loop_run(p->loop, SG_USEC_NEVER, NULL, NULL);
                 sg_service_stopping("Writing what is left");
@@ -203,7 +214,7 @@ static int run(struct program *p)
                         sg_info("some usage stays in the journal until the next start");
         }
         finish(p);
-        return r ? EXIT_FAILURE : EXIT_SUCCESS;
+        return status;
 }
 
 static int check(const struct program *p)
@@ -213,7 +224,7 @@ static int check(const struct program *p)
 
         if (sg_store_check(p->options.config->ledger_database, &err) != 0) {
                 (void)fprintf(stderr, "scribe-ledger: %s\n", sg_error_line(&err, line, sizeof(line)));
-                return EXIT_FAILURE;
+                return sg_error_exit_status(&err);
         }
         (void)printf("scribe-ledger: configuration and database are fine\n");
         return EXIT_SUCCESS;
@@ -223,7 +234,6 @@ int main(int argc, char **argv)
 {
         struct program p = {0};
         struct sg_error err = {0};
-        char line[sizeof(err)];
         int r, status;
 
         r = sg_ledger_options_parse(&p.options, argc, argv);
@@ -236,9 +246,9 @@ int main(int argc, char **argv)
         if (p.options.parent_fd >= 0)
                 (void)unsetenv("NOTIFY_SOCKET");
         if (sg_ledger_options_read(&p.options, &err) != 0) {
-                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
+                status = say_failed(&err);
                 sg_ledger_options_done(&p.options);
-                return EXIT_FAILURE;
+                return status;
         }
         status = p.options.wants_check ? check(&p) : run(&p);
         sg_ledger_options_done(&p.options);

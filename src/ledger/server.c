@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/message_id.h"
 #include "ledger/verbs.h"
 #include "sg_build.h"
 
@@ -125,6 +126,7 @@ int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledg
                                          access->admins[i]);
         }
         if (r) {
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
                 free(admins);
                 return r;
         }

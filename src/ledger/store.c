@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/message_id.h"
 #include "ledger/driver.h"
 
 static const struct sg_store_driver *const drivers[] = {&sg_sqlite_driver};
@@ -20,6 +21,20 @@ static const struct sg_store_driver *find_driver(const char *url, const char **r
         return NULL;
 }
 
+/* What an error at the start means to whoever runs the service; the drivers agree on the codes. */
+static int mark(int r, struct sg_error *err)
+{
+        if (r >= 0)
+                return r;
+        if (r == -ENOTSUP)
+                sg_error_needs_mending(err, SG_MESSAGE_DATABASE_NEWER);
+        else if (r == -EMEDIUMTYPE || r == -EUCLEAN)
+                sg_error_needs_mending(err, SG_MESSAGE_DATABASE_DAMAGED);
+        else
+                sg_error_about_files(err);
+        return r;
+}
+
 static int open_by(struct sg_store **ret, const char *url, bool is_reader, struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
@@ -28,11 +43,13 @@ static int open_by(struct sg_store **ret, const char *url, bool is_reader, struc
         int r;
 
         driver = find_driver(url, &where, err);
-        if (!driver)
+        if (!driver) {
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
                 return -EINVAL;
+        }
         r = is_reader ? driver->open_reader(&s, where, err) : driver->open(&s, where, err);
         if (r)
-                return r;
+                return mark(r, err);
         s->url = sg_str_dup(sg_str_from(url));
         if (!s->url)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
@@ -60,7 +77,11 @@ int sg_store_check(const char *url, struct sg_error *err)
         const char *where = NULL;
         const struct sg_store_driver *driver = find_driver(url, &where, err);
 
-        return driver ? driver->check(where, err) : -EINVAL;
+        if (!driver) {
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
+                return -EINVAL;
+        }
+        return mark(driver->check(where, err), err);
 }
 
 struct sg_store *sg_store_free(struct sg_store *s)

@@ -7,16 +7,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/log_limit.h"
+#include "base/message_id.h"
 #include "net/listen.h"
 
 #define BACKLOG          4096
 #define ACCEPTS_PER_WAKE 16
 #define NO_FD_PAUSE_USEC (100 * SG_USEC_PER_MSEC)
+#define NO_FD_TELL_USEC  (10 * SG_USEC_PER_SEC) /* ten pauses a second would be ten lines */
 
 /* ---- binding */
 
-static int explain(struct sg_error *err, int e, const struct sg_address *a)
+static int say_why(struct sg_error *err, int e, const struct sg_address *a)
 {
         switch (e) {
         case EADDRINUSE:
@@ -35,6 +37,14 @@ static int explain(struct sg_error *err, int e, const struct sg_address *a)
         default:
                 return sg_error_set(err, e, a->text, "cannot listen: %s", strerrordesc_np(e));
         }
+}
+
+static int explain(struct sg_error *err, int e, const struct sg_address *a)
+{
+        int r = say_why(err, e, a);
+
+        sg_error_notable(err, SG_MESSAGE_ADDRESS);
+        return r;
 }
 
 /* A socket file outlives its process. Nobody listens on it when connecting is refused. */
@@ -114,6 +124,7 @@ struct sg_acceptor {
         int fd;
         struct sg_io io;
         struct sg_timer pause;
+        struct sg_log_limit no_fd;
         struct sg_deferred deferred;
         struct sg_loop *loop;
         void (*on_connection)(int fd, void *owner);
@@ -144,7 +155,9 @@ static void on_ready(struct sg_io *io, unsigned ready, void *owner)
                 if (is_passing(errno))
                         continue;
                 /* No descriptor or memory left: the level-triggered event would turn the loop for ever. */
-                sg_warning("cannot accept connections for a moment: %s", strerrordesc_np(errno));
+                if (sg_log_limit_take(&a->no_fd, sg_loop_now_usec(a->loop)))
+                        sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_DESCRIPTORS_FULL,
+                                       "cannot accept connections for a moment: %s", strerrordesc_np(errno));
                 sg_io_set(&a->io, 0);
                 sg_timer_start(&a->pause, NO_FD_PAUSE_USEC);
                 return;
@@ -154,7 +167,10 @@ static void on_ready(struct sg_io *io, unsigned ready, void *owner)
 static void on_pause_over(struct sg_timer *t, void *owner)
 {
         struct sg_acceptor *a = owner;
+        uint64_t n_held = sg_log_limit_due(&a->no_fd, sg_loop_now_usec(a->loop));
 
+        if (n_held)
+                sg_log_held(SG_LOG_WARNING, "accept", n_held, NULL, 0);
         sg_io_set(&a->io, SG_IO_READ);
 }
 
@@ -175,6 +191,7 @@ int sg_acceptor_new(struct sg_acceptor **ret, struct sg_loop *l, int fd, void (*
                 return -ENOMEM;
         *a = (struct sg_acceptor){.fd = fd, .loop = l, .on_connection = on_connection, .owner = owner};
         a->deferred.run = free_later;
+        sg_log_limit_init(&a->no_fd, 1, NO_FD_TELL_USEC);
         /* A descriptor that systemd made has it not; accepted sockets inherit it. Not for Unix sockets. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         r = sg_io_init(&a->io, l, fd, on_ready, a);
@@ -191,10 +208,15 @@ int sg_acceptor_new(struct sg_acceptor **ret, struct sg_loop *l, int fd, void (*
 
 struct sg_acceptor *sg_acceptor_free(struct sg_acceptor *a)
 {
+        uint64_t n_held;
+
         if (!a)
                 return NULL;
         SG_ASSERT(!a->is_freed);
         a->is_freed = true;
+        n_held = sg_log_limit_rest(&a->no_fd);
+        if (n_held)
+                sg_log_held(SG_LOG_WARNING, "accept", n_held, NULL, 0);
         sg_io_done(&a->io);
         sg_timer_done(&a->pause);
         sg_loop_defer(a->loop, &a->deferred);

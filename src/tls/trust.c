@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/message_id.h"
 #include "tls/tls_internal.h"
 
 struct session {
@@ -124,8 +125,10 @@ int sg_tls_trust_new(struct sg_tls_trust **ret, const char *ca_file, struct sg_e
         if (r)
                 return sg_error_set(err, ENOMEM, "GnuTLS", "cannot be set up: %s", gnutls_strerror(r));
         r = ca_file ? load_file(t, ca_file, err) : load_system(t, err);
-        if (r)
+        if (r) {
+                sg_error_needs_mending(err, SG_MESSAGE_CERTIFICATE);
                 return r;
+        }
         *ret = SG_GIVE(t);
         return 0;
 }

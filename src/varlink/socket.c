@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/message_id.h"
 #include "varlink/message.h"
 
 static int fill_address(struct sockaddr_un *a, const char *path)
@@ -101,6 +102,9 @@ int sg_varlink_bind(int *ret_fd, const char *path, gid_t gid, struct sg_error *e
                 return sg_error_set(err, -errno, path, "cannot make a socket: %s", strerror(errno));
         r = bind_and_listen(fd, path, gid, err);
         if (r) {
+                if (r == -EADDRINUSE)
+                        sg_error_notable(err, SG_MESSAGE_ADDRESS);
+                sg_error_about_files(err);
                 close(fd);
                 return r;
         }
