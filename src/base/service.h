@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/macro.h"
 #include "base/str.h"
 
@@ -29,3 +31,27 @@ struct sg_service_fd {
 size_t sg_service_listen_fds(struct sg_service_fd *out, size_t n_max);
 /* Started by systemd as a unit's main process. */
 bool sg_service_is_unit(void);
+
+/* ---- one process after another in the same unit: only its main process may speak to systemd */
+
+/* Nothing is told while silent. */
+void sg_service_be_silent(bool is_silent);
+/* MAINPID=: the unit is that process now. Waits until the service manager has taken it in, five seconds at most; then
+ * this process is silent. */
+void sg_service_hand_over(pid_t pid);
+
+/* The environment of a successor: ours, with the sockets that it gets as descriptors from SG_SERVICE_FD_FIRST on, and
+ * with its own process number wherever systemd had put ours. */
+#define SG_SERVICE_FD_FIRST 3
+struct sg_service_heir {
+        char **environ; /* for execve() */
+        size_t n;
+        char *pids[4]; /* in environ: where the digits go */
+        size_t n_pids;
+};
+/* more: NAME=value, to be added. -ENOMEM; -EOPNOTSUPP where sockets cannot be handed over. */
+int sg_service_heir_init(struct sg_service_heir *h, const struct sg_service_fd *fds, size_t n_fds,
+                         const char *const *more, size_t n_more) SG_MUST_CHECK;
+/* In the new process, before execve(): async-signal-safe. */
+void sg_service_heir_set_pid(struct sg_service_heir *h, pid_t pid);
+void sg_service_heir_done(struct sg_service_heir *h);

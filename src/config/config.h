@@ -86,7 +86,7 @@ struct sg_config {
 
         /* [gateway] */
         unsigned workers; /* auto is resolved */
-        uint64_t drain_timeout_usec;
+        uint64_t drain_timeout_usec, upgrade_drain_timeout_usec;
         const char *state_directory, *runtime_directory;
         size_t head_bytes_max;
         uint64_t body_bytes_max, bodies_bytes_max;

@@ -102,6 +102,16 @@ int sg_control_new(struct sg_control **ret, struct sg_loop *l, const struct sg_c
         return 0;
 }
 
+int sg_control_fd(const struct sg_control *c)
+{
+        return sg_varlink_server_fd(c->server);
+}
+
+void sg_control_stop_listening(struct sg_control *c)
+{
+        sg_varlink_server_stop_listening(c->server);
+}
+
 struct sg_control *sg_control_free(struct sg_control *c)
 {
         if (!c)

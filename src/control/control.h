@@ -18,6 +18,8 @@ struct sg_control_actions {
         int (*reload)(void *owner, uint64_t *ret_number, const char **ret_needs_restart, struct sg_error *err);
         /* Reads and checks without using. directory NULL: the one in use. */
         int (*check)(void *owner, const char *directory, struct sg_error *err);
+        /* Begins; how it ends is told by sg_control_upgraded(). */
+        int (*upgrade)(void *owner, struct sg_error *err);
         const char *(*state)(void *owner); /* "starting", "running", "draining" */
         void *owner;
 };
@@ -36,3 +38,15 @@ struct sg_control;
 int sg_control_new(struct sg_control **ret, struct sg_loop *l, const struct sg_control_options *options,
                    struct sg_error *err) SG_MUST_CHECK;
 struct sg_control *sg_control_free(struct sg_control *c);
+
+/* To be handed to a successor; -1: none. After that nothing more is accepted here; calls that came go on. */
+int sg_control_fd(const struct sg_control *c);
+void sg_control_stop_listening(struct sg_control *c);
+
+struct sg_control_upgrade {
+        pid_t old_pid, new_pid;
+        const char *version; /* the new one's */
+        uint64_t n_open;     /* exchanges that the old process finishes */
+};
+/* Answers the call of Upgrade, if its caller still waits: with done, or with err. */
+void sg_control_upgraded(struct sg_control *c, const struct sg_control_upgrade *done, const struct sg_error *err);

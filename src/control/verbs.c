@@ -2,13 +2,13 @@
 
 #include "base/buf.h"
 
-static void config_rejected(struct sg_varlink_call *call, const struct sg_error *err)
+static void fail_with(struct sg_varlink_call *call, const char *error_name, const struct sg_error *err)
 {
         struct json_object *p = json_object_new_object();
 
         json_object_object_add(p, "where", json_object_new_string(err->where));
         json_object_object_add(p, "text", json_object_new_string(err->text));
-        sg_varlink_fail(call, "io.scribe.Gateway.ConfigRejected", p);
+        sg_varlink_fail(call, error_name, p);
 }
 
 static void reload(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -22,13 +22,57 @@ static void reload(struct sg_varlink_call *call, struct json_object *parameters,
         if (!sg_varlink_read(call, parameters, NULL, 0))
                 return;
         if (c->options.actions.reload(c->options.actions.owner, &number, &needs_restart, &err)) {
-                config_rejected(call, &err);
+                fail_with(call, "io.scribe.Gateway.ConfigRejected", &err);
                 return;
         }
         reply = json_object_new_object();
         json_object_object_add(reply, "number", json_object_new_uint64(number));
         if (needs_restart)
                 json_object_object_add(reply, "changes_need_restart", json_object_new_string(needs_restart));
+        sg_varlink_reply(call, reply);
+}
+
+/* ---- upgrade: answered when it has ended */
+
+static void upgrade_caller_gone(struct sg_varlink_call *call, void *owner)
+{
+        struct sg_control *c = owner;
+
+        c->upgrade = NULL; /* it goes on: the journal tells */
+}
+
+static void upgrade(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct sg_control *c = owner;
+        struct sg_error err = {0};
+
+        if (!sg_varlink_read(call, parameters, NULL, 0))
+                return;
+        if (c->options.actions.upgrade(c->options.actions.owner, &err)) {
+                fail_with(call, "io.scribe.Gateway.UpgradeFailed", &err);
+                return;
+        }
+        c->upgrade = call;
+        sg_varlink_call_watch(call, upgrade_caller_gone, c);
+}
+
+void sg_control_upgraded(struct sg_control *c, const struct sg_control_upgrade *done, const struct sg_error *err)
+{
+        struct sg_varlink_call *call = c->upgrade;
+        struct json_object *reply;
+
+        c->upgrade = NULL;
+        if (!call)
+                return;
+        if (!done) {
+                fail_with(call, "io.scribe.Gateway.UpgradeFailed", err);
+                return;
+        }
+        reply = json_object_new_object();
+        json_object_object_add(reply, "old_pid", json_object_new_int64(done->old_pid));
+        json_object_object_add(reply, "new_pid", json_object_new_int64(done->new_pid));
+        json_object_object_add(reply, "version", json_object_new_string(done->version));
+        json_object_object_add(reply, "n_open", json_object_new_uint64(done->n_open));
         sg_varlink_reply(call, reply);
 }
 
@@ -113,6 +157,7 @@ static void set_log_level(struct sg_varlink_call *call, struct json_object *para
 const struct sg_varlink_method sg_control_verbs[] = {
         {"io.scribe.Gateway.GetStatus", SG_VARLINK_VIEW, sg_control_get_status},
         {"io.scribe.Gateway.Reload", SG_VARLINK_CHANGE, reload},
+        {"io.scribe.Gateway.Upgrade", SG_VARLINK_CHANGE, upgrade},
         {"io.scribe.Gateway.CheckConfig", SG_VARLINK_CHANGE, check_config},
         {"io.scribe.Gateway.GetConfig", SG_VARLINK_VIEW, get_config},
         {"io.scribe.Gateway.GetLogLevel", SG_VARLINK_VIEW, get_log_level},

@@ -11,7 +11,8 @@
 struct sg_control {
         struct sg_control_options options;
         struct sg_varlink_server *server;
-        char needed[160]; /* the sentence of the last refusal */
+        char needed[160];                /* the sentence of the last refusal */
+        struct sg_varlink_call *upgrade; /* who waits for the end of one; or NULL */
 };
 
 extern const struct sg_varlink_method sg_control_verbs[];

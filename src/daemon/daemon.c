@@ -10,6 +10,8 @@
 
 #include "base/thread.h"
 #include "daemon/ledger_child.h"
+#include "daemon/predecessor.h"
+#include "daemon/successor.h"
 #include "gateway/sync.h"
 #include "sg_build.h"
 
@@ -17,12 +19,21 @@
 #define FILES_BESIDES        256
 #define MAIN_TURN_USEC_MAX   (100 * SG_USEC_PER_MSEC)
 
+/* Without /proc there is no upgrade in place: starting "" fails with a word. */
+static void find_program(struct sg_daemon *d)
+{
+        ssize_t n = readlink("/proc/self/exe", d->program, sizeof(d->program) - 1);
+
+        d->program[n > 0 ? n : 0] = '\0';
+}
+
 int sg_daemon_init(struct sg_daemon *d, const char *config_directory, struct sg_error *err)
 {
         static const int handled[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD};
         int r;
 
         *d = (struct sg_daemon){.config_directory = config_directory, .control_fd = -1};
+        find_program(d);
         d->shared.version = SG_VERSION;
         d->shared.started_wall_usec = sg_clock_wall_usec();
         signal(SIGPIPE, SIG_IGN);
@@ -112,78 +123,6 @@ int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err)
         if (!r && journal_directory(d, journal))
                 r = sg_error_set(err, -ENAMETOOLONG, d->first_config->state_directory, "the path is too long");
         return r ? r : make_directory(journal, err);
-}
-
-/* ---- listeners: by name from systemd, else bound here */
-
-static int add_listener(struct sg_daemon *d, int fd, bool is_ours, const char *name, const char *address,
-                        struct sg_error *err)
-{
-        struct sg_shared_listener *l = &d->shared.listeners[d->shared.n_listeners];
-
-        if (d->shared.n_listeners == SG_LISTENERS_MAX) {
-                close(fd);
-                return sg_error_set(err, -E2BIG, "", "more than %d listeners", SG_LISTENERS_MAX);
-        }
-        l->fd = fd;
-        l->is_ours = is_ours;
-        l->name = name;
-        snprintf(l->address, sizeof(l->address), "%s", address);
-        d->shared.n_listeners++;
-        return 0;
-}
-
-static int bind_listener(struct sg_daemon *d, const struct sg_config_listener *c, struct sg_error *err)
-{
-        struct sg_address address;
-        int fd, r;
-
-        if (!c->address)
-                return sg_error_set(err, -EINVAL, c->where,
-                                    "listener \"%s\" has no address, and systemd handed over no socket of that name",
-                                    c->name);
-        r = sg_address_parse(&address, sg_str_from(c->address), err);
-        if (!r)
-                r = sg_listen_bind(&fd, &address, err);
-        if (r) {
-                sg_error_prefix(err, c->where);
-                return r;
-        }
-        return add_listener(d, fd, true, c->name, address.text, err);
-}
-
-int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err)
-{
-        struct sg_service_fd given[SG_LISTENERS_MAX];
-        size_t n_given = sg_service_listen_fds(given, SG_N_ELEMENTS(given));
-        const struct sg_config *c = d->first_config;
-        int r = 0;
-
-        for (size_t i = 0; !r && i < c->n_listeners; i++) {
-                bool is_given = false;
-
-                for (size_t k = 0; !r && k < n_given; k++) {
-                        if (given[k].fd < 0 || strcmp(given[k].name, c->listeners[i].name) != 0)
-                                continue;
-                        r = add_listener(d, given[k].fd, false, c->listeners[i].name, "from systemd", err);
-                        given[k].fd = -1;
-                        is_given = true;
-                }
-                if (!r && !is_given)
-                        r = bind_listener(d, &c->listeners[i], err);
-        }
-        for (size_t k = 0; k < n_given; k++) {
-                if (given[k].fd < 0)
-                        continue;
-                if (strcmp(given[k].name, "control") == 0 && d->control_fd < 0) {
-                        d->control_fd = given[k].fd;
-                        continue;
-                }
-                sg_warning("systemd handed over a socket named '%s', but there is no [listener \"%s\"]: it is closed",
-                           given[k].name, given[k].name);
-                close(given[k].fd);
-        }
-        return r;
 }
 
 /* ---- keys and the ledger */
@@ -287,11 +226,16 @@ static int action_reload(void *owner, uint64_t *ret_number, const char **ret_nee
         /* The service manager is told READY after a reload: that would be a lie now. */
         if (d->state != SG_DAEMON_RUNNING)
                 return sg_error_set(err, -EBUSY, "", "the gateway is %s; its configuration is not changed",
-                                    d->state == SG_DAEMON_STARTING ? "still starting" : "ending");
+                                    sg_daemon_state_name(d));
         r = sg_daemon_reload(d, ret_needs_restart, err);
         if (!r)
                 *ret_number = sg_daemon_snapshot(d)->config->number;
         return r;
+}
+
+static int action_upgrade(void *owner, struct sg_error *err)
+{
+        return sg_daemon_upgrade(owner, err);
 }
 
 static int action_check(void *owner, const char *directory, struct sg_error *err)
@@ -305,7 +249,7 @@ int sg_daemon_start_control(struct sg_daemon *d, struct sg_error *err)
                 .shared = &d->shared,
                 .workers = d->workers,
                 .n_workers = d->n_workers,
-                .actions = {action_reload, action_check, sg_daemon_state_name, d},
+                .actions = {action_reload, action_check, action_upgrade, sg_daemon_state_name, d},
                 .fd = d->control_fd,
         };
         char path[4096];
@@ -327,8 +271,19 @@ void sg_daemon_run(struct sg_daemon *d)
         sg_loop_run(d->loop, MAIN_TURN_USEC_MAX, daemon_after_turn, d);
 }
 
+void sg_daemon_failed(struct sg_daemon *d, const struct sg_error *err)
+{
+        char line[SG_DAEMON_LINE_BYTES];
+
+        sg_service_failed(err->code, sg_error_line(err, line, sizeof(line)));
+        if (d->predecessor)
+                sg_predecessor_tell_failed(d->predecessor, err);
+}
+
 void sg_daemon_done(struct sg_daemon *d)
 {
+        sg_successor_free(d->successor);
+        sg_predecessor_free(d->predecessor);
         sg_control_free(d->control);
         for (size_t i = 0; i < d->n_threads; i++)
                 sg_worker_stop(d->workers[i]);

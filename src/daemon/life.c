@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/message_id.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
+#include "daemon/successor.h"
 
 #define CUT_USEC (3 * SG_USEC_PER_SEC) /* for what is cut to be told and written down */
 
@@ -16,7 +18,11 @@ static const struct {
         uint32_t may_follow;
 } states[SG_DAEMON_STATE_N] = {
         [SG_DAEMON_STARTING] = {"starting", 1u << SG_DAEMON_RUNNING | 1u << SG_DAEMON_DRAINING | 1u << SG_DAEMON_ENDED},
-        [SG_DAEMON_RUNNING] = {"running", 1u << SG_DAEMON_DRAINING},
+        [SG_DAEMON_RUNNING] = {"running", 1u << SG_DAEMON_UPGRADING | 1u << SG_DAEMON_DRAINING},
+        [SG_DAEMON_UPGRADING] = {"upgrading",
+                                 1u << SG_DAEMON_RUNNING | 1u << SG_DAEMON_SUCCEEDED | 1u << SG_DAEMON_DRAINING},
+        [SG_DAEMON_SUCCEEDED] = {"succeeded",
+                                 1u << SG_DAEMON_DRAINING | 1u << SG_DAEMON_CUTTING | 1u << SG_DAEMON_ENDED},
         [SG_DAEMON_DRAINING] = {"draining", 1u << SG_DAEMON_CUTTING | 1u << SG_DAEMON_ENDED},
         [SG_DAEMON_CUTTING] = {"draining", 1u << SG_DAEMON_ENDED},
         [SG_DAEMON_ENDED] = {"ended", 0},
@@ -29,7 +35,7 @@ const char *sg_daemon_state_name(void *owner)
         return states[d->state].name;
 }
 
-static void daemon_go(struct sg_daemon *d, enum sg_daemon_state to)
+void sg_daemon_go(struct sg_daemon *d, enum sg_daemon_state to)
 {
         SG_ASSERT(states[d->state].may_follow & (1u << to));
         d->state = to;
@@ -52,7 +58,7 @@ void sg_daemon_on_worker_drained(struct sg_worker *w, void *owner)
 
 static void daemon_end(struct sg_daemon *d)
 {
-        daemon_go(d, SG_DAEMON_ENDED);
+        sg_daemon_go(d, SG_DAEMON_ENDED);
         sg_timer_stop(&d->drain_timer);
         sg_loop_stop(d->loop);
 }
@@ -67,25 +73,38 @@ void sg_daemon_on_letter(struct sg_letter *letter, void *owner)
                 daemon_end(d);
 }
 
-static void daemon_drain(struct sg_daemon *d)
+uint64_t sg_daemon_n_open(const struct sg_daemon *d)
 {
-        uint64_t n_open = 0;
+        uint64_t n = 0;
 
         for (size_t i = 0; i < d->n_workers; i++)
-                n_open += atomic_load_explicit(&d->workers[i]->counters.n_exchanges, memory_order_relaxed);
-        daemon_go(d, SG_DAEMON_DRAINING);
-        sg_notice("ending: %" PRIu64 " open exchanges may take up to %" PRIu64 " s", n_open,
-                  sg_daemon_snapshot(d)->config->drain_timeout_usec / SG_USEC_PER_SEC);
-        sg_service_stopping("Draining: open exchanges are being finished");
-        sg_timer_start(&d->drain_timer, sg_daemon_snapshot(d)->config->drain_timeout_usec);
+                n += atomic_load_explicit(&d->workers[i]->counters.n_exchanges, memory_order_relaxed);
+        return n;
+}
+
+void sg_daemon_drain(struct sg_daemon *d, uint64_t timeout_usec)
+{
+        sg_timer_start(&d->drain_timer, timeout_usec);
         for (size_t i = 0; i < d->n_workers; i++)
                 sg_worker_drain(d->workers[i]);
 }
 
+static void daemon_end_soon(struct sg_daemon *d)
+{
+        uint64_t timeout_usec = sg_daemon_snapshot(d)->config->drain_timeout_usec;
+
+        d->successor = sg_successor_free(d->successor);
+        sg_daemon_go(d, SG_DAEMON_DRAINING);
+        sg_notice("ending: %" PRIu64 " open exchanges may take up to %" PRIu64 " s", sg_daemon_n_open(d),
+                  timeout_usec / SG_USEC_PER_SEC);
+        sg_service_stopping("Draining: open exchanges are being finished");
+        sg_daemon_drain(d, timeout_usec);
+}
+
 static void daemon_cut(struct sg_daemon *d, const char *why)
 {
-        daemon_go(d, SG_DAEMON_CUTTING);
-        sg_warning("%s: open exchanges are cut off, clients are told", why);
+        sg_daemon_go(d, SG_DAEMON_CUTTING);
+        sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_DRAIN_CUT, "%s: open exchanges are cut off, clients are told", why);
         sg_timer_start(&d->drain_timer, CUT_USEC);
         for (size_t i = 0; i < d->n_workers; i++)
                 sg_worker_cut(d->workers[i]);
@@ -97,29 +116,60 @@ void sg_daemon_on_drain_time(struct sg_timer *t, void *owner)
 
         if (d->state == SG_DAEMON_DRAINING)
                 daemon_cut(d, "the drain timeout is over");
+        else if (d->state == SG_DAEMON_SUCCEEDED)
+                daemon_cut(d, "the upgrade drain timeout is over");
         else if (d->state == SG_DAEMON_CUTTING)
                 daemon_end(d);
 }
 
 /* ---- signals */
 
-void sg_daemon_on_signal(int signal, void *owner)
+static void hang_up(struct sg_daemon *d)
 {
         const char *needs_restart = NULL;
-        struct sg_daemon *d = owner;
         struct sg_error err = {0};
+
+        if (d->state == SG_DAEMON_RUNNING) {
+                if (sg_daemon_reload(d, &needs_restart, &err))
+                        sg_debug("reload refused");
+        } else if (d->state == SG_DAEMON_UPGRADING) {
+                /* The successor may have read the configuration before it was changed. */
+                sg_service_reloading();
+                sg_warning("not reloaded: an upgrade is under way; try again when it has ended");
+                sg_service_ready("Running; a reload was refused during an upgrade");
+        }
+}
+
+static void terminate(struct sg_daemon *d)
+{
+        switch (d->state) {
+        case SG_DAEMON_STARTING:
+        case SG_DAEMON_RUNNING:
+        case SG_DAEMON_UPGRADING:
+        case SG_DAEMON_SUCCEEDED:
+                daemon_end_soon(d);
+                return;
+        case SG_DAEMON_DRAINING:
+                daemon_cut(d, "a second signal to end");
+                return;
+        case SG_DAEMON_CUTTING:
+        case SG_DAEMON_ENDED:
+        case SG_DAEMON_STATE_N:
+                return;
+        }
+}
+
+void sg_daemon_on_signal(int signal, void *owner)
+{
+        struct sg_daemon *d = owner;
 
         switch (signal) {
         case SIGHUP:
-                if (d->state == SG_DAEMON_RUNNING && sg_daemon_reload(d, &needs_restart, &err))
-                        sg_debug("reload refused");
+                hang_up(d);
                 return;
         case SIGTERM:
         case SIGINT:
-                if (d->state == SG_DAEMON_STARTING || d->state == SG_DAEMON_RUNNING)
-                        daemon_drain(d);
-                else if (d->state == SG_DAEMON_DRAINING)
-                        daemon_cut(d, "a second signal to end");
+                terminate(d);
                 return;
         case SIGUSR1:
                 sg_log_reopen();
@@ -134,19 +184,31 @@ void sg_daemon_on_signal(int signal, void *owner)
 
 /* ---- ready, and alive */
 
+void sg_daemon_begin_to_serve(struct sg_daemon *d)
+{
+        sg_daemon_go(d, SG_DAEMON_RUNNING);
+        atomic_store_explicit(&d->shared.is_ready, true, memory_order_relaxed);
+        for (size_t i = 0; i < d->n_workers; i++)
+                sg_worker_listen(d->workers[i]);
+        for (size_t i = 0; i < d->shared.n_listeners; i++)
+                sg_notice("listening on %s (%s)", d->shared.listeners[i].address, d->shared.listeners[i].name);
+        sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_READY, "ready: version %s, %zu workers, %zu keys (%s)",
+                       d->shared.version, d->n_workers, sg_keytable_count(d->shared.keys),
+                       sg_feed_state_name(sg_feed_get_state(d->shared.feed)));
+        sg_service_ready("Running");
+        sg_service_watchdog();
+}
+
 void sg_daemon_on_first_picture(void *owner)
 {
         struct sg_daemon *d = owner;
 
         if (d->state != SG_DAEMON_STARTING)
                 return;
-        daemon_go(d, SG_DAEMON_RUNNING);
-        atomic_store_explicit(&d->shared.is_ready, true, memory_order_relaxed);
-        for (size_t i = 0; i < d->shared.n_listeners; i++)
-                sg_notice("listening on %s (%s)", d->shared.listeners[i].address, d->shared.listeners[i].name);
-        sg_notice("ready: %zu workers, %zu keys (%s)", d->n_workers, sg_keytable_count(d->shared.keys),
-                  sg_feed_state_name(sg_feed_get_state(d->shared.feed)));
-        sg_service_ready("Running");
+        if (d->predecessor)
+                sg_daemon_ready_to_succeed(d);
+        else
+                sg_daemon_begin_to_serve(d);
 }
 
 /* The watchdog is fed only while every worker turns; one that hangs is named once, then systemd acts. */
@@ -162,8 +224,9 @@ void sg_daemon_on_watchdog_time(struct sg_timer *t, void *owner)
                 if (turned_usec + d->watchdog_usec / 2 >= now_usec)
                         continue;
                 if (!d->is_watchdog_angry)
-                        sg_err("worker %zu has not turned for %" PRIu64 " ms: the watchdog is not fed", i,
-                               (now_usec - turned_usec) / SG_USEC_PER_MSEC);
+                        sg_log_notable(SG_LOG_ERR, SG_MESSAGE_WORKER_HANGS,
+                                       "worker %zu has not turned for %" PRIu64 " ms: the watchdog is not fed", i,
+                                       (now_usec - turned_usec) / SG_USEC_PER_MSEC);
                 d->is_watchdog_angry = true;
                 return;
         }

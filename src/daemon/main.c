@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/message_id.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/healthcheck.h"
@@ -7,8 +8,10 @@
 
 static int start(struct sg_daemon *d, struct sg_error *err)
 {
-        int r = sg_daemon_read_config(d, err);
+        int r = sg_daemon_meet_predecessor(d, err);
 
+        if (!r)
+                r = sg_daemon_read_config(d, err);
         if (!r)
                 r = sg_daemon_start_log(d, err);
         if (!r)
@@ -51,7 +54,6 @@ int main(int argc, char **argv)
         struct sg_error err = {0};
         struct sg_daemon d;
         bool is_unseen;
-        char line[1100];
         int r = sg_options_read(&options, argc, argv);
 
         if (r < 0 && options.is_healthcheck)
@@ -65,17 +67,17 @@ int main(int argc, char **argv)
         if (!r)
                 r = options.is_check ? check(&d, &err) : start(&d, &err);
         if (r) {
-                sg_err("%s", sg_error_line(&err, line, sizeof(line)));
-                sg_service_failed(r, sg_error_line(&err, line, sizeof(line)));
+                sg_log_error(SG_LOG_ERR, &err);
+                sg_daemon_failed(&d, &err);
         } else if (!options.is_check) {
                 sg_daemon_run(&d);
         }
         is_unseen = r && !options.is_check && logs_elsewhere(&d);
         sg_daemon_done(&d);
         if (!r && !options.is_check)
-                sg_notice("ended");
+                sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_ENDED, "ended");
         sg_log_stop();
         if (is_unseen)
-                sg_err("%s", line);
-        return r ? 1 : 0;
+                sg_log_error(SG_LOG_ERR, &err);
+        return r ? sg_error_exit_status(&err) : 0;
 }

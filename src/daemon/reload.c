@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/message_id.h"
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
 
@@ -48,16 +49,17 @@ int sg_daemon_reload(struct sg_daemon *d, const char **ret_needs_restart, struct
         sg_service_reloading();
         r = reload(d, ret_needs_restart, err);
         if (r) {
-                sg_err("%s%sthe configuration is not changed: %s", err->where, err->where[0] ? ": " : "", err->text);
+                sg_log_notable(SG_LOG_ERR, SG_MESSAGE_RELOAD_REFUSED, "%s%sthe configuration is not changed: %s",
+                               err->where, err->where[0] ? ": " : "", err->text);
                 snprintf(status, sizeof(status), "Running; the last reload was refused, configuration %llu stays",
                          (unsigned long long)sg_daemon_snapshot(d)->config->number);
         } else {
                 if (d->ledger)
                         sg_ledger_child_reload(d->ledger);
-                sg_notice("configuration %llu is in force%s%s",
-                          (unsigned long long)sg_daemon_snapshot(d)->config->number,
-                          *ret_needs_restart ? "; a restart is needed for " : "",
-                          *ret_needs_restart ? *ret_needs_restart : "");
+                sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_RELOADED, "configuration %llu is in force%s%s",
+                               (unsigned long long)sg_daemon_snapshot(d)->config->number,
+                               *ret_needs_restart ? "; a restart is needed for " : "",
+                               *ret_needs_restart ? *ret_needs_restart : "");
                 snprintf(status, sizeof(status), "Running; configuration %llu",
                          (unsigned long long)sg_daemon_snapshot(d)->config->number);
         }

@@ -402,6 +402,13 @@ int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *tab
         return 0;
 }
 
+void sg_feed_rest(struct sg_feed *f)
+{
+        f->client = sg_varlink_client_free(f->client);
+        sg_timer_stop(&f->connect_again);
+        sg_timer_stop(&f->write_again);
+}
+
 struct sg_feed *sg_feed_free(struct sg_feed *f)
 {
         uint64_t n_held;

@@ -33,6 +33,8 @@ int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *tab
                 const char *picture_path, struct sg_error *err) SG_MUST_CHECK;
 struct sg_feed *sg_feed_free(struct sg_feed *f);
 SG_DEFINE_AUTO(struct sg_feed *, sg_feed_free)
+/* Hears and writes nothing more: the successor does, into the same file. Keys and state stay as they are. */
+void sg_feed_rest(struct sg_feed *f);
 /* Any thread, one atomic read: workers answer 503 instead of 401 for unknown keys unless CURRENT. */
 enum sg_feed_state sg_feed_get_state(const struct sg_feed *f);
 uint64_t sg_feed_version(const struct sg_feed *f);

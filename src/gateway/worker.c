@@ -14,6 +14,7 @@
 #define BACKLOG_MAX   4096
 
 enum letter_kind {
+        LETTER_LISTEN,
         LETTER_DRAIN,
         LETTER_CUT,
         LETTER_STOP,
@@ -34,6 +35,11 @@ static void worker_post(struct sg_worker *w, enum letter_kind kind)
         sg_mailbox_post(w->mailbox, &l->letter);
 }
 
+void sg_worker_listen(struct sg_worker *w)
+{
+        worker_post(w, LETTER_LISTEN);
+}
+
 void sg_worker_drain(struct sg_worker *w)
 {
         worker_post(w, LETTER_DRAIN);
@@ -52,6 +58,14 @@ void sg_worker_stop(struct sg_worker *w)
 void sg_worker_tell_synced(struct sg_worker *w)
 {
         worker_post(w, LETTER_SYNCED);
+}
+
+static void worker_begin_listening(struct sg_worker *w)
+{
+        if (w->is_draining)
+                return;
+        for (size_t i = 0; i < w->shared->n_listeners; i++)
+                sg_acceptor_start(w->listeners[i].acceptor);
 }
 
 /* ---- draining */
@@ -127,6 +141,9 @@ static void worker_on_letter(struct sg_letter *letter, void *owner)
 
         free(l);
         switch (kind) {
+        case LETTER_LISTEN:
+                worker_begin_listening(w);
+                return;
         case LETTER_DRAIN:
                 worker_begin_drain(w);
                 return;
@@ -196,7 +213,7 @@ struct sg_str sg_worker_date(struct sg_worker *w)
 
 /* ---- birth and death */
 
-static int worker_listen(struct sg_worker *w, struct sg_error *err)
+static int make_acceptors(struct sg_worker *w, struct sg_error *err)
 {
         for (size_t i = 0; i < w->shared->n_listeners; i++) {
                 struct sg_worker_listener *l = &w->listeners[i];
@@ -224,7 +241,7 @@ static int worker_init(struct sg_worker *w, struct sg_error *err)
                 r = sg_echo_server_new(&w->echo, w->loop);
         if (r)
                 return sg_error_set(err, r, "", "worker %u could not be set up", w->number);
-        return worker_listen(w, err);
+        return make_acceptors(w, err);
 }
 
 int sg_worker_new(struct sg_worker **ret, unsigned number, struct sg_shared *shared, struct sg_ring *ring,

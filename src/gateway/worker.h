@@ -43,8 +43,8 @@ struct sg_shared {
         const char *version;
         struct sg_shared_listener {
                 int fd;       /* closed by the last worker that stops listening */
-                bool is_ours; /* bound here; one from systemd stays open there, and what waits in it, waits for our
-                               * successor */
+                bool is_ours; /* nobody else has it: at our end what waits in it is served. One that systemd or our
+                               * successor has, too, stays open there, and so does what waits in it */
                 const char *name;
                 char address[128];
         } listeners[SG_LISTENERS_MAX];
@@ -114,6 +114,7 @@ struct sg_worker *sg_worker_free(struct sg_worker *w);
 void sg_worker_run(struct sg_worker *w);
 
 /* Letters; any thread. */
+void sg_worker_listen(struct sg_worker *w);      /* accept connections: until then they wait in the kernel */
 void sg_worker_drain(struct sg_worker *w);       /* accept what waits, then no more; finish open exchanges */
 void sg_worker_cut(struct sg_worker *w);         /* the drain took too long: end open exchanges now */
 void sg_worker_stop(struct sg_worker *w);        /* leave sg_worker_run() */

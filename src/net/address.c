@@ -155,3 +155,62 @@ int sg_address_parse(struct sg_address *ret, struct sg_str text, struct sg_error
         *ret = a;
         return 0;
 }
+
+int sg_listen_address(struct sg_address *ret, int fd)
+{
+        struct sg_address a = {.length = sizeof(a.socket)};
+
+        if (getsockname(fd, (struct sockaddr *)&a.socket, &a.length))
+                return -errno;
+        sg_address_format(a.text, sizeof(a.text), (const struct sockaddr *)&a.socket, a.length);
+        *ret = a;
+        return 0;
+}
+
+/* 0 for a Unix socket. */
+static in_port_t port_of(const struct sg_address *a)
+{
+        const struct sockaddr_in6 *in6 = (const void *)&a->socket;
+        const struct sockaddr_in *in = (const void *)&a->socket;
+
+        switch (a->socket.ss_family) {
+        case AF_INET:
+                return in->sin_port;
+        case AF_INET6:
+                return in6->sin6_port;
+        default:
+                return 0;
+        }
+}
+
+static bool is_wildcard(const struct sg_address *a)
+{
+        const struct sockaddr_in6 *in6 = (const void *)&a->socket;
+        const struct sockaddr_in *in = (const void *)&a->socket;
+
+        return (a->socket.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY)) ||
+               (a->socket.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr));
+}
+
+static bool is_same_host(const struct sg_address *a, const struct sg_address *b)
+{
+        const struct sockaddr_in6 *a6 = (const void *)&a->socket, *b6 = (const void *)&b->socket;
+        const struct sockaddr_in *a4 = (const void *)&a->socket, *b4 = (const void *)&b->socket;
+
+        if (is_wildcard(a) && is_wildcard(b))
+                return true;
+        if (a->socket.ss_family != b->socket.ss_family)
+                return false;
+        if (a->socket.ss_family == AF_INET)
+                return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+        if (a->socket.ss_family == AF_INET6)
+                return memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+        return strcmp(a->text, b->text) == 0;
+}
+
+bool sg_address_is_same(const struct sg_address *a, const struct sg_address *b)
+{
+        const in_port_t pa = port_of(a), pb = port_of(b);
+
+        return (pa == pb || !pa || !pb) && is_same_host(a, b);
+}

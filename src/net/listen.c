@@ -201,9 +201,13 @@ int sg_acceptor_new(struct sg_acceptor **ret, struct sg_loop *l, int fd, void (*
                 free(a);
                 return r;
         }
-        sg_io_set(&a->io, SG_IO_READ);
         *ret = a;
         return 0;
+}
+
+void sg_acceptor_start(struct sg_acceptor *a)
+{
+        sg_io_set(&a->io, SG_IO_READ);
 }
 
 struct sg_acceptor *sg_acceptor_free(struct sg_acceptor *a)

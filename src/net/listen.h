@@ -28,9 +28,15 @@ void sg_address_format(char *out, size_t out_bytes, const struct sockaddr *addre
 /* Nonblocking, CLOEXEC, SO_REUSEADDR, listening (backlog 4096), TCP_NODELAY inherited. [::] takes IPv4, too. The socket
  * file that a dead process left behind is replaced. */
 int sg_listen_bind(int *ret_fd, const struct sg_address *address, struct sg_error *err) SG_MUST_CHECK;
+/* Where a socket listens. */
+int sg_listen_address(struct sg_address *ret, int fd) SG_MUST_CHECK;
+/* [::] and 0.0.0.0 are the same (a machine without IPv6 gets the second for the first), and port 0 is any port. */
+bool sg_address_is_same(const struct sg_address *a, const struct sg_address *b);
 
 struct sg_acceptor;
 /* on_connection owns the descriptor: nonblocking, CLOEXEC. fd stays the caller's and must be nonblocking. */
 int sg_acceptor_new(struct sg_acceptor **ret, struct sg_loop *l, int fd, void (*on_connection)(int fd, void *owner),
                     void *owner) SG_MUST_CHECK;
+/* Nothing is accepted before; connections wait in the kernel. */
+void sg_acceptor_start(struct sg_acceptor *a);
 struct sg_acceptor *sg_acceptor_free(struct sg_acceptor *a);

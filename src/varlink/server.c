@@ -117,13 +117,13 @@ failed:
         return r;
 }
 
-static void free_listener(struct sg_varlink_server *s, struct listener *l)
+static void free_listener(struct sg_varlink_server *s, struct listener *l, bool removes_file)
 {
         struct stat st;
 
         sg_io_done(&l->io);
         sg_list_remove(&s->listeners, &l->link);
-        if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+        if (removes_file && l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
                 (void)unlink(l->path);
         close(l->fd);
         free(l->path);
@@ -159,6 +159,20 @@ int sg_varlink_server_listen_fd(struct sg_varlink_server *s, int fd)
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
                 return -errno;
         return add_listener(s, fd, NULL);
+}
+
+int sg_varlink_server_fd(const struct sg_varlink_server *s)
+{
+        const struct sg_link *first = sg_list_first(&s->listeners);
+
+        return first ? SG_CONTAINER(first, struct listener, link)->fd : -1;
+}
+
+void sg_varlink_server_stop_listening(struct sg_varlink_server *s)
+{
+        sg_timer_stop(&s->accept_again);
+        SG_LIST_EACH (&s->listeners, k)
+                free_listener(s, SG_CONTAINER(k, struct listener, link), false);
 }
 
 static void *copy_of(const void *p, size_t bytes)
@@ -214,7 +228,7 @@ struct sg_varlink_server *sg_varlink_server_free(struct sg_varlink_server *s)
         if (!s)
                 return NULL;
         SG_LIST_EACH (&s->listeners, k)
-                free_listener(s, SG_CONTAINER(k, struct listener, link));
+                free_listener(s, SG_CONTAINER(k, struct listener, link), true);
         /* A call's on_gone may close others, but frees none. */
         while (!sg_list_is_empty(&s->conns)) {
                 struct sg_varlink_conn *c = SG_CONTAINER(sg_list_first(&s->conns), struct sg_varlink_conn, link);

@@ -92,6 +92,11 @@ int sg_varlink_server_listen(struct sg_varlink_server *s, const char *path, gid_
 /* A socket that is bound and listening already (from systemd); the server closes it at the end. */
 int sg_varlink_server_listen_fd(struct sg_varlink_server *s, int fd) SG_MUST_CHECK;
 
+/* What the server listens on: to hand it to another process. -1: nothing. */
+int sg_varlink_server_fd(const struct sg_varlink_server *s);
+/* Accepts nothing more; the socket's file stays, for who has the descriptor now. Calls that came go on. */
+void sg_varlink_server_stop_listening(struct sg_varlink_server *s);
+
 const struct sg_varlink_peer *sg_varlink_call_peer(const struct sg_varlink_call *call);
 bool sg_varlink_call_wants_more(const struct sg_varlink_call *call);
 /* Each gives `parameters` away (NULL: {}). The call is gone after reply and fail. */

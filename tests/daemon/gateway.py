@@ -8,6 +8,7 @@
 stop() asserts that the process ended by itself with status 0 and that no sanitizer had anything to say.
 """
 
+import ctypes
 import grp
 import json
 import os
@@ -87,9 +88,12 @@ class Notices:
                 return
             sender = struct.unpack("iii", ancillary[0][2])[0]
             found = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
+            if "BARRIER" in found:
+                continue  # for the manager itself, whoever sends it; its descriptor was closed by not taking it
             with self.news:
                 if self.pid in (None, sender):
                     self.messages.append((time.monotonic(), found))
+                    self.pid = int(found.get("MAINPID", 0)) or self.pid  # as the service manager does
                 else:
                     self.others.append((sender, found))
                 self.news.notify_all()
@@ -135,6 +139,34 @@ def can_connect(path):
         except OSError:
             return False
     return True
+
+
+class Adopted:
+    """A process that another one has left behind, as far as it is needed of subprocess.Popen. It is ours to wait for when
+    become_subreaper() was called before."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        wait_for(lambda: self.poll() is not None, (timeout or 3600) / SLOWNESS, f"the end of process {self.pid}")
+        return self.returncode
+
+    def send_signal(self, what):
+        if self.poll() is None:
+            os.kill(self.pid, what)
+
+
+def become_subreaper():
+    assert ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
 
 
 class CtlError(AssertionError):

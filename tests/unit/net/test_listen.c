@@ -146,6 +146,7 @@ static void door_open(struct door *d, struct sockaddr_in *in, int *ret_fd)
         assert_int_equal(sg_listen_bind(ret_fd, &a, &err), 0);
         assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)in, &n), 0);
         assert_int_equal(sg_acceptor_new(&d->acceptor, d->loop, *ret_fd, on_connection, d), 0);
+        sg_acceptor_start(d->acceptor);
 }
 
 static void door_run(struct door *d, unsigned n)
