@@ -12,21 +12,25 @@ BUILD=$ROOT/build
 GATEWAY=$BUILD/src/daemon/scribe-gateway
 SCRIBECTL=$BUILD/src/ctl/scribectl
 MARK=$LOCAL/.made-by-start.sh
+MODE=local
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutls28-dev libjson-c-dev libc-ares-dev
     libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
 TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests openssl shellcheck util-linux git
-    build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml"
+    build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml buildah podman runc
+    iproute2 docker-compose"
 
 usage() {
     cat <<END
 usage: ./start.sh COMMAND
 
   local          build what has changed, start the gateway and its ledger here, send a first chat, show its usage
+  single         the same in one container, with Docker or podman; builds the image if it is not of this tree
   status         what the running gateway says of itself (exit status 3 when it does not run)
   logs [-f]      its log; -f: and what comes
   env            shell variables for it: eval "\$(./start.sh env)"
   stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
+  build [IMAGE]  build an image: single (the default: gateway and ledger), gateway (data plane alone), debug (with a shell)
   test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
   bench          what a request costs, beside nginx as a plain proxy (about two minutes)
   help           this text
@@ -35,6 +39,8 @@ A file named .env beside this script may set LLM_API_KEY, LLM_BASE_URL, LLM_DEFA
 line); with LLM_API_KEY chats go to that provider, without it to the built-in practice provider, which echoes.
 
   SCRIBE_LISTEN     address to listen on (default: 127.0.0.1:8000, or the next free port)
+  SCRIBE_PUBLISH    the same for the container: where on this machine it is reached
+  SCRIBE_ENGINE     docker or podman (default: docker where its engine answers, else podman)
   SCRIBE_LOCAL_DIR  where configuration, keys, usage and log are kept (default: .local beside this script)
 
 Needs Debian 12 and, to install what is missing, root or sudo.
@@ -134,6 +140,13 @@ read_env_file() { # names in .env that the environment does not have already
         esac
         [ -n "${!name+set}" ] || export "$name=$value"
     done <"$ROOT/.env"
+    # A path in .env is one of this directory, as for docker compose.
+    case ${LLM_API_KEY_FILE:-/} in /*) ;; *) LLM_API_KEY_FILE=$ROOT/$LLM_API_KEY_FILE ;; esac
+    if [ -z "${LLM_API_KEY:-}" ] && [ -s "${LLM_API_KEY_FILE:-}" ]; then
+        LLM_API_KEY=$(cat "$LLM_API_KEY_FILE")
+        export LLM_API_KEY
+    fi
+    unset LLM_API_KEY_FILE
 }
 
 is_free() { # HOST PORT: nobody listens there
@@ -245,36 +258,42 @@ start_gateway() { # LISTEN
     die "the gateway does not become ready; see ./start.sh logs"
 }
 
-ctl() { SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; }
+ctl() {
+    if [ "$MODE" = single ]; then single_ctl "$@"; else SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; fi
+}
+
+own() { if [ "$MODE" = single ]; then printf '%s\n' "$SINGLE"; else printf '%s\n' "$LOCAL"; fi; }
 
 control_socket() { printf '%s\n' "$LOCAL/run/control.socket"; }
 
 first_key() { # makes the key "first" once; its secret is kept for this directory's own use
-    local secret
-    if [ ! -s "$LOCAL/key" ]; then
+    local secret file
+    file=$(own)/key
+    if [ ! -s "$file" ]; then
         if ctl key show first >/dev/null 2>&1; then
             secret=$(ctl key rotate first --json)
         else
             secret=$(ctl key create first --json)
         fi
         secret=$(grep -oE 'sk-[A-Za-z0-9]{32}' <<<"$secret") || die "no key could be made"
-        (umask 077 && printf '%s\n' "$secret" >"$LOCAL/key.new" && mv "$LOCAL/key.new" "$LOCAL/key")
+        (umask 077 && printf '%s\n' "$secret" >"$file.new" && mv "$file.new" "$file")
     fi
-    cat "$LOCAL/key"
+    cat "$file"
 }
 
 first_chat() { # URL KEY
-    local body='{"model":"default","messages":[{"role":"user","content":"Hello from a fresh machine"}]}' status id tries
+    local body='{"model":"default","messages":[{"role":"user","content":"Hello from a fresh machine"}]}' status id tries dir
+    dir=$(own)
     say "\$ curl $1/v1/chat/completions -H \"Authorization: Bearer \$SCRIBE_KEY\" -d '$body'"
     # The key goes in by a file descriptor: an argument could be read by every user of the machine.
-    status=$(curl -sS --noproxy '*' -m 120 -D "$LOCAL/head" -o "$LOCAL/answer" -w '%{http_code}' \
+    status=$(curl -sS --noproxy '*' -m 120 -D "$dir/head" -o "$dir/answer" -w '%{http_code}' \
         -H @<(printf 'Authorization: Bearer %s\n' "$2") -H 'Content-Type: application/json' -d "$body" \
         "$1/v1/chat/completions") || die "the chat failed; see ./start.sh logs"
-    cat "$LOCAL/answer"
+    cat "$dir/answer"
     say
     [ "$status" = 200 ] || die "the chat was answered with status $status; see ./start.sh logs"
-    id=$(tr -d '\r' <"$LOCAL/head" | sed -n 's/^x-request-id: *//Ip')
-    rm -f "$LOCAL/head" "$LOCAL/answer"
+    id=$(tr -d '\r' <"$dir/head" | sed -n 's/^x-request-id: *//Ip')
+    rm -f "$dir/head" "$dir/answer"
     # The ledger takes usage out of the journal in batches, a moment later.
     for ((tries = 0; tries < 100; tries++)); do
         if ctl usage --requests --json 2>/dev/null | grep -qF "$id"; then break; fi
@@ -343,7 +362,7 @@ stop_gateway() { # PID
 }
 
 cmd_stop() {
-    local pid
+    local pid stopped=
     case ${1-} in
     "" | --purge) [ $# -le 1 ] || die "stop takes --purge and nothing else" ;;
     *) die "stop takes --purge and nothing else" ;;
@@ -351,39 +370,74 @@ cmd_stop() {
     check_owner
     if pid=$(running_pid); then
         stop_gateway "$pid"
+        stopped=1
         say "stopped"
-    else
-        say "not running"
     fi
+    if [ -e "$SINGLE/id" ] && choose_engine && single_id >/dev/null; then
+        stop_single
+        stopped=1
+        say "stopped the container"
+    fi
+    [ -n "$stopped" ] || say "not running"
     if [ "${1-}" = --purge ] && [ -e "$LOCAL" ]; then
         [ -e "$MARK" ] || die "$LOCAL was not made by this script; it stays"
+        purge_single
         rm -rf --one-file-system -- "${LOCAL:?}"
         say "removed $LOCAL"
     fi
 }
 
+# Which of the two runs: sets MODE, fails when none does.
+find_running() {
+    if running_pid >/dev/null; then
+        MODE=local
+    elif single_running; then
+        MODE=single
+    else
+        return 1
+    fi
+}
+
 cmd_status() {
     [ $# = 0 ] || die "status takes no arguments"
-    if ! running_pid >/dev/null; then
-        say "not running; start it with ./start.sh local"
+    if ! find_running; then
+        say "not running; start it with ./start.sh local or ./start.sh single"
         exit 3
     fi
+    ctl status
+    [ "$MODE" = local ] && single_running || return 0
+    MODE=single
+    say
+    say "and in the container $CONTAINER:"
     ctl status
 }
 
 cmd_logs() {
-    [ -r "$LOCAL/gateway.log" ] || die "there is no log yet; start with ./start.sh local"
+    case ${1-} in "" | -f) [ $# -le 1 ] || die "logs takes -f and nothing else" ;; *) die "logs takes -f and nothing else" ;; esac
+    if ! running_pid >/dev/null && [ -e "$SINGLE/id" ] && choose_engine && single_id >/dev/null; then
+        if [ "${1-}" = -f ]; then
+            engine logs --tail 20 -f "$CONTAINER" 2>&1
+        else
+            engine logs --tail 200 "$CONTAINER" 2>&1
+        fi
+        return
+    fi
+    [ -r "$LOCAL/gateway.log" ] || die "there is no log yet; start with ./start.sh local or ./start.sh single"
     case ${1-} in
     "") tail -n 200 "$LOCAL/gateway.log" ;;
     -f) exec tail -n 20 -F "$LOCAL/gateway.log" ;;
-    *) die "logs takes -f and nothing else" ;;
     esac
 }
 
 cmd_env() {
     local pid
-    pid=$(running_pid) || die "the gateway does not run; start it with ./start.sh local"
+    find_running || die "the gateway does not run; start it with ./start.sh local or ./start.sh single"
     check_owner
+    if [ "$MODE" = single ]; then
+        env_single
+        return
+    fi
+    pid=$(running_pid)
     printf 'export SCRIBE_URL=%q\n' "$(url_of "$(cat "$LOCAL/listen")")"
     printf 'export SCRIBE_KEY=%q\n' "$(cat "$LOCAL/key")"
     printf 'export SCRIBE_CONTROL=%q\n' "$(control_socket)"
@@ -461,8 +515,11 @@ cmd_bench() {
     SCRIBE_BUILD=$BUILD /usr/bin/python3 "$ROOT/tests/bench/bench.py"
 }
 
+# shellcheck source=packaging/container/single.sh
+. "$ROOT/packaging/container/single.sh"
+
 case ${1-} in
-local | stop | status | logs | env | test | bench) "cmd_$1" "${@:2}" ;;
+local | single | build | stop | status | logs | env | test | bench) "cmd_$1" "${@:2}" ;;
 help | -h | --help) usage ;;
 "") usage >&2; exit 2 ;;
 *) note "unknown command '$1'"; usage >&2; exit 2 ;;
