@@ -275,3 +275,27 @@ def test_scribectl_tells_how_it_went(served):
         served.ctl("upgrade", as_json=False)
     assert "90-wrong.conf:2" in caught.value.message
     path.unlink()
+
+
+def test_connections_wait_until_the_keys_are_known(fake):
+    """Of a first start without a picture on disk: a key that the ledger knows is not refused for being early."""
+    with Gateway(fake.url, ledger="own") as gateway:
+        key = gateway.create_key("early")
+        gateway.terminate()
+        assert gateway.wait_end() == 0
+        gateway.stop_ledger()
+        (gateway.state / "keys.picture").unlink()
+        gateway.ledger_mode = "none"
+        gateway.start(wait=False)
+        wire = wait_for(lambda: connected(gateway), what="the listener")
+        wire.request("GET", "/v1/models", bearer(key))
+        gateway.start_ledger()
+        assert wire.read().status == 200
+        wire.close()
+
+
+def connected(gateway):
+    try:
+        return gateway.connect()
+    except OSError:
+        return None

@@ -237,6 +237,54 @@ static void test_without_descriptors_it_waits_and_goes_on(void **state)
         door_close(&d, listener);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+        const struct sg_address left = parse(a), right = parse(b);
+
+        assert_int_equal(sg_address_is_same(&left, &right), sg_address_is_same(&right, &left));
+        return sg_address_is_same(&left, &right);
+}
+
+static void test_addresses_are_compared_by_what_they_take(void **state)
+{
+        assert_true(is_same("127.0.0.1:8000", "127.0.0.1:8000"));
+        assert_true(is_same("8000", "[::]:8000"));
+        assert_true(is_same("0.0.0.0:8000", "[::]:8000"));
+        assert_true(is_same("127.0.0.1:0", "127.0.0.1:41234"));
+        assert_true(is_same("unix:/run/a", "unix:/run/a"));
+        assert_false(is_same("127.0.0.1:8000", "127.0.0.1:8001"));
+        assert_false(is_same("127.0.0.1:8000", "127.0.0.2:8000"));
+        assert_false(is_same("127.0.0.1:8000", "0.0.0.0:8000"));
+        assert_false(is_same("[::1]:8000", "127.0.0.1:8000"));
+        assert_false(is_same("[::1]:8000", "[::2]:8000"));
+        assert_false(is_same("unix:/run/a", "unix:/run/b"));
+        assert_false(is_same("unix:/run/a", "127.0.0.1:8000"));
+}
+
+static void test_nothing_is_accepted_before_the_start(void **state)
+{
+        struct sockaddr_in in;
+        struct sg_acceptor *idle;
+        struct door d;
+        int listener, second, far;
+
+        door_open(&d, &in, &listener);
+        d.acceptor = sg_acceptor_free(d.acceptor);
+        run_few_turns(d.loop);
+        second = dup(listener);
+        assert_int_equal(sg_acceptor_new(&idle, d.loop, second, on_connection, &d), 0);
+        far = dial(&in);
+        run_few_turns(d.loop);
+        assert_int_equal(d.n, 0);
+        sg_acceptor_start(idle);
+        d.acceptor = idle;
+        door_run(&d, 1);
+        assert_int_equal(d.n, 1);
+        close(far);
+        door_close(&d, listener);
+        close(second);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -249,6 +297,8 @@ int main(void)
                 cmocka_unit_test(test_connections_are_accepted_ready_for_use),
                 cmocka_unit_test(test_acceptor_freed_inside_its_callback),
                 cmocka_unit_test(test_without_descriptors_it_waits_and_goes_on),
+                cmocka_unit_test(test_addresses_are_compared_by_what_they_take),
+                cmocka_unit_test(test_nothing_is_accepted_before_the_start),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
