@@ -364,8 +364,10 @@ int sg_log_start(enum sg_log_sink sink, const char *path, struct sg_error *err)
                 return 0;
         }
         r = sg_log_sink_open(sink, path, err);
-        if (r)
+        if (r) {
+                sg_error_about_files(err);
                 return r;
+        }
         atomic_store(&must_stop, false);
         atomic_store(&must_reopen, false);
         loss.n_reported = sg_log_n_lost();

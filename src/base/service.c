@@ -35,6 +35,12 @@ void sg_service_reloading(void)
                            sg_clock_usec());
 }
 
+void sg_service_status(const char *status)
+{
+        if (!silent)
+                sd_notifyf(0, "STATUS=%s", status);
+}
+
 void sg_service_stopping(const char *status)
 {
         if (!silent)

@@ -17,6 +17,8 @@
 void sg_service_ready(const char *status);
 /* RELOADING=1 with the monotonic stamp; READY=1 follows by sg_service_ready() on every path. */
 void sg_service_reloading(void);
+/* The sentence alone: what systemctl status shows. */
+void sg_service_status(const char *status);
 void sg_service_stopping(const char *status);
 void sg_service_failed(int error, const char *text);
 void sg_service_watchdog(void);

@@ -10,6 +10,10 @@ void sg_service_reloading(void)
 {
 }
 
+void sg_service_status(const char *status)
+{
+}
+
 void sg_service_stopping(const char *status)
 {
 }

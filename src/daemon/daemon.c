@@ -93,7 +93,7 @@ int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err)
         return 0;
 }
 
-static int make_directory(const char *path, struct sg_error *err)
+static int try_directory(const char *path, struct sg_error *err)
 {
         struct stat st;
 
@@ -106,6 +106,15 @@ static int make_directory(const char *path, struct sg_error *err)
                                     "the directory is of user %u and cannot be written by user %u, who runs this: %s",
                                     (unsigned)st.st_uid, (unsigned)geteuid(), strerror(errno));
         return 0;
+}
+
+static int make_directory(const char *path, struct sg_error *err)
+{
+        int r = try_directory(path, err);
+
+        if (r)
+                sg_error_about_files(err);
+        return r;
 }
 
 static int journal_directory(const struct sg_daemon *d, char out[4096])
@@ -152,8 +161,10 @@ int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err)
         r = sg_feed_new(&d->shared.feed, d->loop, d->shared.keys, socket, picture, err);
         if (!r && starts_ledger(d))
                 r = sg_ledger_child_new(&d->ledger, d->loop, d->config_directory, err);
-        if (!r)
+        if (!r) {
+                sg_feed_on_outage(d->shared.feed, sg_daemon_on_outage, d);
                 sg_feed_on_first_picture(d->shared.feed, sg_daemon_on_first_picture, d);
+        }
         return r;
 }
 

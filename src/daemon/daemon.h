@@ -90,6 +90,7 @@ uint64_t sg_daemon_n_open(const struct sg_daemon *d);
 void sg_daemon_on_signal(int signal, void *owner);
 void sg_daemon_on_letter(struct sg_letter *letter, void *owner);
 void sg_daemon_on_first_picture(void *owner);
+void sg_daemon_on_outage(bool is_out, void *owner);
 void sg_daemon_on_drain_time(struct sg_timer *t, void *owner);
 void sg_daemon_on_watchdog_time(struct sg_timer *t, void *owner);
 void sg_daemon_on_worker_drained(struct sg_worker *w, void *owner); /* in the worker's thread */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/message_id.h"
 #include "sg_build.h"
 
 #define RESTART_USEC_MIN (100 * SG_USEC_PER_MSEC)
@@ -101,7 +102,8 @@ static void child_start(struct sg_ledger_child *c)
                 sg_debug("ledger started as process %d", (int)c->pid);
                 return;
         }
-        sg_err("the ledger could not be started (%s): %s", c->program, strerror(-r));
+        sg_log_notable(SG_LOG_ERR, SG_MESSAGE_LEDGER_FAILED, "the ledger could not be started (%s): %s", c->program,
+                       strerror(-r));
         if (c->alive_fd >= 0)
                 close(c->alive_fd);
         c->alive_fd = -1;
@@ -139,12 +141,14 @@ int sg_ledger_child_new(struct sg_ledger_child **ret, struct sg_loop *l, const c
 static void say_end(int status)
 {
         if (WIFSIGNALED(status))
-                sg_warning("the ledger was killed by signal %d (%s); it is started again, known keys keep working",
-                           WTERMSIG(status), strsignal(WTERMSIG(status)));
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_FAILED,
+                               "the ledger was killed by signal %d (%s); it is started again, known keys keep working",
+                               WTERMSIG(status), strsignal(WTERMSIG(status)));
         else
-                sg_warning("the ledger ended with status %d (its own lines above say why); it is started again, known "
-                           "keys keep working",
-                           WEXITSTATUS(status));
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_FAILED,
+                               "the ledger ended with status %d (its own lines above say why); it is started again, known "
+                               "keys keep working",
+                               WEXITSTATUS(status));
 }
 
 pid_t sg_ledger_child_pid(const struct sg_ledger_child *c)

@@ -184,6 +184,22 @@ void sg_daemon_on_signal(int signal, void *owner)
 
 /* ---- ready, and alive */
 
+/* For systemctl status. */
+static const char *running_status(const struct sg_daemon *d)
+{
+        return sg_feed_is_out(d->shared.feed) ? "Running; the ledger does not tell the keys (systemctl status "
+                                                "scribe-ledger): known keys work, new ones cannot be checked"
+                                              : "Running";
+}
+
+void sg_daemon_on_outage(bool is_out, void *owner)
+{
+        struct sg_daemon *d = owner;
+
+        if (d->state == SG_DAEMON_RUNNING)
+                sg_service_status(running_status(d));
+}
+
 void sg_daemon_begin_to_serve(struct sg_daemon *d)
 {
         sg_daemon_go(d, SG_DAEMON_RUNNING);
@@ -195,7 +211,7 @@ void sg_daemon_begin_to_serve(struct sg_daemon *d)
         sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_READY, "ready: version %s, %zu workers, %zu keys (%s)",
                        d->shared.version, d->n_workers, sg_keytable_count(d->shared.keys),
                        sg_feed_state_name(sg_feed_get_state(d->shared.feed)));
-        sg_service_ready("Running");
+        sg_service_ready(running_status(d));
         sg_service_watchdog();
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/message_id.h"
 #include "daemon/daemon.h"
 #include "daemon/predecessor.h"
 
@@ -38,10 +39,13 @@ static int bind_listener(struct sg_daemon *d, const struct sg_config_listener *c
         struct sg_address address;
         int fd, r;
 
-        if (!c->address)
-                return sg_error_set(err, -EINVAL, c->where,
-                                    "listener \"%s\" has no address, and systemd handed over no socket of that name",
-                                    c->name);
+        if (!c->address) {
+                r = sg_error_set(err, -EINVAL, c->where,
+                                 "listener \"%s\" has no address, and systemd handed over no socket of that name",
+                                 c->name);
+                sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
+                return r;
+        }
         r = sg_address_parse(&address, sg_str_from(c->address), err);
         if (!r)
                 r = sg_listen_bind(&fd, &address, err);

@@ -31,6 +31,8 @@ struct sg_feed {
         struct sg_deferred ready;
         void (*on_ready)(void *owner);
         void *ready_owner;
+        void (*on_outage)(bool is_out, void *owner);
+        void *outage_owner;
         _Atomic int state;
         _Atomic uint64_t version, changed_wall_usec;
 };
@@ -94,6 +96,17 @@ static void on_ready_deferred(struct sg_deferred *d)
 static void on_empty_lasts(struct sg_timer *t, void *owner)
 {
         tell_ready(owner);
+}
+
+bool sg_feed_is_out(const struct sg_feed *f)
+{
+        return f->is_out;
+}
+
+void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *owner), void *owner)
+{
+        f->on_outage = on_outage;
+        f->outage_owner = owner;
 }
 
 void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner)
@@ -220,9 +233,18 @@ static void tell_held_outages(struct sg_feed *f)
                 sg_log_held(SG_LOG_WARNING, "ledger_lost", n_held, NULL, 0);
 }
 
+static void feed_is_out(struct sg_feed *f, bool is_out)
+{
+        bool is_news = f->is_out != is_out;
+
+        f->is_out = is_out;
+        if (is_news && f->on_outage)
+                f->on_outage(is_out, f->outage_owner);
+}
+
 static void tell_return(struct sg_feed *f)
 {
-        f->is_out = false;
+        feed_is_out(f, false);
         if (!f->outage_is_told)
                 return;
         f->outage_is_told = false;
@@ -274,7 +296,7 @@ static void tell_outage(struct sg_feed *f, const char *reason)
 {
         if (f->is_out || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
                 return;
-        f->is_out = true;
+        feed_is_out(f, true);
         tell_held_outages(f);
         f->outage_is_told = sg_log_limit_take(&f->outages, sg_loop_now_usec(f->loop));
         if (f->outage_is_told)

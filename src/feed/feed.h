@@ -39,6 +39,10 @@ void sg_feed_rest(struct sg_feed *f);
 enum sg_feed_state sg_feed_get_state(const struct sg_feed *f);
 uint64_t sg_feed_version(const struct sg_feed *f);
 uint64_t sg_feed_changed_wall_usec(const struct sg_feed *f); /* last state change */
+/* The ledger has not been there for long enough to be told. */
+bool sg_feed_is_out(const struct sg_feed *f);
+/* Each time that an outage of the ledger is long enough to be told, and when it is over. */
+void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *owner), void *owner);
 /* Once, when the state first becomes anything but EMPTY, or after EMPTY lasted 2 s (start-up does not wait for ever).
  */
 void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner);
