@@ -55,11 +55,12 @@ class Tap:
 
 
 def main():
-    here = Path(__file__).resolve().parent
+    file = (Path(__file__).parent / sys.argv[1]).resolve()  # a name: of this directory; a path: of another one
+    here = file.parent
     os.chdir(here)
     sys.path.insert(0, str(here))
     tap = Tap()
-    status = pytest.main(["-p", "no:cacheprovider", "--rootdir", str(here), "--tb", "short", *sys.argv[1:]], plugins=[tap])
+    status = pytest.main(["-p", "no:cacheprovider", "--rootdir", str(here), "--tb", "short", file.name, *sys.argv[2:]], plugins=[tap])
     tap.say(f"1..{tap.n}")
     if status == pytest.ExitCode.INTERNAL_ERROR:
         tap.say("Bail out! pytest broke")
