@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "config/settings.h"
+#include "config/troff.h"
 #include "config/units.h"
 
 /* The first failure stays; what comes after is not added. */
@@ -109,25 +110,6 @@ int sg_render_markdown(struct sg_buf *b)
 
 /* ---- the manual page */
 
-/* Text with `words` for troff(7): those in bold, and nothing in it that steers. */
-static void add_troff(struct page *p, struct sg_str text)
-{
-        bool is_bold = false;
-
-        for (size_t i = 0; i < text.n && !p->r; i++) {
-                if (text.p[i] == '`') {
-                        is_bold = !is_bold;
-                        add(p, "%s", is_bold ? "\\fB" : "\\fR");
-                } else if (text.p[i] == '\\') {
-                        add(p, "\\e");
-                } else if (text.p[i] == '-') {
-                        add(p, "\\-");
-                } else {
-                        add(p, "%c", text.p[i]);
-                }
-        }
-}
-
 static void add_man_setting(struct page *p, const struct sg_setting *s)
 {
         struct sg_buf text;
@@ -138,52 +120,33 @@ static void add_man_setting(struct page *p, const struct sg_setting *s)
         add_form(&part, s);
         add(&part, "; default: ");
         add_default(&part, s);
-        add(&part, ")\n");
-        add_help(&part, s);
-        add(&part, " Changed by a %s.\n", s->needs_restart ? "restart" : "reload");
+        add(&part, ")");
         add(p, ".TP\n");
-        add_troff(p, sg_buf_view(&text));
-        if (part.r)
-                p->r = part.r;
+        if (!p->r && !part.r)
+                p->r = sg_troff_add_line(p->b, sg_buf_view(&text));
+        add(p, "\n");
+        sg_buf_clear(&text);
+        add_help(&part, s);
+        add(&part, " Changed by a %s.", s->needs_restart ? "restart" : "reload");
+        if (!p->r)
+                p->r = part.r ? part.r : sg_troff_add_text(p->b, sg_buf_view(&text));
         sg_buf_done(&text);
 }
-
-static const char man_head[] = ".TH SCRIBE\\-GATEWAY.CONF 5 \"\" scribe\\-gateway scribe\\-gateway\n"
-                               ".SH NAME\n"
-                               "scribe\\-gateway.conf \\- configuration of scribe\\-gateway\n"
-                               ".SH SYNOPSIS\n"
-                               "/etc/scribe\\-gateway/gateway.conf\n"
-                               ".br\n"
-                               "/etc/scribe\\-gateway/gateway.conf.d/*.conf\n"
-                               ".SH DESCRIPTION\n"
-                               "The files of gateway.conf.d are read after gateway.conf, in the order of their names. "
-                               "A later file replaces what an\n"
-                               "earlier one set; a setting that is a list adds to it, and an empty assignment clears "
-                               "it. A comment begins with ; or\n"
-                               "#, at the start of a line or after white space. Durations have a unit: us, ms, s, m, h "
-                               "or d. Sizes are bytes or have\n"
-                               "one: K, M or G. Nothing is taken of a configuration with an error in it: \\fBscribectl "
-                               "config check\\fR tells.\n";
-
-static const char man_tail[] = ".SH SEE ALSO\n"
-                               "scribectl(1), systemd.exec(5) for LoadCredential=\n";
 
 int sg_render_man(struct sg_buf *b)
 {
         struct page p = {.b = b};
 
-        add(&p, "%s", man_head);
         for (unsigned id = 0; id < SG_SECTION_N; id++) {
-                add(&p, ".SH ");
-                add_heading(&p, (enum sg_section)id, sg_sections[id].example ? "NAME" : NULL);
-                add(&p, "\n");
-                add_troff(&p, sg_str_from(sg_sections[id].help));
-                add(&p, "\n");
+                add(&p, ".SS \"");
+                add(&p, sg_sections[id].example ? "[%s \\fINAME\\fR]" : "[%s]", sg_sections[id].name);
+                add(&p, "\"\n");
+                if (!p.r)
+                        p.r = sg_troff_add_text(b, sg_str_from(sg_sections[id].help));
                 for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
                         if (s->section == id)
                                 add_man_setting(&p, s);
         }
-        add(&p, "%s", man_tail);
         return p.r;
 }
 

@@ -12,7 +12,7 @@ static const struct {
         const char *help;
 } modes[] = {
         {"--markdown", sg_render_markdown, "tables for docs/configuration.md"},
-        {"--man", sg_render_man, "source of scribe-gateway.conf(5)"},
+        {"--man", sg_render_man, "the settings in scribe-gateway.conf(5)"},
         {"--example", sg_render_example, "a configuration file with every setting in comments"},
         {"--words", sg_render_words, "section.setting, a line each, for completion"},
 };
