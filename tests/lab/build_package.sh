@@ -8,7 +8,7 @@
 # The first package of a source lies in WORK/deb, with its build log as WORK/deb/log and the tree it was built in as
 # WORK/deb/source. VERSION asks for the same sources under another version, as for testing an upgrade: it lies in
 # WORK/deb-VERSION and is made from the objects of the first, of which only those are compiled again that name the version.
-# CHANGE is a program that is called in a copy of the tree, to make the other version differ by more.
+# CHANGE is a program of the sources that is called in a copy of the tree, to make the other version differ by more.
 set -euo pipefail
 
 SOURCE=$(cd -- "$1" && pwd)
@@ -85,7 +85,7 @@ for program in dpkg-buildpackage dh; do
 done
 mkdir -p "$WORK"
 WORK=$(cd -- "$WORK" && pwd)
-[ -z "$CHANGE" ] || CHANGE=$(readlink -f -- "$CHANGE")
+[ -z "$CHANGE" ] || CHANGE=$SOURCE/$CHANGE
 exec 9>"$WORK/deb.lock"
 flock 9
 put_back
