@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from varlink import call
-from wire import Wire, ask
+from wire import SENT_CREDENTIALS, Wire, ask
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -72,6 +72,7 @@ class Notices:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(str(path))
+        Path(path).chmod(0o666)  # as systemd's: the daemon may be of another user
         self.messages = []
         self.others = []  # of processes that the manager did not start
         self.pid = None
@@ -344,11 +345,20 @@ target = fake
         if self.ledger_process is not None:
             self.stop_ledger()
         self.check_stderr()
+        self.check_no_secret_was_written()
 
     def check_stderr(self):
         for path in (self.stderr_path, self.ledger_stderr_path):
             text = path.read_text(errors="replace") if path.exists() else ""
             assert not SANITIZER.search(text), f"{path.name}:\n{text[-6000:]}"
+
+    def check_no_secret_was_written(self):
+        """Neither keys nor credentials of providers stand in a log, whatever the test did: this is so for the whole suite."""
+        secrets = {s for s in self.secrets if s} | SENT_CREDENTIALS
+        for path in (self.log_path, self.stderr_path, self.ledger_stderr_path):
+            text = path.read_text(errors="replace") if path.exists() else ""
+            for secret in secrets:
+                assert secret not in text, f"a secret of {len(secret)} characters ({secret[:8]}...) in {path.name}"
 
     def remove(self):
         if self.process is not None:

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from fake import answering, chat_json, error_json, stream, stream_frames
 from gateway import GATEWAY, LEDGER, PROVIDER_SECRET, SCRIBECTL, Gateway, bearer, wait_for
 
@@ -43,6 +45,23 @@ def test_nothing_leaks_anywhere(fake):
                 assert secret.encode() not in data, f"{secret} in {path.name}"
             if path.suffix != ".conf":
                 assert PROMPT.encode() not in data, path.name
+
+
+def test_every_log_of_the_suite_is_searched():
+    """What stop() does for each gateway of each test: it must find what is there."""
+    with Gateway() as gateway:
+        secret = gateway.create_key("alice")
+        wrong = "sk-wrong-" + "w" * 20
+        assert gateway.chat(wrong, model="echo").status == 401
+        gateway.stop()
+        for path in (gateway.log_path, gateway.stderr_path):
+            for found in (secret, wrong, PROVIDER_SECRET):
+                before = path.read_text()
+                path.write_text(f"{before}oops {found}\n")
+                with pytest.raises(AssertionError, match=path.name):
+                    gateway.check_no_secret_was_written()
+                path.write_text(before)
+        gateway.check_no_secret_was_written()
 
 
 def test_core_dumps_and_debuggers_of_others_see_nothing(gateway):

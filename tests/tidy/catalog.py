@@ -5,6 +5,7 @@
   entries  each has exactly one entry in units/scribe-gateway.catalog, and each entry is of one of them
   heads    each entry has Subject, Defined-By and Documentation or Support
   bodies   each says what happened, what it means for clients ("Clients: ...") and what to do
+  runbook  docs/operations.md lists each by name and id, and knows no other
   fields   each @FIELD@ of an entry is one that the code writes
   systemd  journalctl makes a catalogue of the file and finds every entry in it
 
@@ -21,6 +22,7 @@ from pathlib import Path
 TREE = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent.parent)
 IDS = TREE / "src/base/message_id.h"
 CATALOG = TREE / "units/scribe-gateway.catalog"
+RUNBOOK = TREE / "docs/operations.md"
 LINE_CHARS_MAX = 80
 
 
@@ -99,6 +101,21 @@ def check_fields(entries, code):
                 yield f"{name} shows @{field}@, which nobody writes"
 
 
+def check_runbook(ids):
+    text = RUNBOOK.read_text()
+    listed = re.findall(r"^\| `([A-Z_]+)` \| `([0-9a-f]{32})` \|", text, re.MULTILINE)
+    for name, value in set(ids) ^ set(listed):
+        yield f"{name} {value} is {'not in' if (name, value) in ids else 'only in'} {RUNBOOK.name}"
+    values = {value for _, value in ids}
+    for value in re.findall(r"\b[0-9a-f]{32}\b", text):
+        if value not in values:
+            yield f"{RUNBOOK.name} names {value}, which nobody writes"
+    names = {name for name, _ in ids}
+    for name in re.findall(r"\bevent `([A-Z_]+)`", text):
+        if name not in names:
+            yield f"{RUNBOOK.name} speaks of an event {name}, which there is not"
+
+
 def check_systemd(ids):
     """Without a booted system: a catalogue below a root of its own."""
     with tempfile.TemporaryDirectory(prefix="scribe-catalog-") as root:
@@ -122,6 +139,7 @@ def main():
         ("entries", lambda: check_entries(ids, entries)),
         ("heads", lambda: check_heads(entries)),
         ("bodies", lambda: check_bodies(entries)),
+        ("runbook", lambda: check_runbook(ids)),
         ("fields", lambda: check_fields(entries, code)),
         ("systemd", lambda: check_systemd(ids)),
     ]

@@ -1,0 +1,168 @@
+"""What the log says about exchanges: fields for queries, names for events, and no flood."""
+
+import os
+import re
+import signal
+from collections import Counter
+
+import pytest
+
+from fake import answering, chat_json, error_json
+from gateway import ROOT, SLOWNESS, Gateway, bearer, wait_for
+
+IDS = dict(re.findall(r'#define SG_MESSAGE_(\w+)\s+"(\w+)"', (ROOT / "src/base/message_id.h").read_text()))
+LINES_MAX = int(re.search(r"#define SG_REPEATS_LINES_MAX\s+(\d+)", (ROOT / "src/gateway/repeats.h").read_text())[1])
+INTERVAL = 10  # SG_REPEATS_INTERVAL_USEC in seconds
+
+
+def test_access_line_has_all_that_is_known(gateway, fake, key):
+    fake.on("told", answering(chat_json("hello")))
+    answer = gateway.chat(key, model="told")
+    line = gateway.wait_log(SCRIBE_REQUEST=answer.request_id)
+    assert line["message_id"] == IDS["EXCHANGE"]
+    assert line["SCRIBE_STATUS"] == "200" and line["SCRIBE_KEY"] == "tester" and line["SCRIBE_OPERATION"] == "chat"
+    assert line["SCRIBE_MODEL"] == "told" and line["SCRIBE_PROVIDER"] == "fake" and line["SCRIBE_OUTCOME"] == "complete"
+    assert line["SCRIBE_CLIENT"].startswith("127.0.0.1")
+    usage = answer.json()["usage"]
+    assert int(line["SCRIBE_INPUT_TOKENS"]) == usage["prompt_tokens"]
+    assert int(line["SCRIBE_OUTPUT_TOKENS"]) == usage["completion_tokens"]
+    assert line["SCRIBE_CERTAINTY"] == "measured"
+    assert 0 < int(line["SCRIBE_FIRST_BYTE_USEC"]) <= int(line["SCRIBE_DURATION_USEC"])
+    assert "SCRIBE_REASON" not in line
+
+
+def test_another_model_and_status_of_the_provider_are_told(fake):
+    config = '\n[model "alias"]\ntarget = fake/real\n'
+    with Gateway(fake.url, config=config) as gateway:
+        key = gateway.create_key("tester")
+        fake.on("real", answering(chat_json("hello")))
+        line = gateway.wait_log(SCRIBE_REQUEST=gateway.chat(key, model="alias").request_id)
+        assert line["SCRIBE_MODEL"] == "alias" and line["SCRIBE_UPSTREAM_MODEL"] == "real"
+        fake.on("real", answering(error_json("no", 403), 403))
+        line = gateway.wait_log(SCRIBE_REQUEST=gateway.chat(key, model="alias").request_id)
+        assert line["SCRIBE_STATUS"] == "502" and line["SCRIBE_UPSTREAM_STATUS"] == "403"
+
+
+def test_documented_fields_are_those_that_are_written():
+    code = "".join(path.read_text() for room in ("base", "gateway") for path in (ROOT / "src" / room).glob("*.c"))
+    written = set(re.findall(r'(?:number_field\(|\{)"(SCRIBE_[A-Z_]+)"', code))
+    page = (ROOT / "docs/operations.md").read_text()
+    described = set(re.findall(r"^\| `(SCRIBE_[A-Z_]+)`", page, re.MULTILINE))
+    assert written == described, written ^ described
+
+
+def test_a_refused_credential_of_ours_is_told_once_by_its_name(fake):
+    with Gateway(fake.url) as gateway:
+        key = gateway.create_key("tester")
+        fake.on("locked", answering(error_json("who are you"), 401))
+        for _ in range(5):
+            assert gateway.chat(key, model="locked").status == 502
+        line = gateway.wait_log(message_id=IDS["PROVIDER_CREDENTIAL"])
+        assert line["SCRIBE_PROVIDER"] == "fake" and line["level"] == "err" and "who are you" in line["SCRIBE_DETAIL"]
+        gateway.stop()
+        assert len(gateway.log(message_id=IDS["PROVIDER_CREDENTIAL"])) == 1
+        assert len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_REASON="provider_credential")) == 5
+
+
+@pytest.mark.seconds(120)
+def test_a_flood_of_refusals_is_counted_and_the_sum_is_exact():
+    with Gateway() as gateway:
+        key = gateway.create_key("tester")
+        gateway.chat(key, model="echo")
+        before = Counter(line.get("SCRIBE_REASON") for line in gateway.log(message_id=IDS["EXCHANGE"]))
+        n, good = 3000, 0
+        with gateway.connect() as wire:
+            for i in range(n):
+                assert wire.ask("GET", "/v1/models", bearer("sk-wrong-" + "w" * 24)).status == 401
+                if i % 100 == 0:  # what succeeds beside it is never left out
+                    assert gateway.ask("GET", "/v1/models", bearer(key)).status == 200
+                    good += 1
+        # While it runs, by a timer and not only at the end:
+        summed = gateway.wait_log(timeout=2 * INTERVAL, message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="bad_key")
+        assert int(summed["SCRIBE_COUNT"]) > 0 and summed["level"] == "info"
+        gateway.stop()
+        lines = gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_REASON="bad_key")
+        sums = gateway.log(message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="bad_key")
+        n_lines = len(lines) - before["bad_key"]
+        assert n_lines + sum(int(line["SCRIBE_COUNT"]) for line in sums) == n
+        seconds = wait_seconds(lines)
+        assert len(lines) <= LINES_MAX * gateway.workers * (1 + seconds / INTERVAL)
+        assert len(sums) <= gateway.workers * (2 + seconds / INTERVAL)
+        n_good = len([line for line in gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_STATUS="200") if "SCRIBE_REASON" not in line])
+        assert n_good >= before[None] + good
+
+
+def wait_seconds(lines):
+    """How long the lines are apart, by their own clock."""
+    stamps = sorted(line["time"] for line in lines)
+    parts = [[float(x) for x in re.split("[T:Z]", stamp)[1:4]] for stamp in (stamps[0], stamps[-1])]
+    first, last = (h * 3600 + m * 60 + s for h, m, s in parts)
+    return (last - first) % 86400
+
+
+def test_connections_over_the_limit_are_told_once(fake):
+    with Gateway(fake.url, gateway="max_connections = 2", workers=1) as gateway:
+        held = [gateway.connect() for _ in range(2)]
+        try:
+            for wire in held:
+                assert wire.ask("GET", "/health").status == 200
+            for _ in range(3):
+                assert gateway.ask("GET", "/health").status == 503
+        finally:
+            for wire in held:
+                wire.close()
+        gateway.wait_log(message_id=IDS["CONNECTIONS_FULL"])
+        gateway.stop()
+        assert len(gateway.log(message_id=IDS["CONNECTIONS_FULL"])) == 1
+        assert len(gateway.log(SCRIBE_REASON="connections_full")) == 3
+
+
+def test_without_descriptors_one_line_tells_it_and_connections_wait():
+    with Gateway(workers=1, ledger="none", start=False) as gateway:
+        gateway.wrapper = ["prlimit", "--nofile=40:40"]
+        gateway.start()
+        taken = [gateway.connect() for _ in range(60)]
+        gateway.wait_log(message_id=IDS["DESCRIPTORS_FULL"])
+        for wire in taken:
+            wire.close()
+        wait_for(lambda: gateway.ask("GET", "/health").status == 200, 5 * SLOWNESS, "a free descriptor")
+        gateway.stop()
+        lines = gateway.log(message_id=IDS["DESCRIPTORS_FULL"])
+        assert len(lines) == 1, lines
+
+
+def test_life_of_the_gateway_has_names(fake):
+    with Gateway(fake.url) as gateway:
+        gateway.wait_log(message_id=IDS["READY"])
+        gateway.wait_log(message_id=IDS["LEDGER_READY"])
+        gateway.reload()
+        gateway.wait_log(message_id=IDS["RELOADED"])
+        gateway.write_config(gateway.main_text + "\n[nonsense]\n")
+        gateway.reload()
+        gateway.wait_log(message_id=IDS["RELOAD_REFUSED"])
+        gateway.write_config(gateway.main_text)
+        gateway.stop()
+        assert len(gateway.log(message_id=IDS["ENDED"])) == 1
+
+
+def test_a_lost_ledger_is_told_shown_and_its_return_too(fake):
+    with Gateway(fake.url, ledger="own") as gateway:
+        key = gateway.create_key("tester")
+        since = gateway.notices.count()
+        gateway.stop_ledger()
+        line = gateway.wait_log(message_id=IDS["LEDGER_LOST"])
+        assert "1 known keys go on working" in line["message"]
+        _, told = gateway.notices.wait(since, STATUS=True)
+        assert "ledger" in told["STATUS"] and "READY" not in told
+        assert "the ledger is not connected" in gateway.ctl("status", as_json=False)
+        assert gateway.chat(key, model="echo").status == 200
+        since = gateway.notices.count()
+        gateway.start_ledger()
+        gateway.wait_log(timeout=10, message_id=IDS["LEDGER_BACK"])
+        assert gateway.notices.wait(since, STATUS="Running")
+
+
+def test_a_ledger_child_that_dies_has_a_name(fake):
+    with Gateway(fake.url) as gateway:
+        os.kill(wait_for(gateway.ledger_pid, what="the ledger"), signal.SIGKILL)
+        assert "signal 9" in gateway.wait_log(message_id=IDS["LEDGER_FAILED"])["message"]
