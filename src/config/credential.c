@@ -54,18 +54,19 @@ static int from_credential(const struct sg_value *v, struct sg_str name, const s
         const char *path, *what, *if_missing;
 
         if (!directory)
-                return sg_value_refuse(v,
-                                       "there is no credential '" SG_STR_FMT
-                                       "', because CREDENTIALS_DIRECTORY is not set: "
-                                       "systemd sets it for a unit with LoadCredential=" SG_STR_FMT
-                                       ":/path (systemctl edit); elsewhere use file:/path or env:NAME",
-                                       SG_STR_ARG(name), SG_STR_ARG(name));
+                return sg_value_refuse(
+                        v,
+                        "there is no credential '" SG_STR_FMT
+                        "', because CREDENTIALS_DIRECTORY is not set: 'scribectl credential set " SG_STR_FMT
+                        "' or LoadCredential=" SG_STR_FMT
+                        ":/path gives the unit one; elsewhere use file:/path or env:NAME",
+                        SG_STR_ARG(name), SG_STR_ARG(name), SG_STR_ARG(name));
         path = sg_pool_printf(v->pool, "%s/" SG_STR_FMT, directory, SG_STR_ARG(name));
         what = sg_pool_printf(v->pool, "the credential '" SG_STR_FMT "'", SG_STR_ARG(name));
         if_missing = sg_pool_printf(v->pool,
-                                    "the unit has no credential '" SG_STR_FMT "'; add LoadCredential=" SG_STR_FMT
-                                    ":/path to it (systemctl edit) and restart it",
-                                    SG_STR_ARG(name), SG_STR_ARG(name));
+                                    "the unit has no credential '" SG_STR_FMT "': give it one by 'scribectl credential "
+                                    "set " SG_STR_FMT "' or LoadCredential=" SG_STR_FMT ":/path, and restart it",
+                                    SG_STR_ARG(name), SG_STR_ARG(name), SG_STR_ARG(name));
         return path && what && if_missing ? from_file(v, what, path, if_missing, ret) : -ENOMEM;
 }
 

@@ -251,18 +251,17 @@ static void test_secret_from_a_credential(void **state)
         SG_AUTO(sg_config_unref) struct sg_config *c = test_config(with_key("credential:", "moonshot", ""));
 
         assert_true(sg_secret_equals(c->providers[0].api_key, SG_STR("sk-credential")));
-        test_wrong(with_key("credential:", "other", ""), "a.conf:4: api_key: the unit has no credential 'other'; add "
-                                                         "LoadCredential=other:/path to it (systemctl "
-                                                         "edit) and restart it");
+        test_wrong(with_key("credential:", "other", ""), "a.conf:4: api_key: the unit has no credential 'other': give "
+                                                         "it one by 'scribectl credential set other' "
+                                                         "or LoadCredential=other:/path, and restart it");
         test_wrong(with_key("credential:", "../moonshot", ""),
                    "a.conf:4: api_key: credential: is followed by a name of letters, digits, . _ -");
         TEST_ENV();
-        test_wrong(
-                with_key("credential:", "moonshot", ""),
-                "a.conf:4: api_key: there is no credential 'moonshot', because CREDENTIALS_DIRECTORY is not set: "
-                "systemd "
-                "sets it for a unit with LoadCredential=moonshot:/path (systemctl edit); elsewhere use file:/path or "
-                "env:NAME");
+        test_wrong(with_key("credential:", "moonshot", ""),
+                   "a.conf:4: api_key: there is no credential 'moonshot', because CREDENTIALS_DIRECTORY is not set: "
+                   "'scribectl credential set moonshot' or LoadCredential=moonshot:/path gives the unit one; elsewhere "
+                   "use "
+                   "file:/path or env:NAME");
 }
 
 static void test_llm_key_from_a_file(void **state)
