@@ -122,7 +122,6 @@ chat() {
         -d '{\"model\":\"${1-default}\",\"messages\":[{\"role\":\"user\",\"content\":\"hello box\"}]}' \
         http://127.0.0.1:8000/v1/chat/completions" | grep -q 'hello box'
 }
-main_pid() { box_run systemctl show -P MainPID scribe-gateway; }
 # Everything that a deployment could change, in one number: files with their times, packages, processes.
 picture() {
     box_run sh -c 'find /etc /usr/bin /usr/lib/systemd /lib/systemd /var/lib/scribe-gateway-deploy/packages -type f \
@@ -130,6 +129,39 @@ picture() {
 }
 unchanged() { [ "$(picture)" = "$before" ]; }
 no_leftovers() { box_run sh -c '! ls -d /var/lib/scribe-gateway-deploy/stage.* 2>/dev/null'; }
+# Chats one after the other, each on a connection of its own, as long as a deployment takes.
+under_load() { # COMMAND...
+    local load status=0
+    box_run sh -c ': >/root/load && : >/root/go'
+    box_run bash -c 'while [ -e /root/go ]; do
+        curl -sS -m 30 -o /dev/null -w "%{http_code}\n" -H "Authorization: Bearer $(cat /root/key)" \
+            -d "{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}" \
+            http://127.0.0.1:8000/v1/chat/completions >>/root/load 2>&1
+    done' </dev/null >/dev/null 2>&1 &
+    load=$!
+    "$@" || status=$?
+    box_run rm /root/go
+    wait "$load"
+    return "$status"
+}
+load_is_fine() { # every chat was answered, and there were some
+    box_run sh -c 'sort /root/load | uniq -c; [ "$(sort -u /root/load)" = 200 ] && [ "$(wc -l </root/load)" -gt 20 ]'
+}
+cut_off() { # the deploying side is killed once the server has begun to change something; the server goes on
+    local deploying tries
+    setsid "$SOURCE/packaging/deploy" --ssh-config "$TRY/ssh" --package "$HIGHER" --config "$TRY/good" ops@box >"$TRY/out" 2>&1 </dev/null &
+    deploying=$!
+    for ((tries = 0; tries < 300; tries++)); do
+        if said "configuration: taken"; then break; fi
+        sleep 0.1
+    done
+    kill -KILL -- "-$deploying"
+    wait "$deploying"
+    ! said "install:" && box_run timeout 60 sh -c \
+        'until tail -n 1 /var/lib/scribe-gateway-deploy/log | grep -q "health: well" && [ ! -e /var/lib/scribe-gateway-deploy/stage.* ]; do
+            sleep 0.1
+        done'
+}
 config() { # NAME TEXT: a directory with this as gateway.conf.d/site.conf
     mkdir -p "$TRY/$1/gateway.conf.d"
     printf '%b' "$2" >"$TRY/$1/gateway.conf.d/site.conf"
@@ -178,22 +210,26 @@ ok "before anything is changed" unchanged
 ok "a configuration with which it cannot start" fails "serves as before" --config "$TRY/taken" --health-limit 5 ops@box
 ok "is taken back" box_run grep -q 'model "site"' /etc/scribe-gateway/gateway.conf.d/site.conf
 ok "and the one before serves" chat site
-ok "a new version" to_box --package "$HIGHER" --config "$TRY/better" ops@box
+ok "a new version, under load" under_load to_box --package "$HIGHER" --config "$TRY/better" ops@box
+ok "refuses nothing and cuts nothing off" load_is_fine
 ok "is installed" is_version "$NEXT"
 ok "its process is the installed program" box_run sh -c '[ "/proc/$(systemctl show -P MainPID scribe-gateway)/exe" -ef /usr/bin/scribe-gateway ]'
 ok "keys are still known, the new model is there" chat better
 ok "an older one is refused" fails "is older than the installed" --package "$FIRST" ops@box
-before_pid=$(main_pid)
-ok "a version that does not start" fails "failed and rolled back" --package "$TRY/broken.deb" --config "$TRY/good" --health-limit 5 ops@box
+ok "a version that does not start, under load" under_load fails "failed and rolled back" --package "$TRY/broken.deb" --config "$TRY/good" --health-limit 5 ops@box
 ok "gives way to the one before" is_version "$NEXT"
 ok "which serves with its configuration" chat better
+ok "and has served all the time" load_is_fine
 ok "two packages are kept, no more" box_run sh -c '[ "$(ls /var/lib/scribe-gateway-deploy/packages | wc -l)" -le 2 ]'
 ok "the log of it stays on the server" box_run grep -q 'rollback: scribe-gateway 9.0.0 is installed again' /var/lib/scribe-gateway-deploy/log
 ok "only the gateway, alone, older when told to" to_box --api-gateway-only --allow-downgrade --package "$FIRST" ops@box
 ok "is installed" is_version "$FIRST_VERSION"
+ok "a deployment whose connection is lost" cut_off
+ok "is done all the same" is_version "$NEXT"
+ok "with its configuration" chat site
+ok "and goes back when told to" to_box --allow-downgrade --package "$FIRST" ops@box
 ok "several hosts: the first that fails" fails "cannot be reached" --package "$HIGHER" nowhere ops@box
 ok "ends it" is_version "$FIRST_VERSION"
 ok "nothing is left behind" no_leftovers
-echo "# the gateway's process before the version that does not start: $before_pid, now $(main_pid)"
 echo "1..$N"
 exit "$FAILED"
