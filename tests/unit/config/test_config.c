@@ -164,6 +164,7 @@ static void test_text_tells_values_and_places(void **state)
         expect_text(c, "[gateway]\n"
                        "workers = 3  # b.conf:2\n"
                        "drain_timeout = 5s  # a.conf:3\n"
+                       "upgrade_drain_timeout = 1h  # default\n"
                        "state_directory = /var/lib/scribe-gateway  # default\n"
                        "runtime_directory = /run/scribe-gateway  # default\n"
                        "group = scribe-gateway  # default\n"
