@@ -296,7 +296,8 @@ first_chat() { # URL KEY
     rm -f "$dir/head" "$dir/answer"
     # The ledger takes usage out of the journal in batches, a moment later.
     for ((tries = 0; tries < 100; tries++)); do
-        if ctl usage --requests --json 2>/dev/null | grep -qF "$id"; then break; fi
+        # Not by a pipe, which grep -q may close before the other end has said all.
+        if grep -qF "$id" <<<"$(ctl usage --requests --json 2>/dev/null)"; then break; fi
         sleep 0.05
     done
     say

@@ -5,7 +5,8 @@
 #   container_base            makes debian:bookworm-slim there, once, from the archives that this machine's apt uses
 #   container_net NAME        a network namespace with an address, joined to this machine's: sets NET_INSIDE
 #   engine ARGUMENT...        podman
-#   container_end             stops and removes the containers and namespaces; images stay for the next run
+#   container_wait NAME       until the health check of its image passes, ten seconds at most
+#   container_end             stops and removes all containers, their volumes and the namespaces; images stay for the next run
 #
 # start.sh works on the same images: SCRIBE_ENGINE=podman and SCRIBE_BUILD_OPTIONS are exported by container_home.
 # shellcheck shell=bash disable=SC2016,SC2034
@@ -91,9 +92,21 @@ container_net() { # NAME
     NET_INSIDE=198.18.$fourth.$((4 * third + 2))
 }
 
+container_wait() { # NAME
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        if engine healthcheck run "$1" >/dev/null 2>&1; then return 0; fi
+        [ "$(engine container inspect --format '{{.State.Running}}' "$1")" = true ] || break
+        sleep 0.1
+    done
+    engine healthcheck run "$1"
+}
+
 container_end() {
     local name
-    engine ps -aq --filter label=lab="$$" | while read -r name; do engine rm -f -t 2 -v "$name"; done >/dev/null 2>&1
+    engine rm -f -t 2 -v -a >/dev/null 2>&1
+    engine volume prune -f >/dev/null 2>&1
+    engine image prune -f --filter until=24h >/dev/null 2>&1
     for name in "${CONTAINER_NETS[@]}"; do ip netns del "$name"; done
     CONTAINER_NETS=()
 }
