@@ -7,9 +7,6 @@
 #include "base/limits.h"
 #include "config/units.h"
 
-#define DEFAULT_LISTENER "http"
-#define DEFAULT_ADDRESS  "127.0.0.1:8000"
-
 struct sg_whole *sg_whole_new(void)
 {
         struct sg_whole *w = calloc(1, sizeof(*w));
@@ -35,8 +32,8 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
 
 /* ---- scalars, by the table */
 
-static int store_scalars(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
-                         struct sg_error *err)
+int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
+                     struct sg_error *err)
 {
         for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
                 const struct sg_raw_line *line = sg_raw_last(section, s);
@@ -54,7 +51,7 @@ static int store_scalars(struct sg_whole *w, enum sg_section id, const struct sg
 }
 
 /* Names that stand in other values, units and paths. */
-static int check_word(const struct sg_raw_section *section, struct sg_error *err)
+int sg_section_check_name(const struct sg_raw_section *section, struct sg_error *err)
 {
         for (const char *c = section->name; *c; c++)
                 if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_' ||
@@ -135,7 +132,7 @@ static int build_globals(struct sg_whole *w, const struct sg_surroundings *aroun
         int r = 0;
 
         for (size_t i = 0; i < SG_N_ELEMENTS(sections) && !r; i++)
-                r = store_scalars(w, sections[i], sg_raw_find(&w->raw, sections[i], SG_STR_NONE), c, err);
+                r = sg_section_store(w, sections[i], sg_raw_find(&w->raw, sections[i], SG_STR_NONE), c, err);
         if (r)
                 return r;
         if (c->bodies_bytes_max < c->body_bytes_max) {
@@ -158,39 +155,7 @@ static int build_globals(struct sg_whole *w, const struct sg_surroundings *aroun
         return build_admins(w, around, err);
 }
 
-/* ---- listeners and providers */
-
-static int build_listeners(struct sg_whole *w, struct sg_error *err)
-{
-        struct sg_config *c = &w->config;
-        int r;
-
-        if (sg_raw_count(&w->raw, SG_SECTION_LISTENER) == 0) {
-                r = sg_raw_put(&w->raw, SG_SECTION_LISTENER, DEFAULT_LISTENER, "address", SG_STR(DEFAULT_ADDRESS),
-                               "default");
-                if (r)
-                        return r;
-        }
-        c->listeners = sg_pool_array(&w->pool, sg_raw_count(&w->raw, SG_SECTION_LISTENER), sizeof(*c->listeners));
-        if (!c->listeners)
-                return -ENOMEM;
-        SG_LIST_EACH (&w->raw.sections, k) {
-                const struct sg_raw_section *section = SG_RAW_SECTION(k);
-                struct sg_config_listener *l = &c->listeners[c->n_listeners];
-
-                if (section->id != SG_SECTION_LISTENER)
-                        continue;
-                c->n_listeners++;
-                l->name = section->name;
-                l->where = section->where;
-                r = check_word(section, err);
-                if (!r)
-                        r = store_scalars(w, SG_SECTION_LISTENER, section, l, err);
-                if (r)
-                        return r;
-        }
-        return 0;
-}
+/* ---- providers */
 
 /* What is set must belong to the dialect, and what the dialect needs must be set. */
 static int check_dialect(const struct sg_raw_section *section, const struct sg_config_provider *p, struct sg_error *err)
@@ -219,13 +184,13 @@ static int build_provider(struct sg_whole *w, const struct sg_raw_section *secti
 {
         const struct sg_setting *key = sg_setting_get("provider.api_key");
         const struct sg_raw_line *line = sg_raw_last(section, key);
-        int r = check_word(section, err);
+        int r = sg_section_check_name(section, err);
 
         p->name = section->name;
         p->where = section->where;
         p->host = p->path_prefix = p->authority = "";
         if (!r)
-                r = store_scalars(w, SG_SECTION_PROVIDER, section, p, err);
+                r = sg_section_store(w, SG_SECTION_PROVIDER, section, p, err);
         if (!r && line)
                 r = sg_credential_read(&(struct sg_value){key, line->value, line->where, &w->pool, err}, around,
                                        &p->api_key);
@@ -257,7 +222,7 @@ int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, str
         int r = build_globals(w, around, err);
 
         if (!r)
-                r = build_listeners(w, err);
+                r = sg_listeners_build(w, around, err);
         if (!r)
                 r = build_providers(w, around, err);
         return r ? r : sg_models_build(w, err);

@@ -48,5 +48,12 @@ int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *aroun
 /* credential.c: "credential:NAME", "file:/path", "env:NAME". */
 int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
         SG_MUST_CHECK;
+/* build.c, for the files of single sections: the scalars of a section into its object, by the table; and names that stand
+ * in other values, units and paths. */
+int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
+                     struct sg_error *err) SG_MUST_CHECK;
+int sg_section_check_name(const struct sg_raw_section *section, struct sg_error *err) SG_MUST_CHECK;
+/* listeners.c: all [listener]s. */
+int sg_listeners_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 /* models.c: all [model]s; providers must stand. */
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;

@@ -41,10 +41,21 @@ enum sg_ledger_start {
         SG_LEDGER_START_N
 };
 
+enum sg_client_certificate {
+        SG_CLIENT_CERTIFICATE_NONE,
+        SG_CLIENT_CERTIFICATE_OPTIONAL,
+        SG_CLIENT_CERTIFICATE_REQUIRED,
+        SG_CLIENT_CERTIFICATE_N
+};
+
 struct sg_config_listener {
         const char *name;
-        const char *address; /* as written; NULL: only from systemd */
-        const char *where;   /* file:line, for errors that show later */
+        const char *address;                       /* as written; NULL: only from systemd */
+        const char *where;                         /* file:line, for errors that show later */
+        const char **tls_certificates, **tls_keys; /* paths of PEM files; as many of each */
+        size_t n_tls_certificates, n_tls_keys;     /* 0: without TLS */
+        const char *client_ca;                     /* NULL: none */
+        enum sg_client_certificate client_certificate;
 };
 
 struct sg_config_provider {

@@ -31,12 +31,14 @@ static const char *const sync_words[] = {"interval", "always", NULL};
 static const char *const full_words[] = {"refuse", "count", NULL};
 static const char *const start_words[] = {"auto", "yes", "no", NULL};
 static const char *const level_words[] = {"err", "warning", "notice", "info", "debug", NULL};
+static const char *const client_words[] = {"none", "optional", "required", NULL};
 static const char *const dialect_words[] = {"openai", "echo", NULL};
 
 _Static_assert(SG_N_ELEMENTS(sync_words) == SG_JOURNAL_SYNC_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(full_words) == SG_WHEN_FULL_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(start_words) == SG_LEDGER_START_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(level_words) == SG_LOG_DEBUG - SG_LOG_ERR + 2, "a word for each");
+_Static_assert(SG_N_ELEMENTS(client_words) == SG_CLIENT_CERTIFICATE_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(dialect_words) == SG_DIALECT_N + 1, "a word for each");
 
 const struct sg_section_info sg_sections[SG_SECTION_N] = {
@@ -69,7 +71,8 @@ const struct sg_setting sg_settings[] = {
          .help = "How long a stop waits for open exchanges before it cuts them off."},
         {GATEWAY("upgrade_drain_timeout"), .kind = SG_KIND_DURATION, .max = DAY, .default_text = "1h",
          AT(sg_config, upgrade_drain_timeout_usec),
-         .help = "How long the old process may finish its open exchanges after `scribectl upgrade`, beside the new one."},
+         .help = "How long the old process may finish its open exchanges after `scribectl upgrade`, beside the new "
+                 "one."},
         {GATEWAY("state_directory"), .kind = SG_KIND_DIRECTORY, .max = 3000, .default_text = SG_STATEDIR,
          .default_note = "`$STATE_DIRECTORY` (set by systemd), else `" SG_STATEDIR "`", .needs_restart = true,
          AT(sg_config, state_directory),
@@ -139,6 +142,23 @@ const struct sg_setting sg_settings[] = {
          .default_note = "none: the socket must come from systemd", .needs_restart = true,
          .environment = "SCRIBE_LISTEN", .environment_of = "http", AT(sg_config_listener, address),
          .help = "`127.0.0.1:8000`, `[::]:8443`, `8000` (every address of the machine) or `unix:/path`."},
+        {LISTENER("tls_certificate"), .kind = SG_KIND_PEM, .example = "file:/etc/scribe-gateway/tls.crt",
+         .default_note = "none: without TLS", AT(sg_config_listener, tls_certificates),
+         .help = "Where the certificate is, in PEM, with those between it and its authority: `file:/path` (read again "
+                 "at "
+                 "reload) or `credential:NAME`. Several lines: the name that a client asks for (SNI) chooses; the "
+                 "first is "
+                 "for all others. ECDSA is some ten times faster than RSA."},
+        {LISTENER("tls_key"), .kind = SG_KIND_PEM, .example = "file:/etc/scribe-gateway/tls.key",
+         .default_note = "none", AT(sg_config_listener, tls_keys),
+         .help = "Where the private key of the certificate is; of several, in the same order."},
+        {LISTENER("client_ca"), .kind = SG_KIND_FILE, .max = 3000, .example = "/etc/scribe-gateway/clients.pem",
+         .default_note = "none", AT(sg_config_listener, client_ca),
+         .help = "Certificates (PEM) of the authorities that clients' certificates must lead to."},
+        {LISTENER("client_certificate"), .kind = SG_KIND_WORD, .words = client_words, .default_text = "none",
+         AT(sg_config_listener, client_certificate),
+         .help = "Whether clients are asked for a certificate: `none`, `optional` (one that is sent must be valid) or "
+                 "`required`."},
 
         {PROVIDER("dialect"), .kind = SG_KIND_WORD, .example = "openai", .words = dialect_words,
          .default_note = "none: must be given", AT(sg_config_provider, dialect),
@@ -188,12 +208,23 @@ const struct sg_setting *const sg_settings_end = sg_settings + SG_N_ELEMENTS(sg_
 const char *sg_kind_name(enum sg_kind kind)
 {
         static const char *const names[SG_KIND_N] = {
-                [SG_KIND_BOOL] = "yes or no",  [SG_KIND_WORD] = "word",    [SG_KIND_DURATION] = "duration",
-                [SG_KIND_SIZE] = "size",       [SG_KIND_COUNT] = "number", [SG_KIND_WORKERS] = "number or auto",
-                [SG_KIND_DIRECTORY] = "path",  [SG_KIND_FILE] = "path",    [SG_KIND_GROUP] = "group",
-                [SG_KIND_USERS] = "users",     [SG_KIND_SINK] = "place",   [SG_KIND_DATABASE] = "database",
-                [SG_KIND_ADDRESS] = "address", [SG_KIND_URL] = "URL",      [SG_KIND_SECRET] = "place of a secret",
+                [SG_KIND_BOOL] = "yes or no",
+                [SG_KIND_WORD] = "word",
+                [SG_KIND_DURATION] = "duration",
+                [SG_KIND_SIZE] = "size",
+                [SG_KIND_COUNT] = "number",
+                [SG_KIND_WORKERS] = "number or auto",
+                [SG_KIND_DIRECTORY] = "path",
+                [SG_KIND_FILE] = "path",
+                [SG_KIND_GROUP] = "group",
+                [SG_KIND_USERS] = "users",
+                [SG_KIND_SINK] = "place",
+                [SG_KIND_DATABASE] = "database",
+                [SG_KIND_ADDRESS] = "address",
+                [SG_KIND_URL] = "URL",
+                [SG_KIND_SECRET] = "place of a secret",
                 [SG_KIND_TARGETS] = "target",
+                [SG_KIND_PEM] = "place of a file",
         };
 
         SG_ASSERT(kind < SG_KIND_N);

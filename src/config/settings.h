@@ -43,6 +43,7 @@ enum sg_kind {
         SG_KIND_ADDRESS,
         SG_KIND_URL,
         SG_KIND_SECRET,
+        SG_KIND_PEM, /* list; where a file of certificates or a key is */
         SG_KIND_TARGETS, /* list */
         SG_KIND_N,
 };
@@ -75,7 +76,7 @@ extern const struct sg_setting *const sg_settings_end;
 
 static inline bool sg_setting_is_list(const struct sg_setting *s)
 {
-        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS;
+        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS || s->kind == SG_KIND_PEM;
 }
 
 /* NULL when there is none. */

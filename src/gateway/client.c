@@ -363,11 +363,28 @@ static void client_on_drained(struct sg_stream *s, void *owner)
         }
 }
 
+/* Scanners do this all day: some lines are written, the rest is counted. */
+static void client_tell_tls(struct sg_client *c)
+{
+        struct sg_worker *w = c->worker;
+        const char *words = sg_stream_end_text(c->stream);
+        const struct sg_log_field fields[] = {{"SCRIBE_CLIENT", sg_str_from(sg_client_peer(c))},
+                                              {"SCRIBE_REASON", sg_str_from(sg_failure_name(SG_FAIL_CLIENT_TLS))},
+                                              {"SCRIBE_DETAIL", sg_str_from(words)}};
+
+        sg_count(&w->counters.by_failure[SG_FAIL_CLIENT_TLS], 1);
+        if (sg_repeats_take(&w->repeats, SG_FAIL_CLIENT_TLS, sg_loop_now_usec(w->loop)))
+                sg_log_line(SG_LOG_INFO, NULL, fields, SG_N_ELEMENTS(fields), "no TLS with client %s: %s",
+                            sg_client_peer(c), words);
+}
+
 static void client_on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
 {
         struct sg_client *c = owner;
 
         c->peer_eof = true;
+        if (why == SG_STREAM_END_TLS && c->state == CLIENT_FRESH)
+                client_tell_tls(c);
         if (why == SG_STREAM_END_EOF && sg_stream_queued(s) > 0) {
                 if (c->state == CLIENT_LINGER)
                         return; /* the answer is still on its way out */
@@ -403,28 +420,67 @@ struct sg_client *sg_client_of_link(struct sg_link *of_worker)
         return SG_CONTAINER(of_worker, struct sg_client, link);
 }
 
-void sg_client_accept(struct sg_worker *w, int fd)
+/* fd is the caller's when this fails. */
+static struct sg_client *client_new(struct sg_worker *w, int fd)
 {
         struct sg_client *c = calloc(1, sizeof(*c));
-        struct sg_h1_limits limits;
-        uint64_t n_connections;
 
         if (!c || sg_timer_init(&c->timer, w->loop, client_on_time, c)) {
                 free(c);
-                close(fd);
-                return;
+                return NULL;
         }
         if (sg_stream_new_fd(&c->stream, w->loop, fd, NULL, &client_listener, c)) {
                 sg_timer_done(&c->timer);
                 free(c);
-                close(fd);
-                return;
+                return NULL;
         }
         c->magic = CLIENT_MAGIC;
         c->worker = w;
         c->id = ++w->next_id;
         c->freeing.run = client_free;
         c->snapshot = sg_worker_snapshot(w);
+        return c;
+}
+
+/* A listener that the configuration has no more is never spoken to in the clear by mistake: false. */
+static bool client_put_tls(struct sg_client *c, const char *listener)
+{
+        const struct sg_snapshot_listener *l = sg_snapshot_listener(c->snapshot, listener);
+        struct sg_layer *layer;
+
+        if (!l || (l->identity && sg_tls_server_layer(&layer, l->identity)))
+                return false;
+        if (l->identity)
+                sg_tls_apply(c->stream, layer);
+        return true;
+}
+
+static void client_check_room(struct sg_client *c, uint64_t n_connections)
+{
+        const struct sg_config *config = c->snapshot->config;
+        struct sg_worker *w = c->worker;
+
+        if (n_connections < config->connections_max)
+                return;
+        tell_full(w, config);
+        if (n_connections < config->connections_max + OVER_LIMIT_MAX) {
+                client_refuse(c, SG_FAIL_CONNECTIONS_FULL);
+                return;
+        }
+        sg_count(&w->counters.by_failure[SG_FAIL_CONNECTIONS_FULL], 1);
+        sg_client_close(c, SG_FAIL_CONNECTIONS_FULL);
+}
+
+void sg_client_accept(struct sg_worker *w, int fd, const char *listener)
+{
+        struct sg_client *c = client_new(w, fd);
+        struct sg_h1_limits limits;
+        uint64_t n_connections;
+
+        if (!c) {
+                close(fd);
+                return;
+        }
         limits = (struct sg_h1_limits){.head_bytes = c->snapshot->config->head_bytes_max,
                                        .body_bytes = c->snapshot->config->body_bytes_max};
         sg_h1_init(&c->h1, SG_H1_SERVER, &limits);
@@ -433,15 +489,12 @@ void sg_client_accept(struct sg_worker *w, int fd)
         sg_count(&w->counters.n_accepted, 1);
         n_connections = atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
         enter_fresh(c);
-        sg_stream_resume(c->stream);
-        if (n_connections >= c->snapshot->config->connections_max + OVER_LIMIT_MAX) {
-                tell_full(w, c->snapshot->config);
-                sg_count(&w->counters.by_failure[SG_FAIL_CONNECTIONS_FULL], 1);
-                sg_client_close(c, SG_FAIL_CONNECTIONS_FULL);
-        } else if (n_connections >= c->snapshot->config->connections_max) {
-                tell_full(w, c->snapshot->config);
-                client_refuse(c, SG_FAIL_CONNECTIONS_FULL);
+        if (!client_put_tls(c, listener)) {
+                sg_client_close(c, SG_FAIL_INTERNAL);
+                return;
         }
+        sg_stream_resume(c->stream);
+        client_check_room(c, n_connections);
 }
 
 void sg_client_close(struct sg_client *c, enum sg_failure reason)

@@ -18,8 +18,8 @@ struct sg_client;
 struct sg_exchange;
 
 struct sg_client *sg_client_of_link(struct sg_link *of_worker);
-/* fd is given. Errors are handled inside: the connection is closed. */
-void sg_client_accept(struct sg_worker *w, int fd);
+/* fd is given. listener: its name, which decides about TLS. Errors are handled inside: the connection is closed. */
+void sg_client_accept(struct sg_worker *w, int fd, const char *listener);
 
 /* The head and the first bytes of the answer in one write. fields: complete lines, with CRLF, without status line,
  * framing and connection. Without a length the body is chunked, or ends with the connection for HTTP/1.0. pieces may be

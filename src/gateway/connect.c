@@ -82,9 +82,10 @@ static void tell_journal_full(struct sg_worker *w, bool is_counted)
                 return;
         w->journal_full_told_usec = now_usec;
         sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_FULL,
-               "the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
-               w->number,
-               is_counted ? "usage passes without a record (when_full = count)" : "new work is refused with 503");
+                       "the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
+                       w->number,
+                       is_counted ? "usage passes without a record (when_full = count)"
+                                  : "new work is refused with 503");
 }
 
 static enum sg_step open_record(struct sg_exchange *x)

@@ -99,6 +99,60 @@ static int provider_prepare(struct sg_snapshot *s, struct sg_snapshot_provider *
         return 0;
 }
 
+static int listener_prepare(struct sg_snapshot_listener *l, const struct sg_config_listener *c,
+                            const struct sg_snapshot *previous, struct sg_error *err)
+{
+        static const enum sg_tls_client_certificate asks[SG_CLIENT_CERTIFICATE_N] = {
+                [SG_CLIENT_CERTIFICATE_NONE] = SG_TLS_CLIENT_CERTIFICATE_NONE,
+                [SG_CLIENT_CERTIFICATE_OPTIONAL] = SG_TLS_CLIENT_CERTIFICATE_OPTIONAL,
+                [SG_CLIENT_CERTIFICATE_REQUIRED] = SG_TLS_CLIENT_CERTIFICATE_REQUIRED,
+        };
+        const struct sg_snapshot_listener *before = previous ? sg_snapshot_listener(previous, c->name) : NULL;
+        const struct sg_tls_identity_options options = {
+                .certificates = c->tls_certificates,
+                .keys = c->tls_keys,
+                .n_certificates = c->n_tls_certificates,
+                .client_ca = c->client_ca,
+                .client_certificate = asks[c->client_certificate],
+                .previous = before ? before->identity : NULL,
+        };
+        int r;
+
+        l->name = c->name;
+        if (!c->n_tls_certificates)
+                return 0;
+        r = sg_tls_identity_new(&l->identity, &options, err);
+        if (r) {
+                sg_error_prefix(err, c->where);
+                return r;
+        }
+        if (sg_tls_identity_has_rsa(l->identity))
+                sg_notice("%s: listener \"%s\" has an RSA key: its handshakes cost some ten times those of ECDSA",
+                          c->where, c->name);
+        return 0;
+}
+
+static int listeners_prepare(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_error *err)
+{
+        const struct sg_config *config = s->config;
+        int r = 0;
+
+        s->listeners = calloc(config->n_listeners ? config->n_listeners : 1, sizeof(*s->listeners));
+        if (!s->listeners)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        for (size_t i = 0; !r && i < config->n_listeners; i++)
+                r = listener_prepare(&s->listeners[i], &config->listeners[i], previous, err);
+        return r;
+}
+
+const struct sg_snapshot_listener *sg_snapshot_listener(const struct sg_snapshot *s, const char *name)
+{
+        for (size_t i = 0; i < s->config->n_listeners; i++)
+                if (strcmp(s->listeners[i].name, name) == 0)
+                        return &s->listeners[i];
+        return NULL;
+}
+
 int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const struct sg_snapshot *previous,
                     struct sg_error *err)
 {
@@ -118,6 +172,9 @@ int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const st
                 if (r)
                         return r;
         }
+        r = listeners_prepare(s, previous, err);
+        if (r)
+                return r;
         for (size_t i = 0; i < config->n_models; i++)
                 if (strcmp(config->models[i].name, "default") == 0)
                         s->default_model = &config->models[i];
@@ -145,6 +202,9 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 free(s->providers[i].pool_key);
         }
         free(s->providers);
+        for (size_t i = 0; s->listeners && i < s->config->n_listeners; i++)
+                sg_tls_identity_unref(s->listeners[i].identity);
+        free(s->listeners);
         sg_tls_trust_unref(s->system_trust);
         sg_config_unref(s->config);
         free(s);

@@ -19,7 +19,12 @@ struct sg_snapshot_provider {
         struct sg_endpoint endpoint; /* builtin_owner is filled in by each worker */
         char *pool_key;
         _Atomic uint64_t credential_told_usec; /* when the log said last that it is refused; 0: never */
-        struct sg_secret *authorization; /* "authorization: Bearer …\r\n", or NULL */
+        struct sg_secret *authorization;       /* "authorization: Bearer …\r\n", or NULL */
+};
+
+struct sg_snapshot_listener {
+        const char *name;
+        struct sg_tls_identity *identity; /* NULL: without TLS */
 };
 
 struct sg_snapshot {
@@ -28,6 +33,7 @@ struct sg_snapshot {
         struct sg_config *config;
         struct sg_tls_trust *system_trust;           /* shared with later snapshots; NULL when no provider needs it */
         struct sg_snapshot_provider *providers;      /* in the order of config->providers */
+        struct sg_snapshot_listener *listeners;      /* in the order of config->listeners */
         const struct sg_config_model *default_model; /* [model "default"], or NULL */
 };
 
@@ -40,6 +46,8 @@ SG_DEFINE_AUTO(struct sg_snapshot *, sg_snapshot_unref)
 
 const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot *s,
                                                         const struct sg_config_provider *config);
+/* NULL: the configuration in force has no listener of this name any more. */
+const struct sg_snapshot_listener *sg_snapshot_listener(const struct sg_snapshot *s, const char *name);
 /* Once a minute for all workers together: that the provider refuses the credential may be said. */
 bool sg_snapshot_may_tell_credential(const struct sg_snapshot_provider *p);
 /* One of the model's targets, by weight. */

@@ -26,12 +26,12 @@ static void sync_tell(struct sg_sync *s, int failed)
 {
         if (failed && !s->is_failing)
                 sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_SYNC_FAILING,
-                       "the journal could not be written to disk: %s; events of a power loss would be lost; "
-                       "check the disk of the state directory",
-                       strerror(-failed));
+                               "the journal could not be written to disk: %s; events of a power loss would be lost; "
+                               "check the disk of the state directory",
+                               strerror(-failed));
         else if (!failed && s->is_failing)
                 sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_JOURNAL_SYNC_AGAIN,
-                       "the journal is being written to disk again");
+                               "the journal is being written to disk again");
         s->is_failing = failed != 0;
 }
 

@@ -81,14 +81,14 @@ void sg_worker_check_drained(struct sg_worker *w)
 }
 
 /* Connections that the kernel has already accepted for us wait in the backlog: they are taken, not reset. */
-static void accept_backlog(struct sg_worker *w, int listen_fd)
+static void accept_backlog(struct sg_worker *w, const struct sg_shared_listener *l)
 {
         for (unsigned i = 0; i < BACKLOG_MAX; i++) {
-                int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 if (fd < 0)
                         return;
-                sg_client_accept(w, fd);
+                sg_client_accept(w, fd, l->name);
         }
 }
 
@@ -100,13 +100,13 @@ static void worker_stop_listening(struct sg_worker *w)
         for (size_t i = 0; i < shared->n_listeners; i++) {
                 w->listeners[i].acceptor = sg_acceptor_free(w->listeners[i].acceptor);
                 if (shared->listeners[i].is_ours)
-                        accept_backlog(w, shared->listeners[i].fd);
+                        accept_backlog(w, &shared->listeners[i]);
         }
         if (atomic_fetch_sub_explicit(&shared->n_listening, 1, memory_order_acq_rel) != 1)
                 return;
         for (size_t i = 0; i < shared->n_listeners; i++) {
                 if (shared->listeners[i].is_ours)
-                        accept_backlog(w, shared->listeners[i].fd);
+                        accept_backlog(w, &shared->listeners[i]);
                 close(shared->listeners[i].fd);
         }
 }
@@ -188,7 +188,7 @@ static void worker_on_connection(int fd, void *owner)
         struct sg_worker_listener *l = owner;
 
         sg_count(&l->n_accepted, 1);
-        sg_client_accept(l->worker, fd);
+        sg_client_accept(l->worker, fd, l->worker->shared->listeners[l - l->worker->listeners].name);
 }
 
 /* ---- for the rest of the room */

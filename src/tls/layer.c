@@ -21,15 +21,17 @@
 
 struct tls_layer {
         struct sg_layer layer;
-        struct sg_tls_trust *trust;
+        struct sg_tls_trust *trust;       /* of a client's end; else NULL */
+        struct sg_tls_identity *identity; /* of a server's end; else NULL */
         gnutls_session_t session;
         gnutls_typed_vdata_st verify[2];
         int fd;
         char *raw; /* NULL when empty */
         size_t raw_start, raw_end;
-        bool is_drained; /* the socket is empty: until the next call from the stream */
-        bool has_end;    /* `end` came behind bytes and is the result of the next read */
-        int end;         /* of gnutls_record_recv(): 0 or an error */
+        bool is_drained;        /* the socket is empty: until the next call from the stream */
+        bool has_end;           /* `end` came behind bytes and is the result of the next read */
+        int end;                /* of gnutls_record_recv(): 0 or an error */
+        unsigned client_status; /* what was wrong with the certificate that the client sent */
         char text[TLS_TEXT_BYTES];
         char name[TLS_NAME_BYTES_MAX + 1];
 };
@@ -140,8 +142,12 @@ static bool is_broken_off(int r)
 
 static enum sg_layer_result failed(struct tls_layer *t, int r, const char **ret_text)
 {
-        if (!is_broken_off(r))
-                *ret_text = tls_explain_error(t->text, t->session, r, t->name);
+        if (is_broken_off(r))
+                return SG_LAYER_FAILED;
+        if (t->identity && t->client_status)
+                *ret_text = tls_explain_certificate(t->text, t->client_status, NULL);
+        else
+                *ret_text = tls_explain_error(t->text, t->session, r, t->trust ? t->name : NULL);
         return SG_LAYER_FAILED;
 }
 
@@ -176,7 +182,7 @@ static enum sg_layer_result handshake(struct sg_layer *y, const char **ret_text)
                 return wanted(t);
         if (r)
                 return failed(t, r, ret_text);
-        if (gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_2)
+        if (t->trust && gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_2)
                 keep_session(t);
         return SG_LAYER_OK;
 }
@@ -296,6 +302,7 @@ static void free_layer(struct sg_layer *y)
         if (t->session)
                 gnutls_deinit(t->session);
         sg_tls_trust_unref(t->trust);
+        sg_tls_identity_unref(t->identity);
         free(t->raw);
         free(t);
 }
@@ -334,43 +341,86 @@ static void set_resumption(struct tls_layer *t)
                                            on_ticket);
 }
 
-static int set_up(struct tls_layer *t, const char *alpn)
+static int set_up(struct tls_layer *t, unsigned end, gnutls_priority_t priorities,
+                  gnutls_certificate_credentials_t credentials)
 {
         int r;
 
-        r = gnutls_init(&t->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+        r = gnutls_init(&t->session, end | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
         if (!r)
-                r = gnutls_priority_set(t->session, t->trust->priorities);
+                r = gnutls_priority_set(t->session, priorities);
         if (!r)
-                r = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, t->trust->credentials);
-        if (!r)
-                r = set_name(t);
-        if (!r && alpn)
-                r = set_alpn(t, alpn);
+                r = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, credentials);
         if (r)
-                return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
+                return r;
         gnutls_session_set_ptr(t->session, t);
         gnutls_transport_set_ptr(t->session, t);
         gnutls_transport_set_pull_function(t->session, pull);
         gnutls_transport_set_pull_timeout_function(t->session, pull_timeout);
         gnutls_transport_set_push_function(t->session, push);
         gnutls_handshake_set_timeout(t->session, GNUTLS_INDEFINITE_TIMEOUT); /* the caller has a timer */
-        set_resumption(t);
         return 0;
 }
 
-int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_str name, const char *alpn)
+static int set_up_client(struct tls_layer *t, const char *alpn)
 {
-        struct tls_layer *t;
-        int r;
+        int r = set_up(t, GNUTLS_CLIENT, t->trust->priorities, t->trust->credentials);
 
-        if (name.n && name.p[name.n - 1] == '.')
-                name.n--; /* absolute in DNS; certificates and SNI know no dot at the end */
-        if (name.n == 0 || name.n > TLS_NAME_BYTES_MAX || sg_str_find_byte(name, '\0') < name.n)
-                return -EINVAL;
-        t = calloc(1, sizeof(*t));
+        if (!r)
+                r = set_name(t);
+        if (!r && alpn)
+                r = set_alpn(t, alpn);
+        if (!r)
+                set_resumption(t);
+        return r;
+}
+
+/* One that a client sends is verified; that it sends one is enforced by GnuTLS itself. */
+static int verify_client(gnutls_session_t session)
+{
+        gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                         .data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT};
+        struct tls_layer *t = gnutls_session_get_ptr(session);
+        unsigned n = 0;
+
+        if (!gnutls_certificate_get_peers(session, &n) || n == 0)
+                return 0;
+        if (gnutls_certificate_verify_peers(session, &purpose, 1, &t->client_status))
+                return GNUTLS_E_CERTIFICATE_ERROR;
+        return t->client_status ? GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR : 0;
+}
+
+/* GnuTLS itself knows names, but not those with a star. */
+static int on_client_hello(gnutls_session_t session)
+{
+        struct tls_layer *t = gnutls_session_get_ptr(session);
+
+        return gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, tls_identity_choose(t->identity, session));
+}
+
+static int set_up_server(struct tls_layer *t)
+{
+        int r = set_up(t, GNUTLS_SERVER, t->identity->priorities, t->identity->pairs[0].credentials);
+
+        if (!r)
+                r = gnutls_session_ticket_enable_server(t->session, &t->identity->ticket_key);
+        if (!r)
+                r = set_alpn(t, "http/1.1");
+        if (!r)
+                gnutls_certificate_server_set_request(t->session, t->identity->request);
+        if (!r)
+                gnutls_session_set_verify_function(t->session, verify_client);
+        if (!r && t->identity->n_pairs > 1)
+                gnutls_handshake_set_post_client_hello_function(t->session, on_client_hello);
+        return r;
+}
+
+static struct tls_layer *layer_new(void)
+{
+        struct tls_layer *t = calloc(1, sizeof(*t));
+
         if (!t)
-                return -ENOMEM;
+                return NULL;
         t->layer = (struct sg_layer){.handshake = handshake,
                                      .read = read_records,
                                      .write = write_records,
@@ -378,15 +428,43 @@ int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struc
                                      .pending = pending,
                                      .free = free_layer};
         t->fd = -1;
-        t->trust = sg_tls_trust_ref(trust);
-        memcpy(t->name, name.p, name.n);
-        r = set_up(t, alpn);
+        return t;
+}
+
+static int layer_give(struct sg_layer **ret, struct tls_layer *t, int r)
+{
         if (r) {
                 free_layer(&t->layer);
-                return r;
+                return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
         }
         *ret = &t->layer;
         return 0;
+}
+
+int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_str name, const char *alpn)
+{
+        struct tls_layer *t;
+
+        if (name.n && name.p[name.n - 1] == '.')
+                name.n--; /* absolute in DNS; certificates and SNI know no dot at the end */
+        if (name.n == 0 || name.n > TLS_NAME_BYTES_MAX || sg_str_find_byte(name, '\0') < name.n)
+                return -EINVAL;
+        t = layer_new();
+        if (!t)
+                return -ENOMEM;
+        t->trust = sg_tls_trust_ref(trust);
+        memcpy(t->name, name.p, name.n);
+        return layer_give(ret, t, set_up_client(t, alpn));
+}
+
+int sg_tls_server_layer(struct sg_layer **ret, struct sg_tls_identity *identity)
+{
+        struct tls_layer *t = layer_new();
+
+        if (!t)
+                return -ENOMEM;
+        t->identity = sg_tls_identity_ref(identity);
+        return layer_give(ret, t, set_up_server(t));
 }
 
 static void attach(struct sg_layer *y, int fd)

@@ -1,5 +1,5 @@
 /*
- * tls/tls_internal.h - what trust.c (certificates, sessions to resume) and layer.c (a connection) share
+ * tls/tls_internal.h - what trust.c (certificates, sessions to resume), identity.c and layer.c (a connection) share
  *
  * Thread   the credentials and priorities are never changed after creation. `sessions` is guarded by `lock`, which is
  *          held for a copy in memory only, never during input or output, and is the only lock of this room
@@ -7,6 +7,7 @@
 #pragma once
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -24,11 +25,35 @@ struct sg_tls_trust {
         struct sg_list sessions; /* the newest first */
 };
 
+struct tls_pair {
+        gnutls_certificate_credentials_t credentials;
+        gnutls_x509_crt_t leaf;
+};
+
+struct sg_tls_identity {
+        atomic_uint n_refs;
+        struct tls_pair *pairs; /* the first is for names that no other has */
+        size_t n_pairs;
+        gnutls_priority_t priorities;
+        gnutls_datum_t ticket_key;
+        gnutls_certificate_request_t request; /* of the client's certificate */
+        bool has_rsa;
+};
+
+/* The credentials for the name in the client's hello, if it has one. */
+gnutls_certificate_credentials_t tls_identity_choose(const struct sg_tls_identity *i, gnutls_session_t session);
+
+/* PEM certificates that are believed, out of a file. */
+int tls_load_authorities(gnutls_certificate_credentials_t credentials, const char *path, struct sg_error *err);
+/* -errno with words when the file cannot be read: GnuTLS has one error for every trouble with a file. */
+int tls_check_readable(const char *path, const char *what, struct sg_error *err);
+
 /* A session for the name, taken out of the cache; data NULL when there is none. Free it with gnutls_free(). */
 gnutls_datum_t tls_session_take(struct sg_tls_trust *t, const char *name);
 /* Keeps the session, which is given away. */
 void tls_session_put(struct sg_tls_trust *t, const char *name, gnutls_datum_t session);
 
 /* Words for an operator; lent by `out` or constant. */
+/* name: whose certificate was expected; NULL: of a client. */
 const char *tls_explain_certificate(char out[TLS_TEXT_BYTES], unsigned status, const char *name);
 const char *tls_explain_error(char out[TLS_TEXT_BYTES], gnutls_session_t session, int error, const char *name);

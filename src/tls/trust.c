@@ -78,16 +78,23 @@ void tls_session_put(struct sg_tls_trust *t, const char *name, gnutls_datum_t da
 
 /* ---- certificates */
 
-static int load_file(struct sg_tls_trust *t, const char *path, struct sg_error *err)
+int tls_check_readable(const char *path, const char *what, struct sg_error *err)
 {
-        int fd, n;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-        /* GnuTLS has one error for every trouble with a file; the kernel says which. */
-        fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
-                return sg_error_set(err, errno, path, "cannot read the CA certificates: %s", strerrordesc_np(errno));
+                return sg_error_set(err, errno, path, "cannot read %s: %s", what, strerrordesc_np(errno));
         close(fd);
-        n = gnutls_certificate_set_x509_trust_file(t->credentials, path, GNUTLS_X509_FMT_PEM);
+        return 0;
+}
+
+int tls_load_authorities(gnutls_certificate_credentials_t credentials, const char *path, struct sg_error *err)
+{
+        int n, r = tls_check_readable(path, "the CA certificates", err);
+
+        if (r)
+                return r;
+        n = gnutls_certificate_set_x509_trust_file(credentials, path, GNUTLS_X509_FMT_PEM);
         if (n < 0)
                 return sg_error_set(err, EINVAL, path, "not a file of PEM certificates: %s", gnutls_strerror(n));
         if (n == 0)
@@ -124,7 +131,7 @@ int sg_tls_trust_new(struct sg_tls_trust **ret, const char *ca_file, struct sg_e
                 r = gnutls_priority_init(&t->priorities, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", NULL);
         if (r)
                 return sg_error_set(err, ENOMEM, "GnuTLS", "cannot be set up: %s", gnutls_strerror(r));
-        r = ca_file ? load_file(t, ca_file, err) : load_system(t, err);
+        r = ca_file ? tls_load_authorities(t->credentials, ca_file, err) : load_system(t, err);
         if (r) {
                 sg_error_needs_mending(err, SG_MESSAGE_CERTIFICATE);
                 return r;

@@ -19,18 +19,30 @@ class Authority:
 
     def issue(self, name, alternative, start=None, end=None):
         """A server's context with a certificate for these names; start and end as YYYYMMDDHHMMSSZ."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue_files(name, alternative, start, end))
+        return context
+
+    def issue_files(self, name, alternative, start=None, end=None, purpose="serverAuth", algorithm="ec"):
+        """The files of a certificate and its key."""
         key, request, certificate = (self.directory / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
         extensions = self.directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={alternative}\nextendedKeyUsage=serverAuth\n")
-        self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+        extensions.write_text(f"subjectAltName={alternative}\nextendedKeyUsage={purpose}\n")
+        options = ["-pkeyopt", "ec_paramgen_curve:prime256v1"] if algorithm == "ec" else []
+        self._openssl("req", "-new", "-newkey", algorithm, *options, "-nodes", "-keyout", key,
                       "-out", request, "-subj", f"/CN={name}")
         if start is None:
             self._openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
                           "-days", "20", "-extfile", extensions, "-out", certificate)
         else:
             self._issue_dated(request, certificate, extensions, start, end)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        return certificate, key
+
+    def client_context(self, certificate=None, key=None):
+        """Of a client that believes this authority, and shows a certificate of its own if there is one."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        if certificate:
+            context.load_cert_chain(certificate, key)
         return context
 
     def _issue_dated(self, request, certificate, extensions, start, end):

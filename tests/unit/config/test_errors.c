@@ -207,6 +207,31 @@ static void test_models_that_lead_nowhere(void **state)
         EACH(cases);
 }
 
+static void test_tls_of_listeners(void **state)
+{
+        static const struct wrong cases[] = {
+                {LISTENER "tls_certificate = /etc/tls.crt\n",
+                 "a.conf:2: tls_certificate: write file:/path or credential:NAME"},
+                {LISTENER "tls_certificate = file:tls.crt\n",
+                 "a.conf:2: tls_certificate: the path after file: must be absolute"},
+                {LISTENER "tls_key = credential:a/b\n",
+                 "a.conf:2: tls_key: credential: is followed by a name of letters, digits, . _ -"},
+                {LISTENER "tls_certificate = file:/a\ntls_certificate = file:/b\ntls_key = file:/c\n",
+                 "a.conf:1: [listener \"http\"] has 2 tls_certificate and 1 tls_key: each certificate needs its key, "
+                 "in "
+                 "the same order"},
+                {LISTENER "client_certificate = optional\n",
+                 "a.conf:1: [listener \"http\"] asks for client certificates, but has no tls_certificate of its own"},
+                {LISTENER "tls_certificate = file:/a\ntls_key = file:/b\nclient_certificate = required\n",
+                 "a.conf:1: [listener \"http\"] asks for client certificates, but has no client_ca that they must lead "
+                 "to"},
+                {LISTENER "client_certificate = maybe\n",
+                 "a.conf:2: client_certificate: 'maybe' is not one of none, optional, required"},
+        };
+
+        EACH(cases);
+}
+
 static void test_secrets_in_the_clear_are_refused_unseen(void **state)
 {
         static const char *const values[] = {"sk-in-the-clear", "Bearer sk-x", "secret:abc", "https://sk-x", "ENV:X"};
@@ -255,6 +280,7 @@ int main(void)
                 cmocka_unit_test(test_addresses_that_are_none),
                 cmocka_unit_test(test_providers_that_cannot_be_called),
                 cmocka_unit_test(test_models_that_lead_nowhere),
+                cmocka_unit_test(test_tls_of_listeners),
                 cmocka_unit_test(test_secrets_in_the_clear_are_refused_unseen),
                 cmocka_unit_test(test_long_values_are_cut_between_characters),
         };
