@@ -135,9 +135,11 @@ int sg_ctl_run(const char *const argv[], struct sg_str input, struct sg_buf *out
 /* ---- prompt.c */
 struct sg_secret;
 /* One secret without its line end: from the file, else from standard input; a terminal asks for it without showing it.
- * It is not empty, and every byte may stand in a key. */
+ * It is not empty, and every byte may stand in a key; but a private key or certificate in PEM has its lines. */
 int sg_ctl_read_secret(const char *path, const char *question, struct sg_secret **ret, struct sg_error *err)
         SG_MUST_CHECK;
+
+bool sg_ctl_is_pem(const struct sg_secret *secret);
 
 /* ---- show.c: for people */
 void sg_ctl_complain(const char *format, ...) SG_PRINTF(1, 2); /* "scribectl: …" on stderr */

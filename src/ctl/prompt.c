@@ -19,7 +19,7 @@ static void on_signal(int number)
 
 static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 
-static void hide(int fd, struct termios *before, struct sigaction kept[])
+static int hide(int fd, const struct termios *before, struct sigaction kept[])
 {
         struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: read(2) is to end */
         struct termios quiet;
@@ -29,7 +29,7 @@ static void hide(int fd, struct termios *before, struct sigaction kept[])
                 (void)sigaction(stops[i], &action, &kept[i]);
         quiet = *before;
         quiet.c_lflag &= ~(tcflag_t)ECHO;
-        (void)tcsetattr(fd, TCSAFLUSH, &quiet);
+        return tcsetattr(fd, TCSAFLUSH, &quiet) ? -errno : 0;
 }
 
 static void show(int fd, const struct termios *before, const struct sigaction kept[])
@@ -76,8 +76,9 @@ static int read_input(const char *question, struct sg_buf *b)
         if (tcgetattr(STDIN_FILENO, &before))
                 return read_bytes(STDIN_FILENO, false, b);
         fprintf(stderr, "%s (it is not shown): ", question);
-        hide(STDIN_FILENO, &before, kept);
-        r = read_bytes(STDIN_FILENO, true, b);
+        r = hide(STDIN_FILENO, &before, kept);
+        if (!r)
+                r = read_bytes(STDIN_FILENO, true, b);
         show(STDIN_FILENO, &before, kept);
         return r;
 }
@@ -100,6 +101,25 @@ static int from_input(const char *question, struct sg_secret **ret)
         return r;
 }
 
+bool sg_ctl_is_pem(const struct sg_secret *secret)
+{
+        return sg_str_starts(sg_secret_bytes(secret), SG_STR("-----BEGIN "));
+}
+
+/* The first byte that cannot be of the secret, or the length. A private key or certificate has lines, and blanks in its
+ * headings; a key of a provider has neither. */
+static size_t first_odd(const struct sg_secret *secret)
+{
+        struct sg_str bytes = sg_secret_bytes(secret);
+        size_t i = 0;
+
+        if (!sg_ctl_is_pem(secret))
+                return sg_secret_first_odd(secret);
+        while (i < bytes.n && ((bytes.p[i] >= ' ' && bytes.p[i] < 0x7f) || bytes.p[i] == '\n' || bytes.p[i] == '\r'))
+                i++;
+        return i;
+}
+
 int sg_ctl_read_secret(const char *path, const char *question, struct sg_secret **ret, struct sg_error *err)
 {
         SG_AUTO(sg_secret_unref) struct sg_secret *secret = NULL;
@@ -113,7 +133,7 @@ int sg_ctl_read_secret(const char *path, const char *question, struct sg_secret 
         if (r)
                 return sg_error_set(err, r, where, "the secret cannot be read: %s", strerror(-r));
         n = sg_secret_bytes(secret).n;
-        at = sg_secret_first_odd(secret);
+        at = first_odd(secret);
         if (n == 0)
                 return sg_error_set(err, -EINVAL, where, "there is no secret: it is empty");
         if (at < n)

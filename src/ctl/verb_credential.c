@@ -74,7 +74,7 @@ static bool is_used(struct json_object *config, const char *name)
 
 /* ---- set */
 
-static void tell_set(const struct sg_ctl *ctl, const char *name)
+static void tell_set(const struct sg_ctl *ctl, const char *name, bool is_pem)
 {
         if (sg_ctl_has(ctl, SG_CTL_JSON)) {
                 struct json_object *o = json_object_new_object();
@@ -86,8 +86,9 @@ static void tell_set(const struct sg_ctl *ctl, const char *name)
         } else if (!sg_ctl_has(ctl, SG_CTL_QUIET)) {
                 printf("credential %s is stored, encrypted, in %s/%s.cred\n", name, sg_vault_of_service.directory,
                        name);
-                printf("  use it in a [provider]   api_key = credential:%s\n", name);
-                puts("  let the service read it  systemctl restart scribe-gateway  (its sockets stay open: nothing is "
+                printf("  name it in the configuration  %s = credential:%s\n", is_pem ? "tls_key" : "api_key", name);
+                puts("  let the service read it       systemctl restart scribe-gateway  (its sockets stay open: "
+                     "nothing is "
                      "dropped)");
         }
 }
@@ -116,7 +117,7 @@ enum sg_ctl_exit sg_ctl_verb_credential_set(struct sg_ctl *ctl)
                 complain(&err);
                 return SG_CTL_FAILED;
         }
-        tell_set(ctl, name);
+        tell_set(ctl, name, sg_ctl_is_pem(secret));
         return SG_CTL_OK;
 }
 

@@ -124,13 +124,13 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl config show | grep timeout\n",
          sg_ctl_verb_config_show, NULL},
-        {"credential set", "NAME", 1, 1, BIT(SG_CTL_FILE), "store a provider's secret, encrypted, for the service",
+        {"credential set", "NAME", 1, 1, BIT(SG_CTL_FILE), "store a secret, encrypted, for the service",
          "Reads the secret from standard input (a terminal asks for it without showing it) or from --file, encrypts "
          "it\n"
          "with systemd-creds and adds it to scribe-gateway.service. The configuration then names it:\n"
-         "api_key = credential:NAME. NAME is made of letters, digits, . _ and -. It needs root, and systemd 250 or\n"
-         "later. The service reads it at its next start: 'systemctl restart scribe-gateway', in which the sockets\n"
-         "stay open and connections wait.\n"
+         "api_key = credential:NAME. NAME is made of letters, digits, . _ and -. The secret is one word, or a private\n"
+         "key or certificate in PEM. It needs root, and systemd 250 or later. The service reads it at its next start:\n"
+         "'systemctl restart scribe-gateway', in which the sockets stay open and connections wait.\n"
          "\n"
          "  scribectl credential set moonshot\n"
          "  scribectl credential set moonshot --file ./moonshot.key\n"

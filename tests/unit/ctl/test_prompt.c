@@ -86,6 +86,16 @@ static void test_what_is_no_key_is_refused_and_not_repeated(void **state)
         }
 }
 
+static void test_pem_has_lines(void **state)
+{
+        struct sg_str pem = SG_STR("-----BEGIN PRIVATE KEY-----\nMC4CAQ+/=\n-----END PRIVATE KEY-----\n");
+        struct sg_error err;
+
+        assert_int_equal(from_pipe(pem, sg_str_head(pem, pem.n - 1), &err), 0);
+        assert_int_equal(from_pipe(SG_STR("-----BEGIN X-----\n\0\n"), SG_STR_NONE, &err), -EINVAL);
+        assert_int_equal(from_pipe(SG_STR("x-----BEGIN X-----\n"), SG_STR_NONE, &err), -EINVAL);
+}
+
 static void test_size_has_an_end(void **state)
 {
         static char bytes[SG_SECRET_BYTES_MAX + 4096];
@@ -206,6 +216,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_line_ends_are_cut),
                 cmocka_unit_test(test_what_is_no_key_is_refused_and_not_repeated),
+                cmocka_unit_test(test_pem_has_lines),
                 cmocka_unit_test(test_size_has_an_end),
                 cmocka_unit_test(test_a_file_is_read_the_same_way),
                 cmocka_unit_test(test_a_terminal_shows_nothing_that_is_typed),
