@@ -286,15 +286,18 @@ static bool report_lost(bool is_last)
 {
         uint64_t n = sg_log_n_lost(), now = sg_clock_usec();
         struct sg_log_record r = {.level = SG_LOG_WARNING, .is_report = true, .message_id = SG_MESSAGE_LINES_LOST};
-        char text[96];
+        char text[96], count[24];
 
         if (n == loss.n_reported)
                 return true;
         if (!is_last && loss.at_usec && now - loss.at_usec < REPORT_USEC)
                 return false;
+        (void)snprintf(count, sizeof(count), "%" PRIu64, n - loss.n_reported);
         (void)snprintf(text, sizeof(text), "%" PRIu64 " log lines were lost: the log did not take them in time",
                        n - loss.n_reported);
         r.message = sg_str_from(text);
+        r.fields[0] = (struct sg_log_field){"SCRIBE_COUNT", sg_str_from(count)};
+        r.n_fields = 1;
         r.wall_usec = sg_clock_wall_usec();
         loss.at_usec = now;
         sg_log_sink_write(&r);

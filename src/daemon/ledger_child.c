@@ -145,10 +145,11 @@ static void say_end(int status)
                                "the ledger was killed by signal %d (%s); it is started again, known keys keep working",
                                WTERMSIG(status), strsignal(WTERMSIG(status)));
         else
-                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_FAILED,
-                               "the ledger ended with status %d (its own lines above say why); it is started again, known "
-                               "keys keep working",
-                               WEXITSTATUS(status));
+                sg_log_notable(
+                        SG_LOG_WARNING, SG_MESSAGE_LEDGER_FAILED,
+                        "the ledger ended with status %d (its own lines above say why); it is started again, known "
+                        "keys keep working",
+                        WEXITSTATUS(status));
 }
 
 pid_t sg_ledger_child_pid(const struct sg_ledger_child *c)

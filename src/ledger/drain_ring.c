@@ -209,9 +209,9 @@ static void count_lost(struct ring_file *f, uint64_t n)
         f->next.n_lost += n;
         if (!f->is_told)
                 sg_log_notable(SG_LOG_ERR, SG_MESSAGE_RING_DAMAGED,
-                       "ring %s is damaged behind record %" PRIu64 " (offset %" PRIu64 "): %" PRIu64
-                       " records cannot be read; the file will be kept as %s" SG_RING_SUFFIX ".bad",
-                       f->id, f->next.sequence, f->next.offset, n, f->id);
+                               "ring %s is damaged behind record %" PRIu64 " (offset %" PRIu64 "): %" PRIu64
+                               " records cannot be read; the file will be kept as %s" SG_RING_SUFFIX ".bad",
+                               f->id, f->next.sequence, f->next.offset, n, f->id);
         f->is_told = true;
 }
 

@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/message_id.h"
 #include "varlink/server.h"
 
 #define ACCEPT_AGAIN_USEC (100 * SG_USEC_PER_MSEC)
+#define NO_FD_TELL_USEC   (10 * SG_USEC_PER_SEC) /* ten pauses a second would be ten lines */
 #define ACCEPTS_PER_TURN  16u
 
 struct listener {
@@ -43,7 +44,13 @@ static bool is_room(const struct sg_varlink_server *s, int fd)
 /* Without descriptors or memory the listener stays readable: it rests for a while, or the loop would spin. */
 static void rest(struct sg_varlink_server *s, int error)
 {
-        sg_warning("cannot accept a control connection: %s", strerror(error));
+        uint64_t now_usec = sg_loop_now_usec(s->loop), n_held = sg_log_limit_due(&s->no_fd, now_usec);
+
+        if (n_held)
+                sg_log_held(SG_LOG_WARNING, "accept", n_held, NULL, 0);
+        if (sg_log_limit_take(&s->no_fd, now_usec))
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_DESCRIPTORS_FULL,
+                               "cannot accept a control connection for a moment: %s", strerror(error));
         SG_LIST_EACH (&s->listeners, k)
                 sg_io_set(&SG_CONTAINER(k, struct listener, link)->io, 0);
         sg_timer_start(&s->accept_again, ACCEPT_AGAIN_USEC);
@@ -212,6 +219,7 @@ int sg_varlink_server_new(struct sg_varlink_server **ret, struct sg_loop *loop,
         s->loop = loop;
         sg_list_init(&s->listeners);
         sg_list_init(&s->conns);
+        sg_log_limit_init(&s->no_fd, 1, NO_FD_TELL_USEC);
         r = copy_tables(s, options);
         if (!r)
                 r = sg_timer_init(&s->accept_again, loop, on_accept_again, s);

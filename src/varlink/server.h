@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/log_limit.h"
 #include "varlink/message.h"
 
 enum sg_varlink_conn_state {
@@ -47,6 +48,7 @@ struct sg_varlink_server {
         struct sg_varlink_server_options options;
         struct sg_list listeners, conns;
         struct sg_timer accept_again;
+        struct sg_log_limit no_fd;
         uint64_t n_accepted;
 };
 

@@ -70,8 +70,10 @@ static void test_the_rest_is_told_once_per_interval_and_at_the_end(void **state)
         sg_buf_init(&b, 65536);
         assert_int_equal(sg_buf_add_file(&b, path), 0);
         assert_int_equal(count_in_log(&b, SG_MESSAGE_ERRORS_SUMMED), 2);
-        assert_int_equal(count_in_log(&b, "\"SCRIBE_REASON\":\"bad_key\",\"SCRIBE_COUNT\":\"7\",\"SCRIBE_WORKER\":\"3\""), 1);
-        assert_int_equal(count_in_log(&b, "\"SCRIBE_REASON\":\"no_key\",\"SCRIBE_COUNT\":\"9\",\"SCRIBE_WORKER\":\"3\""), 1);
+        assert_int_equal(
+                count_in_log(&b, "\"SCRIBE_REASON\":\"bad_key\",\"SCRIBE_COUNT\":\"7\",\"SCRIBE_WORKER\":\"3\""), 1);
+        assert_int_equal(
+                count_in_log(&b, "\"SCRIBE_REASON\":\"no_key\",\"SCRIBE_COUNT\":\"9\",\"SCRIBE_WORKER\":\"3\""), 1);
         sg_buf_done(&b);
         (void)unlink(path);
 }
