@@ -48,7 +48,7 @@ def test_error_tells_place_and_suggestion(gateway, text, line, words):
     path = gateway.write_dropin("90-wrong.conf", text)
     try:
         done = check(gateway)
-        assert done.returncode == 1
+        assert done.returncode == 78
         assert f"90-wrong.conf:{line}" in done.stderr, done.stderr
         for word in words:
             assert word in done.stderr, done.stderr
@@ -72,13 +72,13 @@ def test_check_works_beside_a_running_gateway_and_serves_nothing(gateway):
 def test_broken_configuration_refuses_to_start(fake):
     with Gateway(fake.url, dropins={"90-wrong.conf": "[gateway]\nworkrs = 2\n"}, start=False) as gateway:
         gateway.start(wait=False)
-        assert gateway.wait_end() == 1
+        assert gateway.wait_end() == 78
         assert "90-wrong.conf:2" in gateway.stderr() and "workers" in gateway.stderr()
 
 
 def test_missing_configuration_says_where_it_was_looked_for(tmp_path):
     done = subprocess.run([GATEWAY, "--config", tmp_path / "nowhere"], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1 and "nowhere" in done.stderr
+    assert done.returncode == 78 and "nowhere" in done.stderr
 
 
 # ---- reload
@@ -210,7 +210,7 @@ def test_config_check_needs_no_running_gateway(fake):
         assert gateway.ctl_run("config", "check", str(gateway.config)).returncode == 0
         gateway.write_dropin("90-wrong.conf", "[gateway]\nworkrs = 2\n")
         done = gateway.ctl_run("config", "check", str(gateway.config))
-        assert done.returncode == 1 and "90-wrong.conf:2" in done.stderr + done.stdout
+        assert done.returncode == 78 and "90-wrong.conf:2" in done.stderr + done.stdout
 
 
 def test_environment_overrides(fake):
