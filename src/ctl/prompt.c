@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -8,8 +9,15 @@
 #include "base/secret.h"
 #include "ctl/ctl.h"
 
-/* ---- a terminal shows nothing while it is typed */
+/* ---- a terminal shows nothing while it is typed, and is given back whatever happens */
 
+struct terminal {
+        struct termios before;
+        struct sigaction actions[5];
+        sigset_t mask; /* the signals below are let in only while we wait, so that none falls between test and wait */
+};
+
+static const int stops[5] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 static volatile sig_atomic_t caught;
 
 static void on_signal(int number)
@@ -17,49 +25,68 @@ static void on_signal(int number)
         caught = number;
 }
 
-static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
-
-static int hide(int fd, const struct termios *before, struct sigaction kept[])
+static int hide(int fd, struct terminal *t)
 {
-        struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: read(2) is to end */
-        struct termios quiet;
+        struct sigaction action = {.sa_handler = on_signal};
+        struct termios quiet = t->before;
+        sigset_t set;
 
         caught = 0;
-        for (size_t i = 0; i < SG_N_ELEMENTS(stops); i++)
-                (void)sigaction(stops[i], &action, &kept[i]);
-        quiet = *before;
+        (void)sigemptyset(&set);
+        for (size_t i = 0; i < SG_N_ELEMENTS(stops); i++) {
+                (void)sigaddset(&set, stops[i]);
+                (void)sigaction(stops[i], &action, &t->actions[i]);
+        }
+        (void)sigprocmask(SIG_BLOCK, &set, &t->mask);
         quiet.c_lflag &= ~(tcflag_t)ECHO;
         return tcsetattr(fd, TCSAFLUSH, &quiet) ? -errno : 0;
 }
 
-static void show(int fd, const struct termios *before, const struct sigaction kept[])
+static void show(int fd, const struct terminal *t)
 {
-        (void)tcsetattr(fd, TCSAFLUSH, before);
+        (void)tcsetattr(fd, TCSAFLUSH, &t->before);
         fputc('\n', stderr);
         for (size_t i = 0; i < SG_N_ELEMENTS(stops); i++)
-                (void)sigaction(stops[i], &kept[i], NULL);
+                (void)sigaction(stops[i], &t->actions[i], NULL);
+        (void)sigprocmask(SIG_SETMASK, &t->mask, NULL);
         if (caught)
                 (void)raise(caught);
 }
 
+/* Until there is something to read, or -EINTR for one of the signals. */
+static int await(int fd, const struct terminal *t)
+{
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        for (;;) {
+                if (ppoll(&p, 1, NULL, &t->mask) > 0)
+                        return 0;
+                if (errno != EINTR || caught)
+                        return -errno;
+        }
+}
+
 /* ---- reading */
 
-/* To the end, or of a terminal to the end of the line. */
-static int read_bytes(int fd, bool is_terminal, struct sg_buf *b)
+/* To the end, or of a terminal (not NULL) to the end of the line. */
+static int read_bytes(int fd, const struct terminal *t, struct sg_buf *b)
 {
         for (;;) {
                 struct sg_str have = sg_buf_view(b);
                 char *at;
                 ssize_t n;
-                int r;
+                int r = 0;
 
-                if (is_terminal && have.n && have.p[have.n - 1] == '\n')
+                if (t && have.n && have.p[have.n - 1] == '\n')
                         return 0;
-                r = sg_buf_reserve(b, 1024, &at);
+                if (t)
+                        r = await(fd, t);
+                if (!r)
+                        r = sg_buf_reserve(b, 1024, &at);
                 if (r)
                         return r > 0 ? -E2BIG : r;
                 n = read(fd, at, 1024);
-                if (n < 0 && errno == EINTR && !caught)
+                if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
                         return n ? -errno : 0;
@@ -69,17 +96,16 @@ static int read_bytes(int fd, bool is_terminal, struct sg_buf *b)
 
 static int read_input(const char *question, struct sg_buf *b)
 {
-        struct sigaction kept[SG_N_ELEMENTS(stops)];
-        struct termios before;
+        struct terminal t;
         int r;
 
-        if (tcgetattr(STDIN_FILENO, &before))
-                return read_bytes(STDIN_FILENO, false, b);
+        if (tcgetattr(STDIN_FILENO, &t.before))
+                return read_bytes(STDIN_FILENO, NULL, b);
         fprintf(stderr, "%s (it is not shown): ", question);
-        r = hide(STDIN_FILENO, &before, kept);
+        r = hide(STDIN_FILENO, &t);
         if (!r)
-                r = read_bytes(STDIN_FILENO, true, b);
-        show(STDIN_FILENO, &before, kept);
+                r = read_bytes(STDIN_FILENO, &t, b);
+        show(STDIN_FILENO, &t);
         return r;
 }
 
