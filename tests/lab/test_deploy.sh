@@ -75,7 +75,12 @@ packages() {
     dpkg-deb -R "$HIGHER" "$TRY/broken" &&
         sed -i "s/^Version: .*/Version: 9.1.0/" "$TRY/broken/DEBIAN/control" &&
         printf '#!/bin/sh\ncase $1 in --version | --check) echo fine; exit 0 ;; esac\nexit 1\n' >"$TRY/broken/usr/bin/scribe-gateway" &&
-        dpkg-deb --root-owner-group -b "$TRY/broken" "$TRY/broken.deb" >/dev/null
+        dpkg-deb --root-owner-group -b "$TRY/broken" "$TRY/broken.deb" >/dev/null || return 1
+    # As a package that a newer one has left behind: it does not come back.
+    dpkg-deb -R "$HIGHER" "$TRY/oneway" && sed -i "s/^Version: .*/Version: 9.0.5/" "$TRY/oneway/DEBIAN/control" &&
+        printf '#!/bin/sh\n[ "$1" != upgrade ] || dpkg --compare-versions "$2" lt 9.0.5 || { echo "no way back" >&2; exit 1; }\n' \
+            >"$TRY/oneway/DEBIAN/preinst" && chmod 0755 "$TRY/oneway/DEBIAN/preinst" &&
+        dpkg-deb --root-owner-group -b "$TRY/oneway" "$TRY/oneway.deb" >/dev/null
 }
 packages || { echo "not ok $((N + 1)) - the packages are made"; echo "1..$((N + 1))"; exit 1; }
 FIRST_VERSION=$(dpkg-deb -f "$FIRST" Version)
@@ -230,6 +235,14 @@ ok "with its configuration" chat site
 ok "and goes back when told to" to_box --allow-downgrade --package "$FIRST" ops@box
 ok "several hosts: the first that fails" fails "cannot be reached" --package "$HIGHER" nowhere ops@box
 ok "ends it" is_version "$FIRST_VERSION"
+ok "a version that will refuse to come back" to_box --package "$TRY/oneway.deb" ops@box
+ok "when the way back fails, too, it is said" fails "could not be brought back" --package "$TRY/broken.deb" --health-limit 5 ops@box
+ok "and the old process serves" chat
+ok "over a package that nobody has kept, there is no way back" fails "there would be no way back" \
+    --allow-downgrade --package "$FIRST" ops@box
+ok "which one may do without" to_box --no-rollback --allow-downgrade --package "$FIRST" ops@box
+ok "is installed" is_version "$FIRST_VERSION"
+ok "and serves" chat
 ok "nothing is left behind" no_leftovers
 echo "1..$N"
 exit "$FAILED"
