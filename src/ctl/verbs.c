@@ -108,7 +108,9 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "The gateway starts the program that is installed now, hands its listening sockets over and goes on only "
          "with\n"
          "the exchanges that are open, for up to [gateway] upgrade_drain_timeout. No connection is refused and no\n"
-         "stream is cut. When the new program does not become ready, the old one goes on undisturbed.\n"
+         "stream is cut. When the new program does not become ready, the old one goes on undisturbed. A gateway that "
+         "runs\n"
+         "its ledger as its child, or is the first process of a container, refuses: it is restarted instead.\n"
          "\n"
          "  scribectl upgrade\n",
          sg_ctl_verb_upgrade, NULL},
