@@ -1,4 +1,5 @@
-"""What the tests in boxes share: a skip that says why, a limit of time for each, the journal of the box when one fails."""
+"""What the tests in boxes share: a skip that says why, a limit of time for each, the journal of the box when one fails; and
+that no secret stands in the journal of any box."""
 
 import signal
 
@@ -38,6 +39,7 @@ def shared():
     """One box for all cases of a file that leave it as they found it."""
     with Service() as running:
         yield running
+        assert running.leaks() == []
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def own():
     """A box of the case's own."""
     with Service() as running:
         yield running
+        assert running.leaks() == []
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import subprocess
 import threading
 
 from box import HERE, Box, base, depends, package, wait_for
@@ -85,6 +86,11 @@ class Service(Box):
 
     def await_journal(self, *words, unit=GATEWAY, since=None, timeout=15):
         return wait_for(lambda: self.journal(*words, unit=unit, since=since), f"{' '.join(words)} in the journal", timeout)
+
+    def leaks(self):
+        """Secrets that stand anywhere in the journal."""
+        text = subprocess.run(self.command("journalctl", "-q", "--no-pager", "-o", "export"), stdout=subprocess.PIPE, check=True).stdout
+        return [secret for secret in self.secrets if secret.encode() in text]
 
     # ---- the configuration
 

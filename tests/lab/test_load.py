@@ -1,9 +1,11 @@
 """Nothing is dropped: clients are at work while the service is restarted, upgraded and started by its first connection."""
 
-import pytest
+import json
 
-from box import wait_for
-from service import GATEWAY, LEDGER, PROVIDER_SECRET, Load
+from box import package, wait_for
+from service import GATEWAY, LEDGER, PROVIDER_SECRET, SUITE, Load
+
+UPGRADE_DONE = "1559825350074dc59f0d11abff8bbd7e"
 
 HELD = f"""[provider "near"]
 dialect = openai
@@ -76,3 +78,65 @@ def test_streams_end_in_order_before_a_stop(own, record_property):
         assert stopping.wait(30) == 0
     show(record_property, load)
     assert load.failed() == [] and load.result["stream"]["ok"] == 10
+
+
+def test_upgrade_cuts_no_stream(own, record_property):
+    """scribectl upgrade, twice, while streams of the first process go on."""
+    give_provider(own)
+    first = own.pid()
+    with Load(own, streams=10) as load:
+        for _ in range(2):
+            pid = own.pid()
+            reply = json.loads(own.out("scribectl", "upgrade", "--json"))
+            assert reply["old_pid"] == pid and reply["new_pid"] == own.pid() != pid
+            assert own.is_active() and own.show("NRestarts") == "0"
+        assert own.provider()["held"] == 10 and own.run("kill", "-0", str(first)).returncode == 0
+        own.provider("release")
+    show(record_property, load)
+    assert load.failed() == [] and load.result["stream"]["ok"] == 10
+    wait_for(lambda: own.run("kill", "-0", str(first), check=False).returncode != 0, "the first process to end")
+    wait_for(lambda: own.requests() >= 1 + load.answered(), "all of it to be metered")
+    assert own.requests() == 1 + load.answered()
+    assert [line["MESSAGE"] for line in own.journal("MESSAGE_ID=" + UPGRADE_DONE)]
+
+
+def test_package_upgrade_cuts_no_stream(own, record_property):
+    """apt installs a newer version: its gateway serves, the old one finishes what it has."""
+    give_provider(own)
+    pid, ledger = own.pid(), own.pid(LEDGER)
+    old, new = own.status()["version"], "9.0"
+    deb = package(SUITE, new)
+    own.put("/root/newer.deb", deb)
+    with Load(own, streams=10) as load:
+        said = own.apt("install", "/root/newer.deb").stdout
+        assert own.pid() != pid and own.pid(LEDGER) != ledger, said
+        assert own.status()["version"] == new != old
+        assert own.provider()["held"] == 10
+        own.provider("release")
+    show(record_property, load)
+    assert load.failed() == [] and load.result["stream"]["ok"] == 10
+    wait_for(lambda: own.requests() >= 1 + load.answered(), "all of it to be metered")
+    assert own.requests() == 1 + load.answered()
+    assert own.is_active() and own.is_active(LEDGER)
+
+
+def test_the_service_is_what_it_was_after_an_upgrade(own):
+    """The successor is watched, reloads, restarts and stops as any main process does."""
+    own.dropin("[Service]\nWatchdogSec=2\n")
+    own.ctl("restart", GATEWAY)
+    old = own.pid()
+    own.run("scribectl", "upgrade")
+    pid = own.pid()
+    assert pid != old
+    own.configure("box", '[model "box"]\ntarget = echo\n')
+    own.ctl("reload", GATEWAY)
+    assert own.pid() == pid and own.chat("hello", model="box").status == 200
+    fed = int(own.show("WatchdogTimestampMonotonic"))
+    wait_for(lambda: int(own.show("WatchdogTimestampMonotonic")) > fed + 3_000_000, "the watchdog to be fed beyond its limit")
+    assert own.pid() == pid
+    own.ctl("restart", GATEWAY)
+    assert own.chat("hello").status == 200
+    own.run("scribectl", "upgrade")
+    own.ctl("stop", GATEWAY)
+    assert own.show("Result") == "success"
+    assert own.run("pgrep", "-x", "scribe-gateway", check=False).returncode == 1

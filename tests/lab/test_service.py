@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from box import wait_for
-from service import GATEWAY, LEDGER, SUITE, URL
+from service import GATEWAY, LEDGER, SUITE
 
 UNITS = [GATEWAY, LEDGER]
+RELOADED = "4741c448b2934268ad84709125ac03b7"
+WORKER_HANGS = "8c47a5ad63e8494e9a227e628802a3eb"
 
 
 # ---- installed
@@ -104,6 +106,28 @@ def test_sighup_is_a_reload_too(shared):
     assert shared.pid() == pid and shared.is_active()
 
 
+@pytest.mark.parametrize("kind", ["notify", "notify-reload"])
+def test_reload_by_the_protocol_of_systemd(own, kind):
+    """Type=notify with ExecReload= is what the unit has; notify-reload (systemd 253) sends SIGHUP and waits for READY=1."""
+    if kind == "notify-reload":
+        if SUITE == "bookworm":
+            pytest.skip("systemd 252 has no Type=notify-reload")
+        own.dropin("[Service]\nType=notify-reload\nExecReload=\n")
+        own.ctl("restart", GATEWAY)
+    assert own.show("Type") == kind
+    pid, number = own.pid(), own.status()["config"]["number"]
+    own.configure("box", '[model "box"]\ntarget = echo\n')
+    own.ctl("reload", GATEWAY)
+    # In force when systemctl returns, not some time later.
+    assert own.status()["config"]["number"] == number + 1
+    assert own.chat("hello", model="box").status == 200
+    own.configure("zz", "[gateway]\nworkrs = 1\n")
+    own.ctl("reload", GATEWAY, check=False)
+    assert own.is_active() and own.pid() == pid
+    assert own.show("StatusText").startswith("Running; the last reload was refused")
+    assert own.chat("hello", model="box").status == 200
+
+
 # ---- what goes wrong by itself
 
 def stop_thread(tid):
@@ -131,7 +155,7 @@ def test_hung_worker_is_ended_by_the_watchdog_and_the_service_is_back(own):
     assert 1 < time.monotonic() - begun < 20 and os.WIFSIGNALED(status)
     own.await_other(pid)
     assert own.show("NRestarts") == "1"
-    own.await_journal("MESSAGE_ID=8c47a5ad63e8494e9a227e628802a3eb", since=since)
+    own.await_journal("MESSAGE_ID=" + WORKER_HANGS, since=since)
     wait_for(lambda: own.chat("again").status == 200, "a chat after the watchdog")
 
 
@@ -172,6 +196,21 @@ def test_journal_is_queried_by_fields(shared):
     assert found[0]["SCRIBE_KEY"] == "alice" and found[0]["SCRIBE_STATUS"] == "200" and found[0]["SCRIBE_MODEL"] == "echo"
     assert any(line["SCRIBE_REQUEST"] == request for line in shared.journal("SCRIBE_KEY=alice", "SCRIBE_STATUS=200", since=since))
     assert not any(line["SCRIBE_REQUEST"] == request for line in shared.journal("SCRIBE_KEY=alice", "SCRIBE_STATUS=502"))
+
+
+def test_catalogue_explains_a_message(shared):
+    since = shared.cursor()
+    shared.ctl("reload", GATEWAY)
+    shared.await_journal("MESSAGE_ID=" + RELOADED, since=since)
+    text = shared.out("journalctl", "-q", "-x", "--no-pager", "-n", "1", "MESSAGE_ID=" + RELOADED)
+    assert "Subject: A new configuration is in force" in text and "Defined-By: scribe-gateway" in text
+
+
+def test_every_manual_named_by_a_unit_is_there(shared):
+    named = set(re.findall(r"man:([\w.-]+)\((\d)\)", shared.out("sh", "-c", "cat /usr/lib/systemd/system/scribe*")))
+    assert ("scribe-gateway", "8") in named
+    for name, section in named:
+        shared.run("test", "-s", f"/usr/share/man/man{section}/{name}.{section}.gz")
 
 
 # ---- the control socket
