@@ -12,6 +12,7 @@
 #pragma once
 
 #include "gateway/client.h"
+#include "gateway/worker.h"
 #include "llm/llm.h"
 
 enum sg_stage_id {

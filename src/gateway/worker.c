@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "gateway/client.h"
+#include "gateway/connection.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
 #include "gateway/sync.h"
@@ -74,7 +74,7 @@ void sg_worker_check_drained(struct sg_worker *w)
 {
         void (*on_drained)(struct sg_worker * w, void *owner) = w->on_drained;
 
-        if (!w->is_draining || !sg_list_is_empty(&w->clients) || !sg_list_is_empty(&w->exchanges) || !on_drained)
+        if (!w->is_draining || !sg_list_is_empty(&w->connections) || !sg_list_is_empty(&w->exchanges) || !on_drained)
                 return;
         w->on_drained = NULL;
         on_drained(w, w->on_drained_owner);
@@ -88,8 +88,23 @@ static void accept_backlog(struct sg_worker *w, const struct sg_shared_listener 
 
                 if (fd < 0)
                         return;
-                sg_client_accept(w, fd, l->name);
+                sg_connection_accept(w, fd, l->name);
         }
+}
+
+static void connection_drain(struct sg_connection *c)
+{
+        c->ops->drain(c);
+}
+
+static void connection_cut(struct sg_connection *c)
+{
+        c->ops->cut(c);
+}
+
+static void connection_close(struct sg_connection *c)
+{
+        c->ops->close(c, SG_FAIL_NONE);
 }
 
 /* The last worker to stop closes the descriptors: only then does nobody watch them any more. */
@@ -117,8 +132,8 @@ static void worker_begin_drain(struct sg_worker *w)
                 return;
         w->is_draining = true;
         worker_stop_listening(w);
-        SG_LIST_EACH (&w->clients, k)
-                sg_client_drain(sg_client_of_link(k));
+        SG_LIST_EACH (&w->connections, k)
+                connection_drain(sg_connection_of_link(k));
         sg_upstream_close_idle(w->upstream);
         sg_worker_check_drained(w);
 }
@@ -128,8 +143,8 @@ static void worker_cut_all(struct sg_worker *w)
         w->is_stopping = true;
         SG_LIST_EACH (&w->exchanges, k)
                 sg_exchange_cut(SG_CONTAINER(k, struct sg_exchange, link));
-        SG_LIST_EACH (&w->clients, c)
-                sg_client_cut(sg_client_of_link(c));
+        SG_LIST_EACH (&w->connections, c)
+                connection_cut(sg_connection_of_link(c));
         sg_worker_check_drained(w);
 }
 
@@ -188,7 +203,7 @@ static void worker_on_connection(int fd, void *owner)
         struct sg_worker_listener *l = owner;
 
         sg_count(&l->n_accepted, 1);
-        sg_client_accept(l->worker, fd, l->worker->shared->listeners[l - l->worker->listeners].name);
+        sg_connection_accept(l->worker, fd, l->worker->shared->listeners[l - l->worker->listeners].name);
 }
 
 /* ---- for the rest of the room */
@@ -258,7 +273,7 @@ int sg_worker_new(struct sg_worker **ret, unsigned number, struct sg_shared *sha
         w->shared = shared;
         w->ring = ring;
         sg_repeats_init(&w->repeats);
-        sg_list_init(&w->clients);
+        sg_list_init(&w->connections);
         sg_list_init(&w->exchanges);
         sg_list_init(&w->waiting_sync);
         sg_buf_init(&w->out, 3 * SG_HEAD_BYTES_MAX);
@@ -280,8 +295,8 @@ struct sg_worker *sg_worker_free(struct sg_worker *w)
                 sg_acceptor_free(w->listeners[i].acceptor);
         sg_mailbox_free(w->mailbox);
         w->is_stopping = true;
-        SG_LIST_EACH (&w->clients, k)
-                sg_client_close(sg_client_of_link(k), SG_FAIL_NONE);
+        SG_LIST_EACH (&w->connections, k)
+                connection_close(sg_connection_of_link(k));
         SG_LIST_EACH (&w->waiting_sync, s) {
                 struct sg_exchange *x = SG_CONTAINER(s, struct sg_exchange, sync_link);
 

@@ -91,7 +91,7 @@ struct sg_worker {
         struct sg_repeats repeats;       /* (worker) */
         struct sg_counters counters;
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
-        struct sg_list clients;                                /* (worker) struct sg_client.link */
+        struct sg_list connections;                            /* (worker) struct sg_connection.link */
         struct sg_list exchanges;                              /* (worker) struct sg_exchange.link */
         struct sg_list waiting_sync;   /* (worker) struct sg_exchange.sync_link, in order of sequence */
         bool is_draining, is_stopping; /* (worker) */

@@ -442,7 +442,7 @@ def test_reload_by_verb_during_the_drain_is_refused(fake):
             gateway.terminate()
             at, _ = gateway.notices.wait(0, STOPPING="1")
             done = gateway.ctl_run("reload")
-            assert done.returncode != 0 and "ending" in done.stderr
+            assert done.returncode != 0 and "draining" in done.stderr
             assert gateway.notices.find(at, READY="1") is None
         assert gateway.wait_end() == 0
 
