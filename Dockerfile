@@ -40,7 +40,7 @@ ENV SCRIBE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 VOLUME ["/var/lib/scribe-gateway", "/run/scribe-gateway"]
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
 ENTRYPOINT ["/usr/bin/scribe-gateway", "--container"]
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -71,7 +71,7 @@ ENV SCRIBE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 VOLUME ["/var/lib/scribe-gateway", "/run/scribe-gateway"]
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
 ENTRYPOINT ["/usr/bin/scribe-gateway", "--container"]
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -94,7 +94,7 @@ ENV SCRIBE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 VOLUME ["/var/lib/scribe-gateway", "/run/scribe-gateway"]
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
 ENTRYPOINT ["/usr/bin/scribe-gateway", "--container"]
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -224,6 +224,10 @@ ok "and all is metered" comes_to 2 n_requests gateway bob
 
 ok "the debug image has a shell and scribectl" ends_with 0 "10001" \
     once --entrypoint /bin/sh "$IMAGE:debug" -c 'scribectl version >/dev/null 2>&1; command -v scribectl curl strace && id -u'
+# shellcheck disable=SC2016
+ok "it looks into a running one" ends_with 0 "scribe-ledger" engine run --rm --pull never --pid container:ledger \
+    --network container:gateway --volumes-from gateway --entrypoint /bin/bash "$IMAGE:debug" -c \
+    'ps ax && curl -fsS --noproxy "*" http://127.0.0.1:9000/health && scribectl status'
 ok "and runs" ends_with 0 "is valid" once "$IMAGE:debug" --check
 
 # ---- start.sh single; its provider is the pair, which tells whether the key was right
