@@ -122,6 +122,14 @@ def test_what_is_no_secret_changes_nothing(shared):
     assert "credential-" not in shared.out("sh", "-c", f"ls {DROPINS} 2>/dev/null || true")
 
 
+def test_a_private_key_keeps_its_lines(shared):
+    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----"
+    status, said = ctl(shared, "set", "tls", input=pem + "\n")
+    assert status == 0 and "credential:tls" in said, said
+    assert shared.out("systemd-creds", "decrypt", "--name=tls", f"{STORE}/tls.cred", "-") == pem
+    assert ctl(shared, "remove", "tls")[0] == 0
+
+
 def test_without_systemd_creds_the_way_out_is_told(own):
     own.run("mv", "/usr/bin/systemd-creds", "/root/")
     status, said = ctl(own, "set", "private", input="sk-1")
