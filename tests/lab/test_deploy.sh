@@ -233,6 +233,17 @@ ok "a deployment whose connection is lost" cut_off
 ok "is done all the same" is_version "$NEXT"
 ok "with its configuration" chat site
 ok "and goes back when told to" to_box --allow-downgrade --package "$FIRST" ops@box
+config secret '[provider "real"]\ndialect = openai\nbase_url = http://127.0.0.1:9/v1\napi_key = credential:real\n[provider "sealed"]\n'
+printf 'dialect = openai\nbase_url = http://127.0.0.1:9/v1\napi_key = credential:sealed\n' >>"$TRY/secret/gateway.conf.d/site.conf"
+ok "a credential that the unit has not" fails "credential" --config "$TRY/secret" ops@box
+ok "stops it before anything is changed" said "nothing was changed"
+ok "two that it got, one of them encrypted" box_run sh -c 'echo sk-real >/etc/real.key && mkdir -p /etc/systemd/system/scribe-gateway.service.d &&
+    echo sk-sealed | systemd-creds encrypt --name=sealed - /etc/sealed.cred &&
+    printf "[Service]\nLoadCredential=real:/etc/real.key\nLoadCredentialEncrypted=sealed:/etc/sealed.cred\n" \
+        >/etc/systemd/system/scribe-gateway.service.d/secret.conf && systemctl daemon-reload'
+ok "are found, and taken by a restart" to_box --config "$TRY/secret" ops@box
+ok "it was a restart" said "gateway: restarted"
+ok "no secret stands in the log" box_run sh -c '! grep -rq "sk-real\|sk-sealed" /var/lib/scribe-gateway-deploy/log'
 ok "several hosts: the first that fails" fails "cannot be reached" --package "$HIGHER" nowhere ops@box
 ok "ends it" is_version "$FIRST_VERSION"
 ok "a version that will refuse to come back" to_box --package "$TRY/oneway.deb" ops@box
