@@ -249,6 +249,7 @@ wait "$STREAM"
 ok "the stream has come to its own end" in_box 'grep -q "\"content\":\"x" /root/stream && grep -q "\[DONE\]" /root/stream || { tail -n 5 /root/stream; false; }'
 ok "the changed configuration is kept" in_box 'tail -n 1 /etc/scribe-gateway/gateway.conf | grep -qx "# ours" && [ -e /etc/scribe-gateway/gateway.conf.dpkg-dist ]'
 ok "changed units are told to need a restart" apt_said "scribe-gateway.service has changed: its settings take effect with the next 'systemctl restart scribe-gateway'"
+ok "so are changed sockets" apt_said "changed: scribe-gateway-http.socket: takes effect with the next 'systemctl restart scribe-gateway.target'"
 ok "the database was migrated" in_box '[ "$(sqlite3 /var/lib/scribe-gateway/ledger.db "PRAGMA user_version")" = 2 ]'
 ok "and backed up before" in_box \
     '[ "$(stat -c "%U %a" /var/lib/scribe-gateway/ledger.db.before-2)" = "scribe-gateway 600" ] &&
@@ -275,6 +276,11 @@ ok "neither the gateway nor the ledger" in_box \
     '! systemctl is-active scribe-gateway.service scribe-ledger.service scribe-gateway-http.socket | grep -qx active'
 ok "scribe-gateway.target starts all of it" in_box 'systemctl restart scribe-gateway.target'
 ok "and it serves" says_hello
+if has ss; then
+    ok "from the changed socket" sh -c '[ "$(nsenter --target "$1" --net ss -Hltn "sport = :8000" | awk "{ print \$3 }")" = 4095 ]' sh "$BOX_INIT"
+else
+    skip "from the changed socket" "no ss (iproute2)"
+fi
 
 # ---- back again
 
