@@ -1,13 +1,16 @@
 """What the log says about exchanges: fields for queries, names for events, and no flood."""
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
+import threading
 from collections import Counter
 
 import pytest
 
-from fake import answering, chat_json, error_json
+from fake import answering, chat_json, error_json, stream_frames
 from gateway import ROOT, SLOWNESS, Gateway, bearer, wait_for
 
 IDS = dict(re.findall(r'#define SG_MESSAGE_(\w+)\s+"(\w+)"', (ROOT / "src/base/message_id.h").read_text()))
@@ -166,3 +169,95 @@ def test_a_ledger_child_that_dies_has_a_name(fake):
     with Gateway(fake.url) as gateway:
         os.kill(wait_for(gateway.ledger_pid, what="the ledger"), signal.SIGKILL)
         assert "signal 9" in gateway.wait_log(message_id=IDS["LEDGER_FAILED"])["message"]
+
+
+def test_a_database_that_is_held_is_told_and_its_return_too(fake):
+    with Gateway(fake.url, ledger="own") as gateway:
+        key = gateway.create_key("tester")
+        with contextlib.closing(sqlite3.connect(gateway.state / "ledger.db", isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            answer = gateway.chat(key, model="echo")
+            assert answer.status == 200
+            line = gateway.wait_log(timeout=15, message_id=IDS["STORE_FAILING"])
+            assert line["level"] == "err" and "another program holds the database" in line["message"]
+            holder.execute("ROLLBACK")
+        gateway.wait_log(timeout=30, message_id=IDS["STORE_AGAIN"])
+        assert gateway.event(answer.request_id)["outcome"] == "complete"
+        assert len(gateway.log(message_id=IDS["STORE_FAILING"])) == 1
+
+
+def test_a_full_journal_has_a_name(fake):
+    with Gateway(fake.url, ledger="own", workers=1, start=False) as gateway:
+        gateway.write_config(gateway.main_text.replace("size = 1M", "size = 64K"))
+        gateway.start()
+        key = gateway.create_key("tester")
+        gateway.stop_ledger(signal.SIGKILL)
+        with gateway.connect() as wire:
+            statuses = [gateway.chat(key, model="echo", wire=wire).status for _ in range(400)]
+        assert statuses[-1] == 503
+        gateway.stop()
+        assert len(gateway.log(message_id=IDS["JOURNAL_FULL"])) == 1
+        n_lines = len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_REASON="journal_full"))
+        n_held = sum(int(line["SCRIBE_COUNT"]) for line in gateway.log(message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="journal_full"))
+        assert n_lines + n_held == statuses.count(503)
+        assert len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_OUTCOME="complete")) == statuses.count(200)
+
+
+def test_a_damaged_ring_is_told_and_kept(fake):
+    with Gateway(fake.url, ledger="none", workers=1, start=False) as gateway:
+        gateway.start_ledger()
+        gateway.start()
+        key = gateway.create_key("tester")
+        gateway.stop_ledger()
+        with gateway.connect() as wire:
+            for n in range(20):
+                assert gateway.chat(key, model="echo", wire=wire, content=f"number {n}").status == 200
+        gateway.kill()
+        ring, = (gateway.state / "journal").glob("*.ring")
+        data = bytearray(ring.read_bytes())
+        places = [found.start() for found in re.finditer(b"tester", data)]
+        assert len(places) >= 20
+        data[places[len(places) // 2]] ^= 0x20
+        ring.write_bytes(data)
+        gateway.start_ledger()
+        line = gateway.wait_log(timeout=10, message_id=IDS["RING_DAMAGED"])
+        assert ring.stem in line["message"] and line["level"] == "err"
+        wait_for(ring.with_suffix(".ring.bad").exists, what="the damaged ring to be kept")
+        rows = wait_for(lambda: len(gateway.usage()) >= 18 and gateway.usage(), what="what could be read")
+        assert len(rows) <= 20
+
+
+def test_a_broken_picture_of_the_keys_is_told_and_kept(fake):
+    with Gateway(fake.url, ledger="own") as gateway:
+        key = gateway.create_key("tester")
+        gateway.stop()
+        path = gateway.state / "keys.picture"
+        path.write_bytes(b"\xff" * 300 + path.read_bytes())
+        gateway.start()
+        gateway.wait_log(message_id=IDS["KEYS_BROKEN"])
+        assert path.with_name("keys.picture.broken").exists()
+        wait_for(lambda: gateway.chat(key, model="echo").status == 200, what="the keys")
+
+
+def test_a_drain_that_is_cut_has_a_name(fake):
+    go_on = threading.Event()
+
+    def held(x):
+        x.start_stream()
+        x.chunk(stream_frames()[0])
+        x.hold(go_on)
+    fake.on("held", held)
+    with Gateway(fake.url) as gateway:
+        key = gateway.create_key("tester")
+        with gateway.connect() as wire:
+            wire.request("POST", "/v1/chat/completions", bearer(key), {"model": "held", "stream": True, "messages": [
+                {"role": "user", "content": "wait"}]})
+            assert wire.read_head().status == 200
+            since = gateway.notices.count()
+            gateway.terminate()
+            gateway.notices.wait(since, STOPPING="1")
+            gateway.terminate()
+            assert gateway.wait_end() == 0
+        go_on.set()
+        line, = gateway.log(message_id=IDS["DRAIN_CUT"])
+        assert line["level"] == "warning" and "clients are told" in line["message"]
