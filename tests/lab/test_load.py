@@ -6,6 +6,7 @@ from box import package, wait_for
 from service import GATEWAY, LEDGER, PROVIDER_SECRET, SUITE, Load
 
 UPGRADE_DONE = "1559825350074dc59f0d11abff8bbd7e"
+UPGRADE_REFUSED = "3db439bcb94e446dad042b5f8f87f6e2"
 
 HELD = f"""[provider "near"]
 dialect = openai
@@ -140,3 +141,46 @@ def test_the_service_is_what_it_was_after_an_upgrade(own):
     own.ctl("stop", GATEWAY)
     assert own.show("Result") == "success"
     assert own.run("pgrep", "-x", "scribe-gateway", check=False).returncode == 1
+
+
+def test_stop_after_an_upgrade_waits_for_the_streams_of_both(own, record_property):
+    """The old process still has streams when the service is restarted: they may end as those of the new one do."""
+    give_provider(own)
+    with Load(own, fresh=0, kept=0, streams=5) as load:
+        own.run("scribectl", "upgrade")
+        with Load(own, fresh=0, kept=0, streams=5) as second:
+            assert own.provider()["held"] == 10
+            restarting = own.start("systemctl", "restart", GATEWAY)
+            wait_for(lambda: own.show("ActiveState") == "deactivating", "the restart to begin")
+            assert own.provider()["held"] == 10
+            own.provider("release")
+            assert restarting.wait(30) == 0
+    show(record_property, load)
+    assert load.failed() == second.failed() == []
+    assert own.chat("after").status == 200
+
+
+def test_upgrade_to_a_program_that_cannot_start_changes_nothing(own, record_property):
+    pid = own.pid()
+    own.configure("zz", "[gateway]\nworkrs = 1\n")
+    since = own.cursor()
+    with Load(own) as load:
+        done = own.run("scribectl", "upgrade", check=False)
+        assert done.returncode == 1 and "zz.conf:2" in done.stdout, done.stdout
+        assert own.pid() == pid and own.is_active()
+    show(record_property, load)
+    assert load.failed() == []
+    own.await_journal("MESSAGE_ID=" + UPGRADE_REFUSED, since=since)
+    own.unconfigure("zz")
+    own.run("scribectl", "upgrade")
+    assert own.pid() != pid
+
+
+def test_crash_of_the_successor_brings_the_service_back(own):
+    own.run("scribectl", "upgrade")
+    pid = own.pid()
+    own.ctl("kill", "-s", "KILL", "--kill-whom=main", GATEWAY)
+    own.await_other(pid)
+    assert own.show("NRestarts") == "1"
+    assert own.chat("after").status == 200
+    wait_for(lambda: own.requests() == 2, "usage from before and after")

@@ -140,9 +140,12 @@ def stop_thread(tid):
     os.waitpid(tid, 0x40000000)  # __WALL
 
 
-def test_hung_worker_is_ended_by_the_watchdog_and_the_service_is_back(own):
+@pytest.mark.parametrize("is_successor", [False, True], ids=["started", "upgraded"])
+def test_hung_worker_is_ended_by_the_watchdog_and_the_service_is_back(own, is_successor):
     own.dropin("[Service]\nWatchdogSec=2\n")
     own.ctl("restart", GATEWAY)
+    if is_successor:
+        own.run("scribectl", "upgrade")
     pid = own.pid()
     since = own.cursor()
     outside = own.host_pid(pid)
