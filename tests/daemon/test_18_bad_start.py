@@ -241,8 +241,8 @@ def test_a_database_that_cannot_be_used_stops_the_ledger_alone(fake, break_it):
         name, words, number = break_it(gateway)
         before = (gateway.state / "ledger.db").read_bytes()
         notices = Notices(gateway.directory / "notify-ledger")
-        done = subprocess.run([str(LEDGER), "--config", str(gateway.config)], env={**gateway.environment(), "NOTIFY_SOCKET": str(notices.path)},
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20 * SLOWNESS)
+        done = subprocess.run([str(LEDGER), "--config", str(gateway.config)],
+                              env={**gateway.environment(), "NOTIFY_SOCKET": str(notices.path)}, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20 * SLOWNESS)
         _, told = notices.wait(0, STATUS=True, ERRNO=True)
         notices.close()
         assert done.returncode == MUST_BE_MENDED, done

@@ -198,7 +198,8 @@ def test_a_full_journal_has_a_name(fake):
         gateway.stop()
         assert len(gateway.log(message_id=IDS["JOURNAL_FULL"])) == 1
         n_lines = len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_REASON="journal_full"))
-        n_held = sum(int(line["SCRIBE_COUNT"]) for line in gateway.log(message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="journal_full"))
+        sums = gateway.log(message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="journal_full")
+        n_held = sum(int(line["SCRIBE_COUNT"]) for line in sums)
         assert n_lines + n_held == statuses.count(503)
         assert len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_OUTCOME="complete")) == statuses.count(200)
 
