@@ -27,12 +27,12 @@ RUN packaging/container/gather.sh /both /build/src/daemon/scribe-gateway /build/
         install -D -m 0644 LICENSE $out/usr/share/doc/scribe-gateway/copyright; \
     done && \
     install -m 0644 packaging/container/data-plane.conf /data-plane/etc/scribe-gateway/gateway.conf.d/10-data-plane.conf && \
-    mkdir -p /empty
+    mkdir -p /empty /skeleton/run /skeleton/var/lib
 
-# ---- the data plane alone
+# ---- what both images from scratch have: who runs it, where and how
 
-FROM scratch AS gateway
-COPY --from=build /data-plane /
+FROM scratch AS empty
+COPY --from=build /skeleton /
 COPY --from=build --chown=10001:10001 /empty /var/lib/scribe-gateway
 COPY --from=build --chown=10001:10001 /empty /run/scribe-gateway
 USER 10001:10001
@@ -45,12 +45,16 @@ ENTRYPOINT ["/usr/bin/scribe-gateway", "--container"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="scribe-gateway (data plane)" \
+LABEL org.opencontainers.image.title="scribe-gateway" \
       org.opencontainers.image.description="The AI and API gateway that behaves like a Unix service" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       io.scribe.source="${SOURCE}"
+
+FROM empty AS gateway
+LABEL org.opencontainers.image.title="scribe-gateway (data plane)"
+COPY --from=build /data-plane /
 
 # ---- with a shell, to look at things
 
@@ -66,6 +70,7 @@ RUN groupadd --gid 10001 scribe-gateway && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/scribe-gateway --shell /usr/sbin/nologin scribe-gateway
 COPY --from=build --chown=10001:10001 /empty /var/lib/scribe-gateway
 COPY --from=build --chown=10001:10001 /empty /run/scribe-gateway
+# As in empty above.
 USER 10001:10001
 ENV SCRIBE_LISTEN=0.0.0.0:8000
 EXPOSE 8000
@@ -85,23 +90,5 @@ LABEL org.opencontainers.image.title="scribe-gateway (debug)" \
 
 # ---- both processes: what is built when nothing else is asked for
 
-FROM scratch AS single
+FROM empty AS single
 COPY --from=build /both /
-COPY --from=build --chown=10001:10001 /empty /var/lib/scribe-gateway
-COPY --from=build --chown=10001:10001 /empty /run/scribe-gateway
-USER 10001:10001
-ENV SCRIBE_LISTEN=0.0.0.0:8000
-EXPOSE 8000
-VOLUME ["/var/lib/scribe-gateway", "/run/scribe-gateway"]
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["/usr/bin/scribe-gateway", "--healthcheck"]
-ENTRYPOINT ["/usr/bin/scribe-gateway", "--container"]
-ARG VERSION=unknown
-ARG REVISION=unknown
-ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="scribe-gateway" \
-      org.opencontainers.image.description="The AI and API gateway that behaves like a Unix service" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      io.scribe.source="${SOURCE}"
