@@ -89,8 +89,8 @@ FIRST_VERSION=$(dpkg-deb -f "$FIRST" Version)
 
 depends=$(dpkg-deb -f "$FIRST" Pre-Depends Depends | sed 's/^[A-Za-z-]*: //' | tr ',' '\n' | sed 's/|.*//; s/([^)]*)//; s/ //g' | sort -u)
 # shellcheck disable=SC2086
-box_base "$WORK/base-deploy" $depends jq openssh-server sudo netcat-openbsd >&2 || skip_rest "the base could not be built"
-box_boot "$WORK/base-deploy" || skip_rest "a plain Debian does not boot here"
+box_base "$WORK/base-deploy-$BOX_SUITE" $depends jq openssh-server sudo netcat-openbsd >&2 || skip_rest "the base could not be built"
+box_boot "$WORK/base-deploy-$BOX_SUITE" || skip_rest "a plain Debian does not boot here"
 ssh-keygen -q -t ed25519 -N '' -f "$TRY/key"
 box_run sh -c 'echo "127.0.1.1 $(hostname)" >>/etc/hosts'
 box_run sh -c 'useradd -m -s /bin/sh ops && useradd -m -s /bin/sh guest && echo "ops ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/ops'
