@@ -50,8 +50,9 @@ enum sg_step sg_answer_health(struct sg_exchange *x, struct sg_str path)
         gmtime_r(&now, &tm);
         strftime(timestamp, sizeof(timestamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
         if (sg_str_eq(path, SG_STR("/ready"))) {
-                bool is_ready =
-                        atomic_load_explicit(&shared->is_ready, memory_order_relaxed) && !x->worker->is_draining;
+                /* Without any keys every caller would be refused: others should be asked. */
+                bool is_ready = atomic_load_explicit(&shared->is_ready, memory_order_relaxed) &&
+                                !x->worker->is_draining && sg_feed_get_state(shared->feed) != SG_FEED_EMPTY;
 
                 return sg_answer_json(x, is_ready ? 200 : 503, "{\"status\":\"%s\",\"service\":\"api-gateway\"}\n",
                                       is_ready ? "ready" : "not ready");

@@ -7,6 +7,25 @@
 #include "base/secret.h"
 #include "tls/tls_internal.h"
 
+/* What GnuTLS finds wrong when it loads a pair could be in either file, and it leaks what it had read by then. */
+static int check_certificate(const char *path, struct sg_error *err)
+{
+        gnutls_datum_t pem = {NULL, 0};
+        gnutls_x509_crt_t *chain = NULL;
+        unsigned n = 0;
+        int r = gnutls_load_file(path, &pem);
+
+        if (!r)
+                r = gnutls_x509_crt_list_import2(&chain, &n, &pem, GNUTLS_X509_FMT_PEM, 0);
+        gnutls_free(pem.data);
+        for (unsigned k = 0; r >= 0 && k < n; k++)
+                gnutls_x509_crt_deinit(chain[k]);
+        gnutls_free(chain);
+        if (r < 0)
+                return sg_error_set(err, -EINVAL, path, "not a file of PEM certificates: %s", gnutls_strerror(r));
+        return 0;
+}
+
 static int load_pair(gnutls_certificate_credentials_t credentials, const char *certificate, const char *key,
                      struct sg_error *err)
 {
@@ -14,6 +33,8 @@ static int load_pair(gnutls_certificate_credentials_t credentials, const char *c
 
         if (!r)
                 r = tls_check_readable(key, "the private key", err);
+        if (!r)
+                r = check_certificate(certificate, err);
         if (r)
                 return r;
         n = gnutls_certificate_set_x509_key_file2(credentials, certificate, key, GNUTLS_X509_FMT_PEM, NULL, 0);

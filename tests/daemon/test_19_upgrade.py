@@ -15,6 +15,7 @@ from test_09_service import LISTEN
 from varlink import VarlinkError
 from wire import Closed
 
+UPGRADE_REFUSED = "3db439bcb94e446dad042b5f8f87f6e2"  # base/message_id.h
 RUN = "import os, sys; os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"  # this program instead of that one
 
 
@@ -202,7 +203,8 @@ def test_program_that_does_not_start_changes_nothing(fake, text, said):
             program.chmod(0o755)
         assert said in refused(gateway)["text"]
         assert gateway.chat(key).status == 200
-        wait_for(lambda: [line for line in gateway.log(level="err") if "not upgraded" in line["message"]], what="the line")
+        wait_for(lambda: [line for line in gateway.log(level="err") if "not upgraded" in line["message"]
+                          and line["message_id"] == UPGRADE_REFUSED], what="the line")
 
 
 def test_term_hurries_the_old_process(served, fake):
