@@ -76,12 +76,16 @@ ok "the package is built, and a later version of it" sh -c 'cat "$1"; [ -f "$2" 
 [ "$FAILED" = 0 ] || end
 BUILT=$(dirname -- "$DEB")
 
+copy_sources() { # DIRECTORY
+    mkdir -p "$1"
+    (cd -- "$SOURCE" && xargs -0 cp --parents -t "$1" <"$WORK/deb.list")
+}
+
 # The same sources elsewhere: a longer path, other times, another mask, time zone and language. Made while the rest goes on.
 REPRODUCED=$TRY/elsewhere/a-longer-path-than-the-first/scribe-gateway-again
 build_again() (
     umask 077
-    mkdir -p "$REPRODUCED"
-    (cd -- "$SOURCE" && xargs -0 cp --parents -t "$REPRODUCED" <"$WORK/deb.list")
+    copy_sources "$REPRODUCED"
     cd -- "$REPRODUCED" || exit 1
     find . -exec touch -h -d "@$(($(dpkg-parsechangelog -S Timestamp) + 100000))" {} +
     umask 027
@@ -101,8 +105,13 @@ program_versions() {
         "$TRY/files/usr/bin/$program" --version | grep -qF " $(dpkg-deb -f "$DEB" Version)" || { echo "$program"; return 1; }
     done
 }
-lint() {
-    lintian --pedantic --display-info "$BUILT"/scribe-gateway_*.changes 2>&1 |
+lint() { # the packages, and where the list of sources is at hand theirs
+    local what=("$BUILT"/scribe-gateway_*.changes)
+    if [ "$SUITE" = "$HOST_SUITE" ]; then
+        copy_sources "$TRY/lint-source/scribe-gateway" && (cd "$TRY/lint-source" && dpkg-source --build scribe-gateway) || return 1
+        what+=("$TRY"/lint-source/*.dsc)
+    fi
+    lintian --pedantic --display-info "${what[@]}" 2>&1 |
         grep -v '^running with root privileges' >"$TRY/lint"
     cat "$TRY/lint"
     [ ! -s "$TRY/lint" ]
