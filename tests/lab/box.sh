@@ -93,12 +93,15 @@ box_groups() { # fills BOX_GROUPS: the folder of this box in each hierarchy of c
 box_keep() { # DIR NAME GROUP...
     local dir=$1 name=$2 work group child="" status args=()
     shift 2
-    work=/run/$name
+    work=$dir/mount
     trap '[ -z "$child" ] || kill -TERM "$child"' TERM
-    mount -t tmpfs -o mode=0755 box /run
+    mount -t tmpfs -o mode=0755 box "$work"
     mkdir -p "$work/upper" "$work/work" "$work/root"
     mount -t overlay -o "lowerdir=$dir/root,upperdir=$work/upper,workdir=$work/work" box "$work/root"
-    [ $# = 0 ] || args+=(--keep-unit --register=no)
+    if [ $# -gt 0 ]; then # no systemd here: nobody to register with, and what systemd-nspawn leaves in /run goes as well
+        args+=(--keep-unit --register=no)
+        mount -t tmpfs -o mode=0755 box /run
+    fi
     export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
     while :; do
         (
@@ -120,6 +123,7 @@ box_keep() { # DIR NAME GROUP...
 box_boot() { # DIR
     local group
     BOX_DIR=$1
+    mkdir -p "$BOX_DIR/mount"
     box_groups
     (
         for group in "${BOX_GROUPS[@]}"; do echo "$BASHPID" >"$group/keeper/cgroup.procs"; done
