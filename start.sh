@@ -15,7 +15,7 @@ MARK=$LOCAL/.made-by-start.sh
 MODE=local
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutls28-dev libjson-c-dev libc-ares-dev
-    libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
+    libnghttp2-dev libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
 TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests openssl shellcheck util-linux git mandoc groff-base zsh
     build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml buildah podman runc
     iproute2 docker-compose lintian blhc devscripts piuparts"
@@ -140,8 +140,13 @@ read_env_file() { # names in .env that the environment does not have already
         esac
         [ -n "${!name+set}" ] || export "$name=$value"
     done <"$ROOT/.env"
+}
+
+# The key of a provider in a file: the programs started here get it as a variable, a container as a mounted file.
+read_key_file() {
     # A path in .env is one of this directory, as for docker compose.
     case ${LLM_API_KEY_FILE:-/} in /*) ;; *) LLM_API_KEY_FILE=$ROOT/$LLM_API_KEY_FILE ;; esac
+    [ -r "${LLM_API_KEY_FILE:-/}" ] || die "LLM_API_KEY_FILE: there is no $LLM_API_KEY_FILE that could be read"
     if [ -z "${LLM_API_KEY:-}" ] && [ -s "${LLM_API_KEY_FILE:-}" ]; then
         LLM_API_KEY=$(cat "$LLM_API_KEY_FILE")
         export LLM_API_KEY
@@ -310,6 +315,7 @@ cmd_local() {
     [ $# = 0 ] || die "local takes no arguments; see ./start.sh help"
     check_owner
     read_env_file
+    read_key_file
     build_programs
     if [ -e "$LOCAL" ] && [ ! -e "$MARK" ] && [ -n "$(ls -A "$LOCAL")" ]; then
         die "$LOCAL is not empty and was not made by this script"

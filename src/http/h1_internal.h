@@ -47,6 +47,7 @@ int h1_read_head(struct sg_h1 *p, struct sg_str in, struct sg_head *head, struct
 int h1_read_trailers(struct sg_h1 *p, struct sg_str in, struct sg_head *head, size_t *ret_used);
 
 /* h1_meaning.c: what a complete head says, or refusal. */
+enum sg_method h1_method_of(struct sg_str text); /* of a valid token */
 int h1_understand_request(struct sg_head *head, const struct h1_known *known);
 int h1_understand_answer(struct sg_h1 *p, struct sg_head *head, const struct h1_known *known);
 

@@ -120,7 +120,7 @@ static void read_connection(struct sg_head *head, const struct h1_known *known)
                               list_has(head, known, H1_CONNECTION, name, SG_STR("upgrade"));
 }
 
-static enum sg_method method_of(struct sg_str text)
+enum sg_method h1_method_of(struct sg_str text)
 {
         for (enum sg_method m = 0; m < SG_METHOD_OTHER; m++)
                 if (sg_str_eq(text, sg_str_from(sg_method_name(m))))
@@ -156,7 +156,7 @@ int h1_understand_request(struct sg_head *head, const struct h1_known *known)
 
         clear(head);
         head->status = 0;
-        head->method = method_of(head->method_text);
+        head->method = h1_method_of(head->method_text);
         if (n_host > 1 || (n_host == 0 && head->minor == 1))
                 return SG_H1_E_BAD;
         r = h1_read_target(head, n_host ? &head->headers[known->first[H1_HOST]].value : NULL);
