@@ -185,6 +185,7 @@ cmd_single() {
     [ $# = 0 ] || die "single takes no arguments; see ./start.sh help"
     check_owner
     read_env_file
+    read_key_file
     command -v curl >/dev/null || need_packages curl
     mkdir -p "$SINGLE"
     : >>"$MARK"

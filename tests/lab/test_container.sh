@@ -254,7 +254,13 @@ runs() { [ "$(engine container inspect --format '{{.State.Running}}' "$1")" = tr
 ok "but nothing else" runs gateway
 ok "status tells that, too" ends_with 3 "not running" start_sh status
 LOOKED_AT=
-ok "keys and usage are still there" ends_with 0 "first         3" start_sh single
+printf '%s\n' "$PAIR_KEY" >"$TRY/key"
+by_file() { # the provider's key is named by a file this time
+    LLM_API_KEY='' LLM_API_KEY_FILE=$1 LLM_BASE_URL=http://127.0.0.1:9000/v1 LLM_DEFAULT_MODEL=echo \
+        nsenter --net="/run/netns/sgb$$" "$SOURCE/start.sh" single </dev/null
+}
+ok "a key file that is not there is told" ends_with 1 "there is no $TRY/none" by_file "$TRY/none"
+ok "keys and usage are still there, the provider's key comes from a file" ends_with 0 "first         3" by_file "$TRY/key"
 ok "until they are purged" ends_with 0 "removed the volume" start_sh stop --purge
 ok "with the volume" bash -c '! podman --log-level fatal volume inspect lab-single-state'
 foreign_stays() { engine create --name lab-single --pull never "$IMAGE:latest" && ends_with 1 "not started here" start_sh single; }
