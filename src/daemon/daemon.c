@@ -220,7 +220,10 @@ int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err)
                         d->n_threads++;
         }
         if (r)
-                return sg_error_set(err, r, "", "threads could not be started: %s", strerror(-r));
+                return sg_error_set(err, r, "",
+                                    "threads could not be started: %s; raise TasksMax= in the unit (or ulimit -u), or "
+                                    "lower workers in [gateway]",
+                                    strerror(-r));
         d->watchdog_usec = sg_service_watchdog_usec();
         if (d->watchdog_usec)
                 sg_timer_start(&d->watchdog_timer, d->watchdog_usec / 4);
