@@ -11,7 +11,7 @@
  *          sg_h2_receive() or, where nghttp2 found them, by the sg_h2_produce() after it, behind the GOAWAY that says why
  * Limits   sg_h2_limits; what an abuser can make us do or hold is bounded: streams at once, streams opened and reset,
  *          bytes of heads, CONTINUATION frames, empty frames, SETTINGS, PING and other frames that want an answer
- *          (h2_abuse.c). COST_LINE
+ *          (h2_abuse.c).
  * Source   RFC 9113, RFC 7541; CVE-2023-44487 (rapid reset), CVE-2024-27316 and its kin (CONTINUATION)
  */
 #pragma once

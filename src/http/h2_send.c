@@ -169,14 +169,15 @@ int sg_h2_send_head(struct sg_h2_stream *s, unsigned status, struct sg_str field
         const nghttp2_data_provider out = {.read_callback = h2_read_out};
         nghttp2_nv all[SG_H2_FIELDS_MAX + 2];
         char status_room[20], length_room[20];
-        size_t n = 0;
+        size_t n_fields = 0, n;
         int r;
 
         SG_ASSERT(s->h2 && !s->has_head_given && status >= 200 && status <= 999);
-        all[n++] = field_of(SG_STR(":status"), digits_of(status_room, status));
-        r = read_fields(fields, has_length, all, &n);
+        all[0] = field_of(SG_STR(":status"), digits_of(status_room, status));
+        r = read_fields(fields, has_length, all + 1, &n_fields);
         if (r)
                 return r;
+        n = 1 + n_fields;
         if (has_length)
                 all[n++] = field_of(SG_STR("content-length"), digits_of(length_room, length));
         r = nghttp2_submit_response(s->h2->session, s->id, all, n, is_last ? NULL : &out);
