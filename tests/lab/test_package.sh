@@ -316,10 +316,15 @@ ok "configuration and keys stay" in_box '[ -e /etc/scribe-gateway/gateway.conf ]
 ok "installed again" apt_in_box install "$FIRST"
 ok "it runs" wait_in_box "curl -sf -m 5 -o /dev/null $URL/ready"
 ok "and knows its keys" says_hello
-in_box 'mkdir -p /etc/systemd/system/scribe-gateway.service.d && printf "[Service]\nNice=1\n" >/etc/systemd/system/scribe-gateway.service.d/ours.conf'
+in_box 'mkdir -p /etc/systemd/system/scribe-gateway.service.d && printf "[Service]\nNice=1\n" >/etc/systemd/system/scribe-gateway.service.d/ours.conf
+    mkdir -p /etc/credstore.encrypted/scribe-gateway && echo sealed >/etc/credstore.encrypted/scribe-gateway/ours.cred'
 ok "apt purges it" apt_in_box purge scribe-gateway
 ok "and names what the administrator made" apt_said "not removed: /etc/systemd/system/scribe-gateway.service.d"
+ok "credentials among it" apt_said "not removed: /etc/credstore.encrypted/scribe-gateway"
 cat >"$TRY/ours" <<END
+/etc/credstore.encrypted
+/etc/credstore.encrypted/scribe-gateway
+/etc/credstore.encrypted/scribe-gateway/ours.cred
 /etc/scribe-gateway
 /etc/scribe-gateway/gateway.conf.d
 /etc/scribe-gateway/gateway.conf.d/box.conf
@@ -328,11 +333,11 @@ cat >"$TRY/ours" <<END
 END
 leaves_nothing() {
     all_files >"$TRY/after"
-    diff <(sort "$TRY/before" "$TRY/ours") "$TRY/after"
+    diff <(sort -u "$TRY/before" "$TRY/ours") "$TRY/after"
 }
 ok "nothing else is left of it" leaves_nothing
 ok "but the user, whose number nobody else is to get" box_run getent passwd scribe-gateway
-in_box 'rm -r /etc/scribe-gateway /etc/systemd/system/scribe-gateway.service.d; systemctl daemon-reload; systemctl reset-failed' 2>/dev/null
+in_box 'rm -r /etc/scribe-gateway /etc/systemd/system/scribe-gateway.service.d /etc/credstore.encrypted/scribe-gateway; systemctl daemon-reload; systemctl reset-failed' 2>/dev/null
 
 # ---- Debian's own testers
 
