@@ -112,6 +112,30 @@ int sg_connection_init(struct sg_connection *c, struct sg_worker *w, int fd, con
         return 0;
 }
 
+int sg_connection_move(struct sg_connection *to, struct sg_connection *from, const struct sg_connection_ops *ops)
+{
+        struct sg_worker *w = from->worker;
+        int r = sg_timer_init(&to->timer, w->loop, on_time, to);
+
+        if (r)
+                return r;
+        to->ops = ops;
+        to->worker = w;
+        to->id = from->id;
+        to->freeing.run = free_later;
+        to->stream = from->stream;
+        to->tls = from->tls;
+        to->snapshot = sg_snapshot_ref(from->snapshot);
+        to->given_bytes = from->given_bytes;
+        sg_stream_set_listener(to->stream, ops->listener, to);
+        from->stream = NULL;
+        sg_timer_stop(&from->timer);
+        sg_list_remove(&w->connections, &from->link);
+        sg_list_push(&w->connections, &to->link);
+        sg_loop_defer(w->loop, &from->freeing);
+        return 0;
+}
+
 void sg_connection_done(struct sg_connection *c)
 {
         sg_timer_done(&c->timer);
@@ -156,8 +180,10 @@ static bool put_tls(struct sg_connection *c, const char *listener)
 
         if (!l || (l->identity && sg_tls_server_layer(&layer, l->identity)))
                 return false;
-        if (l->identity)
+        if (l->identity) {
                 sg_tls_apply(c->stream, layer);
+                c->tls = layer;
+        }
         return true;
 }
 

@@ -34,7 +34,8 @@ struct sg_connection {
         struct sg_link link; /* of the worker, until closed */
         struct sg_deferred freeing;
         struct sg_worker *worker;
-        struct sg_stream *stream; /* NULL once closed */
+        struct sg_stream *stream;   /* NULL once closed */
+        const struct sg_layer *tls; /* lent by the stream; NULL: none */
         struct sg_snapshot *snapshot;
         struct sg_timer timer; /* the protocol's */
         uint64_t id;
@@ -69,5 +70,12 @@ void sg_connection_charge(struct sg_connection *c, uint64_t n_bytes);
 void sg_connection_tell_tls(struct sg_connection *c);
 const char *sg_connection_peer(const struct sg_connection *c);
 
-/* connection_h1.c */
+/* Stream, timeouts and place on the list go to another protocol's; from is closed without a word and freed. -ENOMEM:
+ * nothing has changed. */
+int sg_connection_move(struct sg_connection *to, struct sg_connection *from, const struct sg_connection_ops *ops)
+        SG_MUST_CHECK;
+
+/* connection_h1.c: every connection begins so. */
 struct sg_connection *sg_connection_h1_new(struct sg_worker *w, int fd);
+/* connection_h2.c: instead of it, when ALPN or the first bytes say so. NULL: no memory, and from is as it was. */
+struct sg_connection *sg_connection_h2_take(struct sg_connection *from);

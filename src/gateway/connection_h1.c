@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "gateway/connection.h"
 #include "gateway/exchange.h"
+#include "http/h2.h"
 
 #define H1_MAGIC        0x5c11e470u
 #define LINGER_USEC     (2 * SG_USEC_PER_SEC)
@@ -272,11 +273,38 @@ static void h1_parse_on(struct h1 *c)
         sg_stream_resume(c->conn.stream);
 }
 
+/* Another version of HTTP takes the connection over; this one is done with. NULL: it cannot, and is closed. */
+static struct sg_connection *h1_give_to_h2(struct h1 *c)
+{
+        struct sg_connection *to = sg_connection_h2_take(&c->conn);
+
+        if (to)
+                c->state = H1_CLOSED; /* not through the door: the connection is not closed */
+        else
+                h1_close(c, SG_FAIL_INTERNAL);
+        return to;
+}
+
+/* HTTP/2 with prior knowledge begins with bytes that no request of ours begins with. */
+static bool h1_is_h2(const struct h1 *c, struct sg_str bytes, bool *ret_is_whole)
+{
+        size_t n = SG_MIN(bytes.n, SG_H2_PREFACE.n);
+
+        *ret_is_whole = n == SG_H2_PREFACE.n;
+        return c->state == H1_FRESH && n && memcmp(bytes.p, SG_H2_PREFACE.p, n) == 0;
+}
+
 static size_t h1_on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
 {
         struct h1 *c = h1_of(owner);
+        bool is_whole;
         size_t used = 0;
 
+        if (h1_is_h2(c, bytes, &is_whole)) {
+                struct sg_connection *to = is_whole ? h1_give_to_h2(c) : NULL;
+
+                return to ? to->ops->listener->on_bytes(s, bytes, to) : 0;
+        }
         c->in_bytes = true;
         while (h1_wants_bytes(c)) {
                 size_t n = 0;
@@ -288,6 +316,19 @@ static size_t h1_on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
         }
         c->in_bytes = false;
         return c->state >= H1_LINGER ? bytes.n : used;
+}
+
+/* TLS only: the client has chosen among our protocols. */
+static void h1_on_open(struct sg_stream *s, void *owner)
+{
+        struct h1 *c = h1_of(owner);
+
+        if (!c->conn.tls || !sg_tls_chose_h2(c->conn.tls))
+                return;
+        if (c->state == H1_FRESH)
+                (void)h1_give_to_h2(c);
+        else
+                h1_close(c, SG_FAIL_CONNECTIONS_FULL); /* refused already, in words that it would not understand */
 }
 
 static void h1_on_drained(struct sg_stream *s, void *owner)
@@ -523,6 +564,7 @@ static const char *h1_peer(const struct sg_client *client)
 /* ---- birth */
 
 static const struct sg_stream_listener stream_listener = {
+        .on_open = h1_on_open,
         .on_bytes = h1_on_bytes,
         .on_drained = h1_on_drained,
         .on_end = h1_on_end,

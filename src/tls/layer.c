@@ -8,7 +8,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/x509.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,8 +23,9 @@
 
 struct tls_layer {
         struct sg_layer layer;
-        struct sg_tls_trust *trust;       /* of a client's end; else NULL */
-        struct sg_tls_identity *identity; /* of a server's end; else NULL */
+        struct sg_tls_trust *trust;             /* of a client's end; else NULL */
+        struct sg_tls_certificate *certificate; /* that a client's end shows, or NULL */
+        struct sg_tls_identity *identity;       /* of a server's end; else NULL */
         gnutls_session_t session;
         gnutls_typed_vdata_st verify[2];
         int fd;
@@ -151,12 +154,22 @@ static enum sg_layer_result failed(struct tls_layer *t, int r, const char **ret_
         return SG_LAYER_FAILED;
 }
 
+#define SESSION_NAME_BYTES (TLS_NAME_BYTES_MAX + 24u)
+
+/* A session that one certificate has begun is not for a connection that shows another one or none. */
+static const char *session_name(const struct tls_layer *t, char out[SESSION_NAME_BYTES])
+{
+        snprintf(out, SESSION_NAME_BYTES, "%s %" PRIu64, t->name, t->certificate ? t->certificate->number : 0);
+        return out;
+}
+
 static void keep_session(struct tls_layer *t)
 {
         gnutls_datum_t data = {NULL, 0};
+        char name[SESSION_NAME_BYTES];
 
         if (gnutls_session_get_data2(t->session, &data) == 0)
-                tls_session_put(t->trust, t->name, data);
+                tls_session_put(t->trust, session_name(t, name), data);
 }
 
 /* TLS 1.3 sends tickets after the handshake, whenever the server likes. */
@@ -302,12 +315,25 @@ static void free_layer(struct sg_layer *y)
         if (t->session)
                 gnutls_deinit(t->session);
         sg_tls_trust_unref(t->trust);
+        sg_tls_certificate_unref(t->certificate);
         sg_tls_identity_unref(t->identity);
         free(t->raw);
         free(t);
 }
 
 /* ---- creation */
+
+int tls_show_certificate(gnutls_session_t session, const gnutls_datum_t *authorities, int n_authorities,
+                         const gnutls_pk_algorithm_t *algorithms, int n_algorithms, gnutls_pcert_st **ret_chain,
+                         unsigned *ret_n_chain, gnutls_privkey_t *ret_key)
+{
+        const struct sg_tls_certificate *c = ((struct tls_layer *)gnutls_session_get_ptr(session))->certificate;
+
+        *ret_chain = c ? c->chain : NULL;
+        *ret_n_chain = c ? c->n_chain : 0;
+        *ret_key = c ? c->key : NULL;
+        return 0;
+}
 
 static int set_name(struct tls_layer *t)
 {
@@ -332,7 +358,8 @@ static int set_alpn(struct tls_layer *t, const char *alpn)
 
 static void set_resumption(struct tls_layer *t)
 {
-        gnutls_datum_t session = tls_session_take(t->trust, t->name);
+        char name[SESSION_NAME_BYTES];
+        gnutls_datum_t session = tls_session_take(t->trust, session_name(t, name));
 
         if (session.data)
                 (void)gnutls_session_set_data(t->session, session.data, session.size); /* else a full handshake */
@@ -398,6 +425,22 @@ static int on_client_hello(gnutls_session_t session)
         return gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, tls_identity_choose(t->identity, session));
 }
 
+/* The client chooses; one that knows none of them goes on without. */
+static int offer_protocols(struct tls_layer *t)
+{
+        static const gnutls_datum_t protocols[] = {{(unsigned char *)"h2", 2}, {(unsigned char *)"http/1.1", 8}};
+
+        return gnutls_alpn_set_protocols(t->session, protocols, SG_N_ELEMENTS(protocols), 0);
+}
+
+bool sg_tls_chose_h2(const struct sg_layer *y)
+{
+        gnutls_datum_t chosen;
+
+        return gnutls_alpn_get_selected_protocol(tls_of(y)->session, &chosen) == 0 && chosen.size == 2 &&
+               memcmp(chosen.data, "h2", 2) == 0;
+}
+
 static int set_up_server(struct tls_layer *t)
 {
         int r = set_up(t, GNUTLS_SERVER, t->identity->priorities, t->identity->pairs[0].credentials);
@@ -405,7 +448,7 @@ static int set_up_server(struct tls_layer *t)
         if (!r)
                 r = gnutls_session_ticket_enable_server(t->session, &t->identity->ticket_key);
         if (!r)
-                r = set_alpn(t, "http/1.1");
+                r = offer_protocols(t);
         if (!r)
                 gnutls_certificate_server_set_request(t->session, t->identity->request);
         if (!r)
@@ -441,7 +484,8 @@ static int layer_give(struct sg_layer **ret, struct tls_layer *t, int r)
         return 0;
 }
 
-int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_str name, const char *alpn)
+int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_tls_certificate *certificate,
+                        struct sg_str name, const char *alpn)
 {
         struct tls_layer *t;
 
@@ -453,6 +497,7 @@ int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struc
         if (!t)
                 return -ENOMEM;
         t->trust = sg_tls_trust_ref(trust);
+        t->certificate = certificate ? sg_tls_certificate_ref(certificate) : NULL;
         memcpy(t->name, name.p, name.n);
         return layer_give(ret, t, set_up_client(t, alpn));
 }

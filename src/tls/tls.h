@@ -1,8 +1,8 @@
 /*
  * tls/tls.h - GnuTLS as a layer under a stream, at either end
  *
- * Shape    a trust (whom a client believes) or an identity (who a server is), shared by all threads; a layer per
- *          connection
+ * Shape    a trust (whom a client believes), a certificate (what it shows) and an identity (who a server is), shared by
+ *          all threads; a layer per connection
  * Owner    shared by reference; layers hold one
  * Thread   sg_tls_trust, sg_tls_identity: any (immutable after creation, counted atomically); layers: their loop's
  * Errors   sg_error for files; handshake failures as words through the layer ("the certificate has expired")
@@ -24,10 +24,20 @@ struct sg_tls_trust *sg_tls_trust_ref(struct sg_tls_trust *t);
 struct sg_tls_trust *sg_tls_trust_unref(struct sg_tls_trust *t);
 SG_DEFINE_AUTO(struct sg_tls_trust *, sg_tls_trust_unref)
 
+struct sg_tls_certificate;
+
+/* What a client shows to a server that asks for a certificate: PEM files, the first with its chain. */
+int sg_tls_certificate_new(struct sg_tls_certificate **ret, const char *certificate, const char *key,
+                           struct sg_error *err) SG_MUST_CHECK;
+struct sg_tls_certificate *sg_tls_certificate_ref(struct sg_tls_certificate *c);
+struct sg_tls_certificate *sg_tls_certificate_unref(struct sg_tls_certificate *c);
+SG_DEFINE_AUTO(struct sg_tls_certificate *, sg_tls_certificate_unref)
+
 /* A layer for a connection to `name` (a DNS name, sent as SNI and verified; or an address literal, verified only).
- * alpn: "http/1.1". Sessions are resumed within a process where the server allows (cache in the trust, per name). */
-int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_str name, const char *alpn)
-        SG_MUST_CHECK;
+ * certificate: NULL for none. alpn: "http/1.1". Sessions are resumed within a process where the server allows (cache in
+ * the trust, per name and certificate). */
+int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_tls_certificate *certificate,
+                        struct sg_str name, const char *alpn) SG_MUST_CHECK;
 enum sg_tls_client_certificate {
         SG_TLS_CLIENT_CERTIFICATE_NONE,     /* not asked for */
         SG_TLS_CLIENT_CERTIFICATE_OPTIONAL, /* asked for; one that is sent must be valid */
@@ -58,6 +68,9 @@ bool sg_tls_identity_has_rsa(const struct sg_tls_identity *i);
 
 /* A layer for an accepted connection. */
 int sg_tls_server_layer(struct sg_layer **ret, struct sg_tls_identity *identity) SG_MUST_CHECK;
+
+/* After the handshake: the client chose HTTP/2 from what the server offers. */
+bool sg_tls_chose_h2(const struct sg_layer *y);
 
 /* Attaches to the stream: sg_stream_set_layer() with the right attach function. */
 void sg_tls_apply(struct sg_stream *s, struct sg_layer *y);
