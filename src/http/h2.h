@@ -50,9 +50,11 @@ struct sg_h2_stream {
         struct sg_buf out;   /* what was given and is not in frames yet */
         bool is_last_given;  /* END_STREAM follows what is in out */
         bool has_head_given;
-        bool is_deferred;  /* nghttp2 waits for more of it */
-        bool has_ended;    /* the request is whole */
-        bool is_sent;      /* the answer is in frames to its end */
+        bool is_deferred; /* nghttp2 waits for more of it */
+        bool has_ended;   /* the request is whole */
+        bool is_sent;     /* the answer is in frames to its end */
+        bool has_length;
+        uint64_t n_left;   /* of the body, when has_length */
         size_t unconsumed; /* of the body: received, and its window not given back */
 };
 

@@ -257,6 +257,7 @@ int h2_head_ready(struct sg_h2 *h, int32_t id, bool is_end)
         int r;
 
         h->is_head_end = is_end;
+        h->has_head_length = false;
         if (h->fields.is_too_large) {
                 h->events->on_head_too_large(h, id, h->owner);
                 refuse_if_untied(h, id, is_end, true);
@@ -272,6 +273,8 @@ int h2_head_ready(struct sg_h2 *h, int32_t id, bool is_end)
                 h2_refuse(h, id, NGHTTP2_PROTOCOL_ERROR);
                 return 0;
         }
+        h->has_head_length = head.has_length;
+        h->head_length = head.length;
         h->events->on_head(h, id, &head, is_end, h->owner);
         refuse_if_untied(h, id, is_end, false);
         return 0;

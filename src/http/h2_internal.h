@@ -20,6 +20,7 @@ struct h2_cutter {
         int32_t id;
         uint32_t n_bytes, n_left; /* of its payload */
         unsigned n_continuations; /* in a row */
+        bool is_padding_due;      /* the first byte of the payload says how much of it there is */
 };
 
 /* The head or trailers that are being read: there is one at a time, since nothing may stand between its frames. */
@@ -41,6 +42,8 @@ struct sg_h2 {
         bool is_inside; /* sg_h2_receive() or sg_h2_produce() */
         bool is_draining;
         bool is_head_end; /* of the head that is told: no body follows */
+        bool has_head_length;
+        uint64_t head_length;
         struct h2_cutter cutter;
         struct h2_fields fields;
         int32_t awaited; /* the stream of a frame that nghttp2 has not told of: it was refused, when the frame is over */
@@ -78,10 +81,10 @@ void h2_pay(struct sg_h2 *h, unsigned n_frames, size_t n_bytes);
 int h2_judge_fields(const struct sg_h2 *h) SG_MUST_CHECK;
 
 enum {
-        H2_COST_RESET = 4,     /* by the peer, of a stream */
-        H2_COST_SETTINGS = 4,  /* are acknowledged, and may touch every stream */
-        H2_COST_MALFORMED = 9, /* a message that is refused by a RST_STREAM */
+        H2_COST_RESET = 4,        /* by the peer, of a stream */
+        H2_COST_SETTINGS = 4,     /* are acknowledged, and may touch every stream */
+        H2_COST_MALFORMED = 9,    /* a message that is refused by a RST_STREAM */
         H2_DATA_BYTES_SMALL = 64, /* to a stream that is gone: what was under way is larger */
-        H2_WORTH_ANSWER = 16,  /* a whole one */
-        H2_WORTH_DATA = 3,     /* a frame of all that was there: the client may well update two windows for it */
+        H2_WORTH_ANSWER = 16,     /* a whole one */
+        H2_WORTH_DATA = 3,        /* a frame of all that was there: the client may well update two windows for it */
 };

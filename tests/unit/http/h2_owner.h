@@ -6,13 +6,6 @@
  */
 #pragma once
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "h2_frames.h"
 #include "http/h2.h"
 
@@ -212,11 +205,4 @@ static inline int owner_receive(struct owner *o, struct sg_str bytes, size_t n)
                 bytes = sg_str_skip(bytes, piece.n);
         }
         return r;
-}
-
-static inline void assert_text(struct sg_buf *b, const char *expected)
-{
-        if (!sg_str_eq(sg_buf_view(b), sg_str_from(expected)))
-                fail_msg("expected \"%s\", got \"" SG_STR_FMT "\"", expected, SG_STR_ARG(sg_buf_view(b)));
-        sg_buf_clear(b);
 }

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "h2_owner.h"
+#include "h2_assert.h"
 
 struct answer {
         unsigned status;

@@ -1,6 +1,6 @@
 /* Heads over HTTP/2, with the one right outcome of each: what the owner is told, and the frames that answer. The same in
  * one piece, byte by byte and in pieces of a few bytes. */
-#include "h2_owner.h"
+#include "h2_assert.h"
 
 #define REQUEST(more)    ":method=GET|:scheme=https|:path=/|:authority=x" more
 #define WITH(method)     ":method=" method "|:scheme=https|:path=/|:authority=x"
