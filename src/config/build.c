@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/message_id.h"
 #include "config/units.h"
 
 struct sg_whole *sg_whole_new(void)
@@ -23,8 +24,10 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
 {
         if (!w)
                 return NULL;
-        for (size_t i = 0; i < w->config.n_providers; i++)
+        for (size_t i = 0; i < w->config.n_providers; i++) {
                 sg_secret_unref(w->config.providers[i].api_key);
+                sg_secret_unref(w->config.providers[i].proxy_authorization);
+        }
         sg_pool_done(&w->pool);
         free(w);
         return NULL;
@@ -41,7 +44,7 @@ int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw
                                      line ? line->where : "default", &w->pool, err};
                 int r;
 
-                if (s->section != id || sg_setting_is_list(s) || s->kind == SG_KIND_SECRET || v.text.n == 0)
+                if (s->section != id || sg_setting_is_list(s) || sg_setting_is_place(s) || v.text.n == 0)
                         continue;
                 r = sg_value_store(&v, object);
                 if (r)
@@ -179,11 +182,77 @@ static int check_dialect(const struct sg_raw_section *section, const struct sg_c
         return 0;
 }
 
+/* Settings that need one another. */
+static int check_together(const struct sg_raw_section *section, const struct sg_config_provider *p,
+                          struct sg_error *err)
+{
+        static const char *const of_tls[] = {"provider.ca_file", "provider.tls_certificate", "provider.tls_key",
+                                             "provider.tls_server_name"};
+        const struct sg_raw_line *line;
+
+        for (size_t i = 1; i < SG_N_ELEMENTS(of_tls) && p->base_url && !p->is_tls; i++) {
+                line = sg_raw_last(section, sg_setting_get(of_tls[i]));
+                if (line)
+                        return sg_error_set(err, -EINVAL, line->where, "%s is for https, but base_url is http",
+                                            sg_setting_get(of_tls[i])->name);
+        }
+        if (!p->tls_certificate != !p->tls_key) {
+                line = sg_raw_last(section, sg_setting_get(p->tls_key ? of_tls[2] : of_tls[1]));
+                return sg_error_set(err, -EINVAL, line->where, "tls_certificate and tls_key need each other");
+        }
+        if (p->warm_connections > p->pool_max) {
+                line = sg_raw_last(section, sg_setting_get("provider.warm_connections"));
+                return sg_error_set(err, -EINVAL, line->where, "warm_connections (%zu) is more than pool_max (%zu)",
+                                    p->warm_connections, p->pool_max);
+        }
+        return 0;
+}
+
+static int check_proxy(const struct sg_raw_section *section, const struct sg_config_provider *p, struct sg_error *err)
+{
+        const struct sg_raw_line *url = sg_raw_last(section, sg_setting_get("provider.proxy"));
+        const struct sg_raw_line *secret = sg_raw_last(section, sg_setting_get("provider.proxy_authorization"));
+
+        if (p->proxy_host && p->socket_path)
+                return sg_error_set(err, -EINVAL, url->where,
+                                    "proxy: base_url is a Unix socket, which no proxy reaches");
+        if (secret && strcmp(p->proxy, "none") == 0)
+                return sg_error_set(err, -EINVAL, secret->where, "proxy_authorization is set, but proxy = none");
+        if (p->proxy_authorization) {
+                const struct sg_str s = sg_secret_bytes(p->proxy_authorization);
+
+                if (sg_str_find_byte(s, ':') < s.n)
+                        return 0;
+                sg_error_set(err, -EINVAL, secret->where,
+                             "proxy_authorization: what is there is not of the form user:password");
+                sg_error_needs_mending(err, SG_MESSAGE_CREDENTIAL);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int read_places(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
+                       const struct sg_surroundings *around, struct sg_error *err)
+{
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                const struct sg_raw_line *line = sg_raw_last(section, s);
+                void *field = (char *)p + s->offset;
+                int r;
+
+                if (s->section != SG_SECTION_PROVIDER || !sg_setting_is_place(s) || !line || line->value.n == 0)
+                        continue;
+                struct sg_value v = {s, line->value, line->where, &w->pool, err};
+
+                r = s->kind == SG_KIND_SECRET ? sg_credential_read(&v, around, field) : sg_pem_path(&v, around, field);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
 static int build_provider(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
                           const struct sg_surroundings *around, struct sg_error *err)
 {
-        const struct sg_setting *key = sg_setting_get("provider.api_key");
-        const struct sg_raw_line *line = sg_raw_last(section, key);
         int r = sg_section_check_name(section, err);
 
         p->name = section->name;
@@ -191,10 +260,15 @@ static int build_provider(struct sg_whole *w, const struct sg_raw_section *secti
         p->host = p->path_prefix = p->authority = "";
         if (!r)
                 r = sg_section_store(w, SG_SECTION_PROVIDER, section, p, err);
-        if (!r && line)
-                r = sg_credential_read(&(struct sg_value){key, line->value, line->where, &w->pool, err}, around,
-                                       &p->api_key);
-        return r ? r : check_dialect(section, p, err);
+        if (!r)
+                r = read_places(w, section, p, around, err);
+        if (!r)
+                r = check_dialect(section, p, err);
+        if (!r)
+                r = check_together(section, p, err);
+        if (!r)
+                r = check_proxy(section, p, err);
+        return r ? r : sg_proxy_from_environment(w, p, around, err);
 }
 
 static int build_providers(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)

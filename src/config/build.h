@@ -48,6 +48,11 @@ int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *aroun
 /* credential.c: "credential:NAME", "file:/path", "env:NAME". */
 int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
         SG_MUST_CHECK;
+/* The file that "file:/path" or "credential:NAME" stands for; it is read when the snapshot is made. */
+int sg_pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret) SG_MUST_CHECK;
+/* proxy.c: what the variables say for a provider that asks them. */
+int sg_proxy_from_environment(struct sg_whole *w, struct sg_config_provider *p, const struct sg_surroundings *around,
+                              struct sg_error *err) SG_MUST_CHECK;
 /* build.c, for the files of single sections: the scalars of a section into its object, by the table; and names that stand
  * in other values, units and paths. */
 int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,

@@ -65,13 +65,21 @@ struct sg_config_provider {
         bool is_tls;
         const char *host; /* of base_url, without brackets */
         uint16_t port;
-        const char *path_prefix;   /* of base_url, without trailing slash: "/v1", "" */
-        const char *authority;     /* for the Host field: "api.moonshot.cn", "127.0.0.1:9000" */
-        const char *ca_file;       /* NULL: the system's trust */
-        struct sg_secret *api_key; /* NULL: none is sent */
+        const char *path_prefix;     /* of base_url, without trailing slash: "/v1", "" */
+        const char *authority;       /* for the Host field: "api.moonshot.cn", "127.0.0.1:9000" */
+        const char *socket_path;     /* of a Unix socket; NULL: host and port. Then host is "localhost" and port is 0 */
+        const char *ca_file;         /* NULL: the system's trust */
+        const char *tls_server_name; /* NULL: host */
+        const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
+        struct sg_secret *api_key;             /* NULL: none is sent */
+        const char *proxy;                     /* as written; "environment", "none" */
+        const char *proxy_host;                /* in force, without brackets; NULL: none */
+        uint16_t proxy_port;
+        const char *proxy_where;               /* file:line, or the variable */
+        struct sg_secret *proxy_authorization; /* "user:password", or NULL */
         uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec, idle_timeout_usec;
-        size_t pool_max;
-        uint64_t echo_pace_usec; /* echo: pause before each word */
+        size_t pool_max, warm_connections; /* of each worker */
+        uint64_t echo_pace_usec;           /* echo: pause before each word */
         const char *where;
 };
 

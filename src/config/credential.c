@@ -150,3 +150,41 @@ int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *a
                 sg_error_needs_mending(v->err, SG_MESSAGE_CREDENTIAL);
         return r;
 }
+
+/* ---- certificates and their keys */
+
+static int find_pem(const struct sg_value *v, const struct sg_surroundings *around, const char **ret)
+{
+        struct sg_str rest = v->text, word;
+        enum form form = sg_str_cut(&rest, ':', &word) ? find_form(word) : FORM_N;
+        const char *directory;
+
+        if (form == FORM_FILE) {
+                if (rest.n == 0 || rest.p[0] != '/')
+                        return sg_value_refuse(v, "the path after file: must be absolute");
+                *ret = sg_pool_dup(v->pool, rest);
+                return *ret ? 0 : -ENOMEM;
+        }
+        if (form != FORM_CREDENTIAL)
+                return sg_value_refuse(v, "write file:/path or credential:NAME");
+        if (!sg_secret_is_name(rest))
+                return sg_value_refuse(v, "credential: is followed by a name of letters, digits, . _ -");
+        directory = sg_surroundings_env(around, "CREDENTIALS_DIRECTORY");
+        if (!directory && around->reads_secrets)
+                return sg_value_refuse(
+                        v,
+                        "CREDENTIALS_DIRECTORY is not set: credentials come from systemd, which sets it for "
+                        "a unit with LoadCredential=" SG_STR_FMT ":/path; elsewhere use file:/path",
+                        SG_STR_ARG(rest));
+        *ret = sg_pool_printf(v->pool, "%s/" SG_STR_FMT, directory ? directory : "", SG_STR_ARG(rest));
+        return *ret ? 0 : -ENOMEM;
+}
+
+int sg_pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret)
+{
+        int r = find_pem(v, around, ret);
+
+        if (r == -EINVAL)
+                sg_error_needs_mending(v->err, SG_MESSAGE_CERTIFICATE);
+        return r;
+}

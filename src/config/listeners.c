@@ -1,40 +1,9 @@
 #include <errno.h>
 
-#include "base/message_id.h"
-#include "base/secret.h"
 #include "config/build.h"
 
 #define DEFAULT_LISTENER "http"
 #define DEFAULT_ADDRESS  "127.0.0.1:8000"
-
-/* ---- where certificates and keys are: they are read when the snapshot is made */
-
-static int pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret)
-{
-        struct sg_str rest = v->text, word;
-        bool has_form = sg_str_cut(&rest, ':', &word);
-        const char *directory;
-
-        if (has_form && sg_str_eq(word, SG_STR("file"))) {
-                if (rest.n == 0 || rest.p[0] != '/')
-                        return sg_value_refuse(v, "the path after file: must be absolute");
-                *ret = sg_pool_dup(v->pool, rest);
-                return *ret ? 0 : -ENOMEM;
-        }
-        if (!has_form || !sg_str_eq(word, SG_STR("credential")))
-                return sg_value_refuse(v, "write file:/path or credential:NAME");
-        if (!sg_secret_is_name(rest))
-                return sg_value_refuse(v, "credential: is followed by a name of letters, digits, . _ -");
-        directory = sg_surroundings_env(around, "CREDENTIALS_DIRECTORY");
-        if (!directory && around->reads_secrets)
-                return sg_value_refuse(
-                        v,
-                        "CREDENTIALS_DIRECTORY is not set: credentials come from systemd, which sets it for "
-                        "a unit with LoadCredential=" SG_STR_FMT ":/path; elsewhere use file:/path",
-                        SG_STR_ARG(rest));
-        *ret = sg_pool_printf(v->pool, "%s/" SG_STR_FMT, directory ? directory : "", SG_STR_ARG(rest));
-        return *ret ? 0 : -ENOMEM;
-}
 
 static int build_pems(struct sg_whole *w, const struct sg_raw_section *section, const char *key,
                       const struct sg_surroundings *around, const char ***ret, size_t *ret_n, struct sg_error *err)
@@ -50,10 +19,8 @@ static int build_pems(struct sg_whole *w, const struct sg_raw_section *section, 
         if (!*ret)
                 return -ENOMEM;
         for (line = sg_raw_first_of(section, s); line && !r; line = sg_raw_next_of(section, line))
-                r = pem_path(&(struct sg_value){s, line->value, line->where, &w->pool, err}, around,
-                             &(*ret)[(*ret_n)++]);
-        if (r == -EINVAL)
-                sg_error_needs_mending(err, SG_MESSAGE_CERTIFICATE);
+                r = sg_pem_path(&(struct sg_value){s, line->value, line->where, &w->pool, err}, around,
+                                &(*ret)[(*ret_n)++]);
         return r;
 }
 

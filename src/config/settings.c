@@ -168,7 +168,9 @@ const struct sg_setting sg_settings[] = {
         {PROVIDER("base_url"), .kind = SG_KIND_URL, .example = "https://api.moonshot.cn/v1", .dialects = OPENAI,
          .default_note = "none: must be given", .environment = "LLM_BASE_URL", .environment_of = "llm",
          AT(sg_config_provider, base_url),
-         .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`."},
+         .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`; of "
+                 "a "
+                 "server on a Unix socket `http://unix:/run/model.sock:/v1` (the Host field is `localhost` then)."},
         {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .example = "credential:moonshot", .dialects = OPENAI,
          .default_note = "none is sent", .environment = "LLM_API_KEY", .environment_of = "llm",
          AT(sg_config_provider, api_key),
@@ -177,9 +179,29 @@ const struct sg_setting sg_settings[] = {
         {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
          .dialects = OPENAI, .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
          .help = "Certificates (PEM) that the provider's own must lead to."},
+        {PROVIDER("tls_certificate"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.crt",
+         .dialects = OPENAI, .default_note = "none is shown", AT(sg_config_provider, tls_certificate),
+         .help = "Where the certificate is that the gateway shows to a provider that asks for one, in PEM, with those "
+                 "between it and its authority: `file:/path` (read again at reload) or `credential:NAME`."},
+        {PROVIDER("tls_key"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.key",
+         .dialects = OPENAI, .default_note = "none", AT(sg_config_provider, tls_key),
+         .help = "Where the private key of tls_certificate is."},
+        {PROVIDER("tls_server_name"), .kind = SG_KIND_HOST, .example = "api.internal.example", .dialects = OPENAI,
+         .default_note = "the host of base_url", AT(sg_config_provider, tls_server_name),
+         .help = "The name that the provider's certificate must have, also sent as SNI."},
+        {PROVIDER("proxy"), .kind = SG_KIND_PROXY, .example = "http://127.0.0.1:3128", .dialects = OPENAI,
+         .default_text = "environment", AT(sg_config_provider, proxy),
+         .help = "An HTTP proxy that the provider is reached through, by CONNECT also where base_url is http: "
+                 "`http://host:port`, `none`, or `environment`: what `https_proxy`, `HTTPS_PROXY` (for https), "
+                 "`http_proxy` (for http), else `all_proxy`, `ALL_PROXY` say, but for hosts in `no_proxy`, `NO_PROXY` "
+                 "and this machine's own. Unix sockets have none."},
+        {PROVIDER("proxy_authorization"), .kind = SG_KIND_SECRET, .example = "credential:proxy", .dialects = OPENAI,
+         .default_note = "none is sent", AT(sg_config_provider, proxy_authorization),
+         .help = "Where `user:password` for the proxy is (Basic): `credential:NAME`, `file:/path` or `env:NAME`. Never "
+                 "in the proxy's URL."},
         {PROVIDER("connect_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "10s",
          .dialects = OPENAI, AT(sg_config_provider, connect_timeout_usec),
-         .help = "For the name, the connection and TLS together."},
+         .help = "For the name, the connection, the proxy and TLS together."},
         {PROVIDER("first_byte_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "600s",
          .dialects = OPENAI, AT(sg_config_provider, first_byte_timeout_usec),
          .help = "From the request to the first byte of its answer; long prompts take long."},
@@ -191,6 +213,9 @@ const struct sg_setting sg_settings[] = {
          .help = "How long a connection is kept for the next request."},
         {PROVIDER("pool_max"), .kind = SG_KIND_COUNT, .min = 1, .max = 65536, .default_text = "64", .dialects = OPENAI,
          AT(sg_config_provider, pool_max), .help = "Idle connections that each worker keeps."},
+        {PROVIDER("warm_connections"), .kind = SG_KIND_COUNT, .max = 1024, .default_text = "0", .dialects = OPENAI,
+         AT(sg_config_provider, warm_connections),
+         .help = "Idle connections that each worker opens ahead of need. At most pool_max."},
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 
@@ -225,6 +250,9 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_SECRET] = "place of a secret",
                 [SG_KIND_TARGETS] = "target",
                 [SG_KIND_PEM] = "place of a file",
+                [SG_KIND_PEM_FILE] = "place of a file",
+                [SG_KIND_PROXY] = "URL, `environment`, `none`",
+                [SG_KIND_HOST] = "name",
         };
 
         SG_ASSERT(kind < SG_KIND_N);

@@ -43,7 +43,10 @@ enum sg_kind {
         SG_KIND_ADDRESS,
         SG_KIND_URL,
         SG_KIND_SECRET,
-        SG_KIND_PEM, /* list; where a file of certificates or a key is */
+        SG_KIND_PEM,      /* list; where a file of certificates or a key is */
+        SG_KIND_PEM_FILE, /* one */
+        SG_KIND_PROXY,    /* environment, none or the URL of a proxy: several fields */
+        SG_KIND_HOST,
         SG_KIND_TARGETS, /* list */
         SG_KIND_N,
 };
@@ -73,6 +76,12 @@ struct sg_setting {
 extern const struct sg_section_info sg_sections[SG_SECTION_N];
 extern const struct sg_setting sg_settings[];
 extern const struct sg_setting *const sg_settings_end;
+
+/* Read with the surroundings, not by the table alone. */
+static inline bool sg_setting_is_place(const struct sg_setting *s)
+{
+        return s->kind == SG_KIND_SECRET || s->kind == SG_KIND_PEM_FILE;
+}
 
 static inline bool sg_setting_is_list(const struct sg_setting *s)
 {

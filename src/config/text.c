@@ -81,7 +81,7 @@ static int add_setting(struct sg_buf *b, const struct sg_whole *w, const struct 
 
         if (sg_setting_is_list(s))
                 return add_list(b, section, s);
-        if (s->kind == SG_KIND_SECRET)
+        if (sg_setting_is_place(s))
                 return line ? add_line(b, s->name, line->value.p, where) : 0;
         if (s->kind == SG_KIND_SINK && w->config.log_sink == SG_LOG_TO_FILE)
                 return sg_buf_printf(b, "%s = file:%s  # %s\n", s->name, w->config.log_path, where);

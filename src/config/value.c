@@ -280,6 +280,20 @@ static int store_url(const struct sg_value *v, void *object)
         return sg_value_url(v, object);
 }
 
+static int store_proxy(const struct sg_value *v, void *object)
+{
+        return sg_value_proxy(v, object);
+}
+
+static int store_host(const struct sg_value *v, void *object)
+{
+        char shown[SG_VALUE_SHOWN_BYTES];
+
+        if (!sg_url_is_host(v->text))
+                return sg_value_refuse(v, "'%s' is neither a host name nor an address", sg_value_shown(v->text, shown));
+        return store_string(v, object);
+}
+
 int sg_value_store(const struct sg_value *v, void *object)
 {
         static int (*const store[SG_KIND_N])(const struct sg_value *v, void *object) = {
@@ -289,7 +303,8 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_DIRECTORY] = store_path,    [SG_KIND_FILE] = store_path,
                 [SG_KIND_GROUP] = store_group,       [SG_KIND_SINK] = store_sink,
                 [SG_KIND_DATABASE] = store_database, [SG_KIND_ADDRESS] = sg_value_address,
-                [SG_KIND_URL] = store_url,
+                [SG_KIND_URL] = store_url,           [SG_KIND_PROXY] = store_proxy,
+                [SG_KIND_HOST] = store_host,
         };
 
         SG_ASSERT(v->text.n > 0 && store[v->setting->kind]);

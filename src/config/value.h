@@ -25,8 +25,21 @@ int sg_value_store(const struct sg_value *v, void *object) SG_MUST_CHECK;
 /* -EINVAL with "name: …". */
 int sg_value_refuse(const struct sg_value *v, const char *format, ...) SG_PRINTF(2, 3);
 
+/* What stands between "//" and the path of a URL. */
+struct sg_url_authority {
+        struct sg_str host; /* without brackets */
+        bool is_v6;
+        uint16_t port; /* left alone when there is none */
+};
+/* NULL, or what is wrong with it: the rest of a sentence that begins with "the URL". */
+const char *sg_url_read_authority(struct sg_url_authority *a, struct sg_str text);
+bool sg_url_is_host(struct sg_str host); /* a name, or an address without brackets */
+char *sg_url_lower_case(struct sg_pool *pool, struct sg_str s);
+
 /* A base_url into its parts. */
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
+/* proxy.c: "environment", "none", or where the proxy is. */
+int sg_value_proxy(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
 /* The syntax that net/ binds; whether the machine has the address shows there. */
 int sg_value_address(const struct sg_value *v, void *object) SG_MUST_CHECK;
 

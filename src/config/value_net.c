@@ -88,10 +88,9 @@ int sg_value_address(const struct sg_value *v, void *object)
 
 struct url {
         bool is_tls;
-        struct sg_str host; /* without brackets */
-        bool is_v6;
-        uint16_t port;
-        struct sg_str path; /* without trailing slashes */
+        struct sg_url_authority at;
+        struct sg_str socket_path; /* of "unix:/path" in place of an authority */
+        struct sg_str path;        /* without trailing slashes */
 };
 
 static bool is_host_name(struct sg_str host)
@@ -131,14 +130,17 @@ static bool is_path(struct sg_str path)
         return true;
 }
 
-static const char *read_authority(struct url *u, struct sg_str authority)
+bool sg_url_is_host(struct sg_str host)
+{
+        return is_host_name(host) || is_ip(AF_INET6, host);
+}
+
+const char *sg_url_read_authority(struct sg_url_authority *u, struct sg_str authority)
 {
         struct sg_str port = SG_STR_NONE;
         uint64_t number;
         size_t end;
 
-        if (sg_str_find_byte(authority, '@') < authority.n)
-                return "holds a user name or password; leave them out and write api_key = credential:, file: or env:";
         u->is_v6 = authority.n && authority.p[0] == '[';
         if (u->is_v6) {
                 end = sg_str_find_byte(authority, ']');
@@ -163,28 +165,56 @@ static const char *read_authority(struct url *u, struct sg_str authority)
         return NULL;
 }
 
+/* "unix:/path:/uri", as nginx writes it in proxy_pass: the path of the socket ends at the first colon. */
+static const char *read_socket(struct url *u, struct sg_str rest)
+{
+        const size_t end = sg_str_find_byte(rest, ':');
+
+        u->socket_path = sg_str_head(rest, end);
+        u->path = end < rest.n ? sg_str_skip(rest, end + 1) : SG_STR_NONE;
+        if (u->socket_path.n == 0 || u->socket_path.p[0] != '/')
+                return "has no absolute path of a socket after unix:; write http://unix:/run/model.sock:/v1";
+        if (u->socket_path.n > 107) /* sun_path of unix(7) and its NUL */
+                return "has a socket whose path has more than 107 bytes";
+        if (!is_path(u->socket_path))
+                return "has a byte in the socket's path that may not stand in a URL";
+        if (u->path.n && u->path.p[0] != '/')
+                return "has no / after the colon behind the socket; write http://unix:/run/model.sock:/v1";
+        return NULL;
+}
+
+static const char *read_network(struct url *u, struct sg_str rest)
+{
+        const size_t end = sg_str_find_byte(rest, '/');
+        const struct sg_str authority = sg_str_head(rest, end);
+
+        u->path = sg_str_skip(rest, end);
+        if (sg_str_find_byte(authority, '@') < authority.n)
+                return "holds a user name or password; leave them out and write api_key = credential:, file: or env:";
+        return sg_url_read_authority(&u->at, authority);
+}
+
 /* NULL, or what is wrong with it: the rest of a sentence that begins with "the URL". */
 static const char *read_url(struct url *u, struct sg_str text)
 {
         struct sg_str rest = text;
         const char *why;
-        size_t end = 0;
 
         u->is_tls = sg_str_istarts(rest, SG_STR("https://"));
         if (!u->is_tls && !sg_str_istarts(rest, SG_STR("http://")))
                 return "does not begin with https:// or http://";
-        u->port = u->is_tls ? 443 : 80;
+        u->at.port = u->is_tls ? 443 : 80;
         rest = sg_str_skip(rest, u->is_tls ? 8 : 7);
         if (sg_str_find_byte(rest, '#') < rest.n)
                 return "has a fragment (#); leave it out";
         if (sg_str_find_byte(rest, '?') < rest.n)
                 return "has a query (?); leave it out";
-        while (end < rest.n && rest.p[end] != '/')
-                end++;
-        why = read_authority(u, sg_str_head(rest, end));
+        if (sg_str_istarts(rest, SG_STR("unix:")))
+                why = read_socket(u, sg_str_skip(rest, 5));
+        else
+                why = read_network(u, rest);
         if (why)
                 return why;
-        u->path = sg_str_skip(rest, end);
         while (u->path.n && u->path.p[u->path.n - 1] == '/')
                 u->path.n--;
         if (!is_path(u->path))
@@ -194,7 +224,7 @@ static const char *read_url(struct url *u, struct sg_str text)
         return NULL;
 }
 
-static char *lower_case(struct sg_pool *pool, struct sg_str s)
+char *sg_url_lower_case(struct sg_pool *pool, struct sg_str s)
 {
         char *copy = sg_pool_dup(pool, s);
 
@@ -216,26 +246,43 @@ static int refuse_scheme(const struct sg_value *v)
         return sg_value_refuse(v, "%.*s:// cannot be called; write https:// or http://", (int)end, v->text.p);
 }
 
+/* A server on a Unix socket has no name of its own: the Host field says what nginx says there. */
+static int store_socket(const struct sg_value *v, const struct url *u, struct sg_config_provider *p)
+{
+        p->socket_path = sg_pool_dup(v->pool, u->socket_path);
+        p->host = p->authority = "localhost";
+        p->port = 0;
+        return p->socket_path ? 0 : -ENOMEM;
+}
+
+static int store_network(const struct sg_value *v, const struct url *u, struct sg_config_provider *p)
+{
+        const bool is_usual = u->at.port == (u->is_tls ? 443 : 80);
+
+        p->socket_path = NULL;
+        p->port = u->at.port;
+        p->host = sg_url_lower_case(v->pool, u->at.host);
+        if (!p->host)
+                return -ENOMEM;
+        p->authority = is_usual ? sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]" : "%s", p->host)
+                                : sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]:%u" : "%s:%u", p->host, p->port);
+        return p->authority ? 0 : -ENOMEM;
+}
+
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p)
 {
-        struct url u;
+        struct url u = {.is_tls = false};
         const char *why;
-        bool is_usual;
 
         if (!sg_str_istarts(v->text, SG_STR("https://")) && !sg_str_istarts(v->text, SG_STR("http://")))
                 return refuse_scheme(v);
         why = read_url(&u, v->text);
         if (why)
                 return sg_value_refuse(v, "the URL %s", why);
-        is_usual = u.port == (u.is_tls ? 443 : 80);
         p->base_url = sg_pool_dup(v->pool, v->text);
         p->is_tls = u.is_tls;
-        p->port = u.port;
-        p->host = lower_case(v->pool, u.host);
         p->path_prefix = sg_pool_dup(v->pool, u.path);
-        if (!p->base_url || !p->host || !p->path_prefix)
+        if (!p->base_url || !p->path_prefix)
                 return -ENOMEM;
-        p->authority = is_usual ? sg_pool_printf(v->pool, u.is_v6 ? "[%s]" : "%s", p->host)
-                                : sg_pool_printf(v->pool, u.is_v6 ? "[%s]:%u" : "%s:%u", p->host, p->port);
-        return p->authority ? 0 : -ENOMEM;
+        return u.socket_path.n ? store_socket(v, &u, p) : store_network(v, &u, p);
 }

@@ -26,8 +26,8 @@ static int check_certificate(const char *path, struct sg_error *err)
         return 0;
 }
 
-static int load_pair(gnutls_certificate_credentials_t credentials, const char *certificate, const char *key,
-                     struct sg_error *err)
+int tls_load_pair(gnutls_certificate_credentials_t credentials, const char *certificate, const char *key,
+                  struct sg_error *err)
 {
         int n, r = tls_check_readable(certificate, "the certificate", err);
 
@@ -72,7 +72,7 @@ static int load(struct sg_tls_identity *i, const struct sg_tls_identity_options 
 
                 if (r)
                         return sg_error_set(err, -ENOMEM, file, "out of memory");
-                r = load_pair(p->credentials, file, o->keys[i->n_pairs], err);
+                r = tls_load_pair(p->credentials, file, o->keys[i->n_pairs], err);
                 if (!r && o->client_ca)
                         r = tls_load_authorities(p->credentials, o->client_ca, err);
                 if (!r && look_at(i, p))

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <pthread.h>
@@ -25,6 +26,17 @@ struct sg_tls_trust {
         struct sg_list sessions; /* the newest first */
 };
 
+struct sg_tls_certificate {
+        atomic_uint n_refs;
+        uint64_t number; /* of no other one of this process: sessions belong to it */
+        gnutls_pcert_st *chain;
+        unsigned n_chain;
+        gnutls_privkey_t key;
+};
+
+/* For the credentials of a trust, which many providers share: what the connection at hand shows. */
+gnutls_certificate_retrieve_function2 tls_show_certificate;
+
 struct tls_pair {
         gnutls_certificate_credentials_t credentials;
         gnutls_x509_crt_t leaf;
@@ -40,6 +52,9 @@ struct sg_tls_identity {
         bool has_rsa;
 };
 
+/* A certificate with its key into credentials, with words for what is wrong. */
+int tls_load_pair(gnutls_certificate_credentials_t credentials, const char *certificate, const char *key,
+                  struct sg_error *err);
 /* The credentials for the name in the client's hello, if it has one. */
 gnutls_certificate_credentials_t tls_identity_choose(const struct sg_tls_identity *i, gnutls_session_t session);
 

@@ -131,6 +131,7 @@ int sg_tls_trust_new(struct sg_tls_trust **ret, const char *ca_file, struct sg_e
                 r = gnutls_priority_init(&t->priorities, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", NULL);
         if (r)
                 return sg_error_set(err, ENOMEM, "GnuTLS", "cannot be set up: %s", gnutls_strerror(r));
+        gnutls_certificate_set_retrieve_function2(t->credentials, tls_show_certificate);
         r = ca_file ? tls_load_authorities(t->credentials, ca_file, err) : load_system(t, err);
         if (r) {
                 sg_error_needs_mending(err, SG_MESSAGE_CERTIFICATE);

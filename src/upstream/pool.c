@@ -220,7 +220,7 @@ static int add_tls(struct conn *n)
         struct sg_layer *layer;
         int r;
 
-        r = sg_tls_client_layer(&layer, n->pool->at.trust, n->pool->at.host, "http/1.1");
+        r = sg_tls_client_layer(&layer, n->pool->at.trust, NULL, n->pool->at.host, "http/1.1");
         if (!r)
                 sg_tls_apply(n->stream, layer);
         return r;

@@ -196,11 +196,13 @@ static void test_text_tells_values_and_places(void **state)
                        "dialect = openai  # a.conf:11\n"
                        "base_url = http://h/v1  # a.conf:12\n"
                        "api_key = env:KEY  # a.conf:13\n"
+                       "proxy = environment  # default\n"
                        "connect_timeout = 10s  # default\n"
                        "first_byte_timeout = 10m  # default\n"
                        "between_bytes_timeout = 2m  # default\n"
                        "idle_timeout = 1m  # default\n"
                        "pool_max = 64  # default\n"
+                       "warm_connections = 0  # default\n"
                        "\n[model \"q\\\"\\\\\"]\n"
                        "target = p weight=2  # a.conf:15\n"
                        "target = p/m  # b.conf:4\n");

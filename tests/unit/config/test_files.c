@@ -32,8 +32,9 @@ static void make_directory(const char *name)
 
 static int setup(void **state)
 {
-        static const char *const variables[] = {"SCRIBE_LISTEN",   "LOG_LEVEL",         "RUST_LOG",    "LLM_API_KEY",
-                                                "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "LLM_BASE_URL"};
+        static const char *const variables[] = {"SCRIBE_LISTEN",   "LOG_LEVEL",         "RUST_LOG",     "LLM_API_KEY",
+                                                "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "LLM_BASE_URL", "http_proxy",
+                                                "https_proxy",     "HTTPS_PROXY",       "all_proxy",    "ALL_PROXY"};
 
         for (size_t i = 0; i < SG_N_ELEMENTS(variables); i++)
                 unsetenv(variables[i]);

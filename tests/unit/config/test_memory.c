@@ -46,10 +46,16 @@ static void test_each_allocation_fails_once(void **state)
         assert_non_null(f);
         fputs("[gateway]\nworkers = 2\nstate_directory = /s\n[log]\nto = file:/x\n"
               "[listener \"a\"]\naddress = 8000\n[provider \"p\"]\ndialect = openai\nbase_url = http://[::1]:80/v1\n"
+              "proxy = http://h:1\nproxy_authorization = env:SCRIBE_TEST_USER\n"
+              "[provider \"q\"]\ndialect = openai\nbase_url = https://q/v1\ntls_certificate = file:/c\n"
+              "tls_key = file:/k\n[provider \"r\"]\ndialect = openai\nbase_url = http://unix:/r:/v1\n"
+              "[provider \"p\"]\n"
               "api_key = env:SCRIBE_TEST_KEY\n[model \"m\"]\ntarget = p/x weight=2\n[model \"*\"]\ntarget = p\n",
               f);
         assert_int_equal(fclose(f), 0);
         assert_int_equal(setenv("SCRIBE_TEST_KEY", "sk-x", 1), 0);
+        assert_int_equal(setenv("SCRIBE_TEST_USER", "u:p", 1), 0);
+        assert_int_equal(setenv("https_proxy", "http://u:p@h:1", 1), 0);
         do {
                 struct sg_config *c = NULL;
 

@@ -43,10 +43,21 @@ static gnutls_x509_crt_t new_certificate(gnutls_x509_privkey_t key, const char *
         return c;
 }
 
+static void write_pem(char path[64], gnutls_datum_t *pem)
+{
+        int fd;
+
+        (void)snprintf(path, 64, "/tmp/sg-test-pem-XXXXXX");
+        fd = mkstemp(path);
+        if (fd < 0 || write(fd, pem->data, pem->size) != (ssize_t)pem->size)
+                abort();
+        close(fd);
+        gnutls_free(pem->data);
+}
+
 void test_ca_init(struct test_ca *ca, const char *name)
 {
         gnutls_datum_t pem;
-        int fd;
 
         ca->key = new_key();
         ca->certificate = new_certificate(ca->key, name, -30, 30);
@@ -54,12 +65,7 @@ void test_ca_init(struct test_ca *ca, const char *name)
         CHECK(gnutls_x509_crt_set_key_usage(ca->certificate, GNUTLS_KEY_KEY_CERT_SIGN));
         CHECK(gnutls_x509_crt_sign2(ca->certificate, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0));
         CHECK(gnutls_x509_crt_export2(ca->certificate, GNUTLS_X509_FMT_PEM, &pem));
-        (void)snprintf(ca->file, sizeof(ca->file), "/tmp/sg-test-ca-XXXXXX");
-        fd = mkstemp(ca->file);
-        if (fd < 0 || write(fd, pem.data, pem.size) != (ssize_t)pem.size)
-                abort();
-        close(fd);
-        gnutls_free(pem.data);
+        write_pem(ca->file, &pem);
 }
 
 void test_ca_done(struct test_ca *ca)
@@ -69,10 +75,8 @@ void test_ca_done(struct test_ca *ca)
         gnutls_x509_privkey_deinit(ca->key);
 }
 
-gnutls_certificate_credentials_t test_ca_sign(struct test_ca *ca, const struct test_server_certificate *want)
+static gnutls_x509_crt_t sign(struct test_ca *ca, const struct test_server_certificate *want, gnutls_x509_privkey_t key)
 {
-        gnutls_certificate_credentials_t credentials;
-        gnutls_x509_privkey_t key = new_key();
         gnutls_x509_crt_t c = new_certificate(key, "Test server", want->from_days, want->to_days);
         struct in_addr ip;
 
@@ -84,9 +88,38 @@ gnutls_certificate_credentials_t test_ca_sign(struct test_ca *ca, const struct t
                                                            GNUTLS_FSAN_APPEND));
         CHECK(gnutls_x509_crt_set_key_purpose_oid(c, want->purpose ? want->purpose : GNUTLS_KP_TLS_WWW_SERVER, 0));
         CHECK(gnutls_x509_crt_sign2(c, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0));
+        return c;
+}
+
+gnutls_certificate_credentials_t test_ca_sign(struct test_ca *ca, const struct test_server_certificate *want)
+{
+        gnutls_certificate_credentials_t credentials;
+        gnutls_x509_privkey_t key = new_key();
+        gnutls_x509_crt_t c = sign(ca, want, key);
+
         CHECK(gnutls_certificate_allocate_credentials(&credentials));
         CHECK(gnutls_certificate_set_x509_key(credentials, &c, 1, key));
         gnutls_x509_crt_deinit(c);
         gnutls_x509_privkey_deinit(key);
         return credentials;
+}
+
+void test_ca_write(struct test_ca *ca, const struct test_server_certificate *want, struct test_pem *ret)
+{
+        gnutls_x509_privkey_t key = new_key();
+        gnutls_x509_crt_t c = sign(ca, want, key);
+        gnutls_datum_t pem;
+
+        CHECK(gnutls_x509_crt_export2(c, GNUTLS_X509_FMT_PEM, &pem));
+        write_pem(ret->certificate, &pem);
+        CHECK(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem));
+        write_pem(ret->key, &pem);
+        gnutls_x509_crt_deinit(c);
+        gnutls_x509_privkey_deinit(key);
+}
+
+void test_pem_remove(struct test_pem *pem)
+{
+        unlink(pem->certificate);
+        unlink(pem->key);
 }

@@ -23,3 +23,10 @@ void test_ca_init(struct test_ca *ca, const char *name);
 void test_ca_done(struct test_ca *ca);
 /* Credentials of a server with such a certificate, signed by the CA. */
 gnutls_certificate_credentials_t test_ca_sign(struct test_ca *ca, const struct test_server_certificate *want);
+
+/* The same as files. */
+struct test_pem {
+        char certificate[64], key[64];
+};
+void test_ca_write(struct test_ca *ca, const struct test_server_certificate *want, struct test_pem *ret);
+void test_pem_remove(struct test_pem *pem);

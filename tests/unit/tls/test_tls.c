@@ -139,6 +139,7 @@ static void server_stop(struct server *v)
 struct client {
         struct seen w;
         struct sg_tls_trust *trust;
+        struct sg_tls_certificate *certificate; /* shown, or NULL */
 };
 
 static void client_init(struct client *c, const char *ca_file)
@@ -147,6 +148,7 @@ static void client_init(struct client *c, const char *ca_file)
 
         seen_init(&c->w);
         c->trust = NULL;
+        c->certificate = NULL;
         if (sg_tls_trust_new(&c->trust, ca_file, &err))
                 fail_msg("%s: %s", err.where, err.text);
 }
@@ -159,7 +161,7 @@ static void client_connect(struct client *c, struct server *v, const char *name)
         assert_int_equal(sg_stream_new_connect(&c->w.stream, c->w.loop, (struct sockaddr *)&v->address,
                                                sizeof(v->address), NULL, &seen_listener, &c->w),
                          0);
-        assert_int_equal(sg_tls_client_layer(&layer, c->trust, sg_str_from(name), "http/1.1"), 0);
+        assert_int_equal(sg_tls_client_layer(&layer, c->trust, c->certificate, sg_str_from(name), "http/1.1"), 0);
         sg_tls_apply(c->w.stream, layer);
         sg_stream_resume(c->w.stream);
 }
@@ -467,10 +469,10 @@ static void test_bad_names_are_refused(void **state)
 
         memset(name, 'a', sizeof(name));
         assert_int_equal(sg_tls_trust_new(&t, ca.file, &err), 0);
-        assert_int_equal(sg_tls_client_layer(&y, t, SG_STR(""), NULL), -EINVAL);
-        assert_int_equal(sg_tls_client_layer(&y, t, SG_STR("."), NULL), -EINVAL);
-        assert_int_equal(sg_tls_client_layer(&y, t, SG_STR("a\0b"), NULL), -EINVAL);
-        assert_int_equal(sg_tls_client_layer(&y, t, sg_str_make(name, sizeof(name)), NULL), -EINVAL);
+        assert_int_equal(sg_tls_client_layer(&y, t, NULL, SG_STR(""), NULL), -EINVAL);
+        assert_int_equal(sg_tls_client_layer(&y, t, NULL, SG_STR("."), NULL), -EINVAL);
+        assert_int_equal(sg_tls_client_layer(&y, t, NULL, SG_STR("a\0b"), NULL), -EINVAL);
+        assert_int_equal(sg_tls_client_layer(&y, t, NULL, sg_str_make(name, sizeof(name)), NULL), -EINVAL);
         sg_tls_trust_unref(t);
 }
 
