@@ -57,6 +57,17 @@ void sg_address_format(char *out, size_t out_bytes, const struct sockaddr *addre
         }
 }
 
+void sg_address_format_peer(char *out, size_t out_bytes, int fd)
+{
+        struct sockaddr_storage a;
+        socklen_t n = sizeof(a);
+
+        if (getpeername(fd, (struct sockaddr *)&a, &n))
+                (void)snprintf(out, out_bytes, "unknown");
+        else
+                sg_address_format(out, out_bytes, (struct sockaddr *)&a, n);
+}
+
 static int refuse(struct sg_error *err, struct sg_str text, const char *why)
 {
         return sg_error_set(err, EINVAL, NULL,

@@ -25,6 +25,8 @@ int sg_address_parse(struct sg_address *ret, struct sg_str text, struct sg_error
 /* "127.0.0.1:8000", "[::1]:8000" (an IPv4 address in IPv6 form as IPv4), "unix:/path", "unix"; cut to fit. */
 #define SG_ADDRESS_TEXT_BYTES 128
 void sg_address_format(char *out, size_t out_bytes, const struct sockaddr *address, socklen_t length);
+/* Of the other end of a connection; "unknown" when it is gone already. */
+void sg_address_format_peer(char *out, size_t out_bytes, int fd);
 /* Nonblocking, CLOEXEC, SO_REUSEADDR, listening (backlog 4096), TCP_NODELAY inherited. [::] takes IPv4, too. The socket
  * file that a dead process left behind is replaced. */
 int sg_listen_bind(int *ret_fd, const struct sg_address *address, struct sg_error *err) SG_MUST_CHECK;

@@ -462,13 +462,17 @@ const char *sg_stream_end_text(const struct sg_stream *s)
 const char *sg_stream_peer(const struct sg_stream *s)
 {
         struct sg_stream *w = (struct sg_stream *)s; /* asked for on demand: one system call less per connection */
-        struct sockaddr_storage a;
-        socklen_t n = sizeof(a);
 
         if (w->peer[0] == '\0') {
-                if (s->fd < 0 || getpeername(s->fd, (struct sockaddr *)&a, &n))
+                if (s->fd < 0)
                         return "unknown";
-                sg_address_format(w->peer, sizeof(w->peer), (struct sockaddr *)&a, n);
+                sg_address_format_peer(w->peer, sizeof(w->peer), s->fd);
         }
         return s->peer;
+}
+
+void sg_stream_set_peer(struct sg_stream *s, const char *text)
+{
+        assert_stream(s);
+        (void)snprintf(s->peer, sizeof(s->peer), "%s", text);
 }

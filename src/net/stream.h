@@ -90,6 +90,8 @@ bool sg_stream_is_open(const struct sg_stream *s);         /* connected, and nei
 const char *sg_stream_end_text(const struct sg_stream *s); /* words for the log: "Connection refused", a TLS alert */
 /* "127.0.0.1:4711", "[::1]:8000", "unix"; lent while the stream lives. */
 const char *sg_stream_peer(const struct sg_stream *s);
+/* Whom the peer speaks for, as a proxy before us has told. Copied, and cut after 63 bytes. */
+void sg_stream_set_peer(struct sg_stream *s, const char *text);
 
 /* ---- layers: what TLS is to this room */
 
