@@ -14,6 +14,7 @@ struct exchange {
         struct sg_link link;
         size_t n_body;
         bool has_ended, is_reset, is_sent;
+        bool is_refused; /* answered already: too large */
         enum sg_h2_reset why;
 };
 
@@ -82,10 +83,14 @@ static inline void owner_head(struct sg_h2 *h, int32_t id, const struct sg_head 
 static inline void owner_too_large(struct sg_h2 *h, int32_t id, void *owner)
 {
         struct owner *o = owner;
+        struct exchange *e;
 
         NOTE(o, "<%d too large>", id);
-        if (!o->refuses)
-                SG_ASSERT(sg_h2_send_head(&owner_tie(o, id)->stream, 431, SG_STR(""), true, 0, true) == 0);
+        if (o->refuses)
+                return;
+        e = owner_tie(o, id);
+        e->is_refused = true;
+        SG_ASSERT(sg_h2_send_head(&e->stream, 431, SG_STR(""), true, 0, true) == 0);
 }
 
 static inline void owner_body(struct sg_h2_stream *s, struct sg_str bytes)
@@ -97,7 +102,8 @@ static inline void owner_body(struct sg_h2_stream *s, struct sg_str bytes)
         /* So that where it was cut makes no difference to the text. */
         if (e->n_body == 0)
                 NOTE(o, "%d+", s->id);
-        NOTE(o, SG_STR_FMT, SG_STR_ARG(bytes));
+        if (!o->is_quiet)
+                add(&o->text, bytes.p, bytes.n);
         e->n_body += bytes.n;
         if (!o->keeps)
                 sg_h2_consume(s, bytes.n);
@@ -111,7 +117,7 @@ static inline void owner_end(struct sg_h2_stream *s)
         SG_ASSERT(!e->has_ended && s->h2);
         e->has_ended = true;
         NOTE(o, "%d.", s->id);
-        if (o->on_end)
+        if (o->on_end && !e->is_refused)
                 o->on_end(o, e);
 }
 
