@@ -298,6 +298,8 @@ int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, str
         if (!r)
                 r = sg_listeners_build(w, around, err);
         if (!r)
+                r = sg_trusted_build(w, err);
+        if (!r)
                 r = build_providers(w, around, err);
         return r ? r : sg_models_build(w, err);
 }

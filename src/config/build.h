@@ -58,6 +58,8 @@ int sg_proxy_from_environment(struct sg_whole *w, struct sg_config_provider *p, 
 int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
                      struct sg_error *err) SG_MUST_CHECK;
 int sg_section_check_name(const struct sg_raw_section *section, struct sg_error *err) SG_MUST_CHECK;
+/* trusted.c: whose word about clients counts; listeners must stand. */
+int sg_trusted_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 /* listeners.c: all [listener]s. */
 int sg_listeners_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 /* models.c: all [model]s; providers must stand. */

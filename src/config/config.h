@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/str.h"
@@ -56,6 +57,7 @@ struct sg_config_listener {
         size_t n_tls_certificates, n_tls_keys;     /* 0: without TLS */
         const char *client_ca;                     /* NULL: none */
         enum sg_client_certificate client_certificate;
+        bool proxy_protocol; /* connections begin with a PROXY header */
 };
 
 struct sg_config_provider {
@@ -112,6 +114,8 @@ struct sg_config {
         uint64_t head_timeout_usec, body_timeout_usec, idle_timeout_usec, write_timeout_usec;
         size_t connections_max;
         const char *group; /* owns the control sockets */
+        struct sg_networks trusted_proxies;
+        bool trusts_unix; /* "unix" among trusted_proxies */
 
         /* [journal] */
         size_t journal_bytes; /* per worker */

@@ -102,6 +102,14 @@ const struct sg_setting sg_settings[] = {
          AT(sg_config, idle_timeout_usec), .help = "How long a connection may wait for its next request."},
         {GATEWAY("write_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
          AT(sg_config, write_timeout_usec), .help = "How long a client may take none of the bytes that wait for it."},
+        {GATEWAY("trusted_proxies"), .kind = SG_KIND_NETWORKS, .example = "10.0.0.0/8", .default_note = "none",
+         AT(sg_config, trusted_proxies),
+         .help = "Proxies and load balancers before the gateway that are believed about the client's address: "
+                 "addresses and "
+                 "networks (`192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`), and `unix` for all that come by a Unix "
+                 "socket. Of "
+                 "`Forwarded` and `X-Forwarded-For` the last address counts that is none of these; when the two fields "
+                 "differ, neither does. Lines add up; an empty one clears what stood before."},
 
         {JOURNAL("size"), .kind = SG_KIND_SIZE, .min = 64 * K, .max = 16 * G, .default_text = "64M",
          .needs_restart = true, AT(sg_config, journal_bytes),
@@ -159,6 +167,10 @@ const struct sg_setting sg_settings[] = {
          AT(sg_config_listener, client_certificate),
          .help = "Whether clients are asked for a certificate: `none`, `optional` (one that is sent must be valid) or "
                  "`required`."},
+        {LISTENER("proxy_protocol"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config_listener, proxy_protocol),
+         .help = "Whether every connection begins with a header of the PROXY protocol, version 1 or 2, before TLS. "
+                 "Only "
+                 "trusted_proxies are let in then, and the header must come within head_timeout."},
 
         {PROVIDER("dialect"), .kind = SG_KIND_WORD, .example = "openai", .words = dialect_words,
          .default_note = "none: must be given", AT(sg_config_provider, dialect),
@@ -251,6 +263,7 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_TARGETS] = "target",
                 [SG_KIND_PEM] = "place of a file",
                 [SG_KIND_PEM_FILE] = "place of a file",
+                [SG_KIND_NETWORKS] = "addresses and networks",
                 [SG_KIND_PROXY] = "URL, `environment`, `none`",
                 [SG_KIND_HOST] = "name",
         };

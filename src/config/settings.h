@@ -45,6 +45,7 @@ enum sg_kind {
         SG_KIND_SECRET,
         SG_KIND_PEM,      /* list; where a file of certificates or a key is */
         SG_KIND_PEM_FILE, /* one */
+        SG_KIND_NETWORKS, /* list */
         SG_KIND_PROXY,    /* environment, none or the URL of a proxy: several fields */
         SG_KIND_HOST,
         SG_KIND_TARGETS, /* list */
@@ -85,7 +86,8 @@ static inline bool sg_setting_is_place(const struct sg_setting *s)
 
 static inline bool sg_setting_is_list(const struct sg_setting *s)
 {
-        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS || s->kind == SG_KIND_PEM;
+        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS || s->kind == SG_KIND_PEM ||
+               s->kind == SG_KIND_NETWORKS;
 }
 
 /* NULL when there is none. */

@@ -192,6 +192,7 @@ static void test_text_tells_values_and_places(void **state)
                        "\n[listener \"http\"]\n"
                        "address = 127.0.0.1:8000  # default\n"
                        "client_certificate = none  # default\n"
+                       "proxy_protocol = no  # default\n"
                        "\n[provider \"p\"]\n"
                        "dialect = openai  # a.conf:11\n"
                        "base_url = http://h/v1  # a.conf:12\n"
