@@ -260,7 +260,8 @@ int h1_read_trailers(struct sg_h1 *p, struct sg_str in, struct sg_head *head, si
         r = read_block(p, in, false, head, &known, ret_used);
         if (r)
                 return r;
-        if (known.n[H1_HOST] || known.n[H1_CONTENT_LENGTH] || known.n[H1_TRANSFER_ENCODING])
+        if (known.n[H1_HOST] || known.n[H1_CONTENT_LENGTH] || known.n[H1_TRANSFER_ENCODING] ||
+            (p->role == SG_H1_SERVER && known.n[H1_DISGUISED]))
                 return SG_H1_E_BAD;
         return 0;
 }

@@ -166,6 +166,8 @@ int h1_understand_request(struct sg_head *head, const struct h1_known *known)
         if (r)
                 return r;
         read_connection(head, known);
+        if (head->method == SG_METHOD_CONNECT)
+                head->keep_alive = false; /* what follows may be the tunnel's bytes, also when there will be none */
         return read_expect(head, known);
 }
 

@@ -4,14 +4,14 @@
  * Shape    an sg_h2 per connection, an sg_h2_stream inside whatever its owner keeps per exchange. Heads look as those of
  *          HTTP/1 do (http/message.h): nobody above knows the version
  * Units    bytes
- * Owner    the connection owns the sg_h2; streams are embedded in the owner's objects and tied by sg_h2_event's
- *          functions; views in events are lent until the function returns
- * Thread   one at a time; events come from inside sg_h2_receive() but for on_sent, which comes from sg_h2_produce()
+ * Owner    the connection owns the sg_h2; streams are embedded in the owner's objects; views in events are lent until
+ *          the function returns
+ * Thread   one at a time; events come from inside sg_h2_receive(); on_sent, and on_reset for an answer whose head nghttp2
+ *          cannot send, from inside sg_h2_produce()
  * Errors   0, -ENOMEM, or SG_H2_E_* (positive): the connection can carry nothing more. Broken rules are told by
  *          sg_h2_receive() or, where nghttp2 found them, by the sg_h2_produce() after it, behind the GOAWAY that says why
- * Limits   sg_h2_limits; what an abuser can make us do or hold is bounded: streams at once, streams opened and reset,
- *          bytes of heads, CONTINUATION frames, empty frames, SETTINGS, PING and other frames that want an answer
- *          (h2_abuse.c).
+ * Limits   sg_h2_limits; what an abuser can make us do or hold is bounded (h2_abuse.c). A connection is 26 KB of heap, a
+ *          stream 0.5 KB, and what waits in `out`; a head that is being read up to 3 * head_bytes
  * Source   RFC 9113, RFC 7541; CVE-2023-44487 (rapid reset), CVE-2024-27316 and its kin (CONTINUATION)
  */
 #pragma once
@@ -41,7 +41,7 @@ enum sg_h2_reset {
 
 struct sg_h2;
 
-/* Per stream, inside the owner's object. All private but `owner`. */
+/* Per stream, inside the owner's object. All private but `owner`; h2 and is_sent may be read. */
 struct sg_h2_stream {
         struct sg_h2 *h2; /* NULL: not tied, or over */
         int32_t id;
@@ -78,8 +78,7 @@ struct sg_h2_events {
         void (*on_end)(struct sg_h2_stream *s);
         /* The peer has reset it, or broke its rules: s is untied already. */
         void (*on_reset)(struct sg_h2_stream *s, enum sg_h2_reset why);
-        /* The answer is in frames to its end; s is still tied. The place for sg_h2_untie(s, SG_H2_RESET_NONE). May be
-         * NULL: then a stream is untied, untold, when both directions are done. */
+        /* The answer is in frames to its end; s is still tied. A place for sg_h2_untie(s, SG_H2_RESET_NONE). May be NULL. */
         void (*on_sent)(struct sg_h2_stream *s);
 };
 
@@ -89,20 +88,18 @@ int sg_h2_new(struct sg_h2 **ret, const struct sg_h2_limits *limits, const struc
 struct sg_h2 *sg_h2_free(struct sg_h2 *h);
 SG_DEFINE_AUTO(struct sg_h2 *, sg_h2_free)
 
-/* Takes all of it. */
-int sg_h2_receive(struct sg_h2 *h, struct sg_str bytes) SG_MUST_CHECK;
+int sg_h2_receive(struct sg_h2 *h, struct sg_str bytes) SG_MUST_CHECK; /* takes all of it */
 /* Appends frames that are ready, until `b` has at least `enough` bytes, or no room for another frame
  * (SG_H2_FRAME_BYTES_MAX), or there are no more. What windows do not allow yet waits. After SG_H2_E_* there was a GOAWAY
  * in it: send what is in `b` and close. */
 #define SG_H2_FRAME_BYTES_MAX (16u * 1024u + 64u)
 int sg_h2_produce(struct sg_h2 *h, struct sg_buf *b, size_t enough) SG_MUST_CHECK;
 bool sg_h2_wants_to_send(const struct sg_h2 *h); /* sg_h2_produce() would give something */
-/* Both sides are done: after GOAWAY and the last stream. */
-bool sg_h2_is_over(const struct sg_h2 *h);
-size_t sg_h2_n_streams(const struct sg_h2 *h); /* tied */
+bool sg_h2_is_over(const struct sg_h2 *h);       /* both sides are done: after GOAWAY and the last stream */
+size_t sg_h2_n_streams(const struct sg_h2 *h);   /* tied */
 
-/* From inside on_head or on_head_too_large. s lives until sg_h2_untie(), on_reset, sg_h2_free(), or, where there is no
- * on_sent, the end of both directions; then s->h2 is NULL and it may be freed. */
+/* From inside on_head or on_head_too_large. s lives until sg_h2_untie(), on_reset, sg_h2_free(), or the end of both
+ * directions, which comes after on_sent and on_end; then s->h2 is NULL and it may be freed. */
 void sg_h2_tie(struct sg_h2 *h, int32_t id, struct sg_h2_stream *s, void *owner);
 /* The owner has no use for it: reset with `why` unless both directions are done; what is in `out` is dropped. Does
  * nothing when it is not tied. */
@@ -116,9 +113,8 @@ int sg_h2_send_head(struct sg_h2_stream *s, unsigned status, struct sg_str field
                     bool is_last) SG_MUST_CHECK;
 /* Copies. is_last ends the stream behind it. */
 int sg_h2_send_body(struct sg_h2_stream *s, const struct sg_str *pieces, size_t n_pieces, bool is_last) SG_MUST_CHECK;
-/* 100 Continue */
-int sg_h2_send_continue(struct sg_h2_stream *s) SG_MUST_CHECK;
-size_t sg_h2_queued(const struct sg_h2_stream *s); /* given, and not in frames yet */
+int sg_h2_send_continue(struct sg_h2_stream *s) SG_MUST_CHECK; /* 100 Continue */
+size_t sg_h2_queued(const struct sg_h2_stream *s);             /* given, and not in frames yet */
 /* n bytes of the body were used up: the peer may send as many more. */
 void sg_h2_consume(struct sg_h2_stream *s, size_t n);
 
@@ -131,5 +127,5 @@ void sg_h2_forgive(struct sg_h2 *h, unsigned n_frames);
 const char *sg_h2_error_name(enum sg_h2_error e); /* "broken", … */
 const char *sg_h2_reset_name(enum sg_h2_reset r); /* "none", "protocol", … */
 
-/* The first bytes of a client with prior knowledge: 24 bytes. */
+/* The first 24 bytes of a client. */
 #define SG_H2_PREFACE SG_STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

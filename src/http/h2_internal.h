@@ -54,12 +54,21 @@ struct sg_h2 {
         size_t enough;
 };
 
+/* With its NUL, 8 bytes: what the PING of sg_h2_drain() carries. */
+#define H2_DRAIN_PING "sgdrain"
+
 /* h2.c */
-int h2_result(struct sg_h2 *h, int r); /* of nghttp2; what stands in h->failure is preferred */
-void h2_submitted(struct sg_h2 *h, int r);
+int h2_result(struct sg_h2 *h, int r);     /* of nghttp2; what stands in h->failure is preferred */
+void h2_submitted(struct sg_h2 *h, int r); /* -ENOMEM is told later, by sg_h2_receive() or sg_h2_produce() */
+enum sg_h2_reset h2_reset_of(uint32_t code);
 struct sg_h2_stream *h2_stream_of(const struct sg_h2 *h, int32_t id); /* tied, or NULL */
+void h2_detach(struct sg_h2_stream *s);                               /* it is the owner's alone from here on */
+void h2_lose(struct sg_h2_stream *s, enum sg_h2_reset why);           /* and the owner is told */
 /* Ends a stream that broke the rules: resets it, and tells its owner if it has one. */
 void h2_refuse(struct sg_h2 *h, int32_t id, uint32_t code);
+
+/* h2_event.c */
+void h2_set_callbacks(nghttp2_session_callbacks *callbacks);
 
 /* h2_head.c: fields in, and what they mean. */
 void h2_fields_begin(struct sg_h2 *h, bool is_trailers);

@@ -221,7 +221,7 @@ static unsigned flood(struct owner *o, struct sg_buf *frame)
 {
         unsigned n = rounds_until(o, frame, FLOOD, SG_H2_E_ABUSE);
 
-        assert_in_range(n, 1, 2100);
+        assert_int_not_equal(n, 0);
         close_one(o, frame);
         return n;
 }
@@ -257,7 +257,7 @@ static void test_floods_of_frames(void **state)
                 add_head(&in, 1, SG_STR(POST("")), false);
                 assert_int_equal(hand_over(&o, &in), 0);
                 add_frame(&in, frames[i].type, frames[i].flags, frames[i].id, frames[i].payload);
-                (void)flood(&o, &in);
+                assert_in_range(flood(&o, &in), frames[i].type == NGHTTP2_SETTINGS ? 395 : 1990, 2001);
         }
 }
 
@@ -341,7 +341,7 @@ static void test_rapid_reset(void **state)
                 r = hand_over(&o, &in);
         }
         assert_int_equal(r, SG_H2_E_ABUSE);
-        assert_in_range(id / 2, 200, 500);
+        assert_in_range(id / 2, 330, 336);
         assert_true(sg_str_ends(sg_buf_view(&o.frames), SG_STR("G:11")));
         close_one(&o, &in);
 }
@@ -363,7 +363,7 @@ static void test_flood_of_malformed_requests(void **state)
                         r = hand_over(&o, &in);
                 }
                 assert_int_equal(r, SG_H2_E_ABUSE);
-                assert_in_range(id / 2, 100, 250);
+                assert_in_range(id / 2, 180, 202);
                 close_one(&o, &in);
         }
 }
@@ -383,7 +383,7 @@ static void test_flood_of_broken_streams(void **state)
                 r = hand_over(&o, &in);
         }
         assert_int_equal(r, SG_H2_E_ABUSE);
-        assert_in_range(id / 2, 100, 250);
+        assert_in_range(id / 2, 180, 202);
         close_one(&o, &in);
 }
 
@@ -491,7 +491,7 @@ static void test_dribble(void **state)
                                                  false),
                                  0);
         add_u32_frame(&in, NGHTTP2_WINDOW_UPDATE, 1, 1);
-        (void)flood(&o, &in);
+        assert_in_range(flood(&o, &in), 1990, 2020);
 }
 
 /* ---- who works is left alone */
