@@ -301,5 +301,7 @@ int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, str
                 r = sg_trusted_build(w, err);
         if (!r)
                 r = build_providers(w, around, err);
-        return r ? r : sg_models_build(w, err);
+        if (!r)
+                r = sg_models_build(w, err);
+        return r ? r : sg_dependencies_build(w, err);
 }

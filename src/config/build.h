@@ -62,5 +62,8 @@ int sg_section_check_name(const struct sg_raw_section *section, struct sg_error 
 int sg_trusted_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 /* listeners.c: all [listener]s. */
 int sg_listeners_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+/* dependencies.c: all [dependency]s, and those that variables name. */
+int sg_dependencies_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
+int sg_dependencies_from_environment(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
 /* models.c: all [model]s; providers must stand. */
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;

@@ -100,6 +100,30 @@ struct sg_config_model {
         const char *where;
 };
 
+enum sg_probe_kind {
+        SG_PROBE_TCP,
+        SG_PROBE_HTTP,
+        SG_PROBE_REDIS,
+        SG_PROBE_POSTGRES,
+        SG_PROBE_BOLT,
+        SG_PROBE_N,
+};
+const char *sg_probe_kind_name(enum sg_probe_kind k);
+
+struct sg_config_dependency {
+        const char *name;
+        const char *probe; /* as written */
+        enum sg_probe_kind kind;
+        bool is_tls;
+        const char *host; /* without brackets */
+        uint16_t port;
+        const char *path, *authority; /* of SG_PROBE_HTTP: the target and the Host field */
+        uint64_t interval_usec, timeout_usec;
+        bool is_required;    /* the whole is down without it */
+        const char *ca_file; /* NULL: the system's trust */
+        const char *where;
+};
+
 struct sg_config {
         uint64_t number; /* 1, 2, … in this process */
         uint64_t read_wall_usec;
@@ -143,6 +167,8 @@ struct sg_config {
         size_t n_providers;
         struct sg_config_model *models;
         size_t n_models;
+        struct sg_config_dependency *dependencies;
+        size_t n_dependencies;
 };
 
 /* Reads directory/gateway.conf and its drop-ins, applies the environment, resolves secrets, checks all. */

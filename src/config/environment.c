@@ -195,5 +195,7 @@ int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *aroun
         if (!r)
                 r = apply_directory(raw, around, "gateway.runtime_directory", "RUNTIME_DIRECTORY",
                                     FROM("RUNTIME_DIRECTORY"));
-        return r ? r : apply_llm(raw, around);
+        if (!r)
+                r = apply_llm(raw, around);
+        return r ? r : sg_dependencies_from_environment(raw, around);
 }

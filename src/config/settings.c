@@ -24,6 +24,7 @@
 #define LISTENER(setting)          ID(LISTENER, "listener", setting)
 #define PROVIDER(setting)          ID(PROVIDER, "provider", setting)
 #define MODEL(setting)             ID(MODEL, "model", setting)
+#define DEPENDENCY(setting)        ID(DEPENDENCY, "dependency", setting)
 #define OPENAI                     (1u << SG_DIALECT_OPENAI)
 #define ECHO                       (1u << SG_DIALECT_ECHO)
 
@@ -60,6 +61,10 @@ const struct sg_section_info sg_sections[SG_SECTION_N] = {
                  "A name that clients ask for. It may end in `*` and then stands for every name that begins so; "
                  "an exact name goes before a pattern, a longer pattern before a shorter. Requests that name no "
                  "model get \"default\"."},
+        [SG_SECTION_DEPENDENCY] =
+                {"dependency", "neo4j",
+                 "Something that the services behind the gateway need. It is asked again and again whether it serves; "
+                 "`GET /api/health/all` and `scribectl status` tell. The gateway itself does not use it."},
 };
 
 const struct sg_setting sg_settings[] = {
@@ -238,6 +243,22 @@ const struct sg_setting sg_settings[] = {
                  "1000, 1 if not said), the share among the targets. One a line; lines add up, an empty one clears "
                  "what "
                  "stood before."},
+
+        {DEPENDENCY("probe"), .kind = SG_KIND_PROBE, .example = "bolt+s://graph.example:7687",
+         .default_note = "none: must be given", AT(sg_config_dependency, probe),
+         .help = "What is asked, and where: `tcp://host:port` (a connection is enough), `http://` or `https://` with a "
+                 "path (any answer below 500), `redis://` or `rediss://` (PING), `postgres://` (the beginning of a "
+                 "session), `bolt://` or `bolt+s://` (the handshake). No user and no password: none is needed."},
+        {DEPENDENCY("interval"), .kind = SG_KIND_DURATION, .min = 100 * MSEC, .max = HOUR, .default_text = "10s",
+         AT(sg_config_dependency, interval_usec),
+         .help = "From one probe to the next. After a first failure the next comes within a second."},
+        {DEPENDENCY("timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = 60 * SEC, .default_text = "2s",
+         AT(sg_config_dependency, timeout_usec), .help = "For the name, the connection, TLS and the answer together."},
+        {DEPENDENCY("required"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config_dependency, is_required),
+         .help = "What the whole is when this one is down: `yes`: `down`; `no`: `degraded`."},
+        {DEPENDENCY("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
+         .default_note = "what the system trusts", AT(sg_config_dependency, ca_file),
+         .help = "Certificates (PEM) that its own must lead to, where the probe speaks TLS."},
 };
 
 const struct sg_setting *const sg_settings_end = sg_settings + SG_N_ELEMENTS(sg_settings);
@@ -266,6 +287,7 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_NETWORKS] = "addresses and networks",
                 [SG_KIND_PROXY] = "URL, `environment`, `none`",
                 [SG_KIND_HOST] = "name",
+                [SG_KIND_PROBE] = "URL",
         };
 
         SG_ASSERT(kind < SG_KIND_N);

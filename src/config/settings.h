@@ -18,6 +18,7 @@ enum sg_section {
         SG_SECTION_LISTENER,
         SG_SECTION_PROVIDER,
         SG_SECTION_MODEL,
+        SG_SECTION_DEPENDENCY,
         SG_SECTION_N,
 };
 
@@ -48,6 +49,7 @@ enum sg_kind {
         SG_KIND_NETWORKS, /* list */
         SG_KIND_PROXY,    /* environment, none or the URL of a proxy: several fields */
         SG_KIND_HOST,
+        SG_KIND_PROBE,    /* the URL of a dependency: several fields */
         SG_KIND_TARGETS, /* list */
         SG_KIND_N,
 };

@@ -139,5 +139,7 @@ int sg_config_add_text(const struct sg_config *c, struct sg_buf *b)
                                 1u << c->providers[i].dialect);
         for (size_t i = 0; i < c->n_models && !r; i++)
                 r = add_section(b, w, SG_SECTION_MODEL, c->models[i].name, NULL, 0);
+        for (size_t i = 0; i < c->n_dependencies && !r; i++)
+                r = add_section(b, w, SG_SECTION_DEPENDENCY, c->dependencies[i].name, &c->dependencies[i], 0);
         return r;
 }

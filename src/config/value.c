@@ -304,7 +304,7 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_GROUP] = store_group,       [SG_KIND_SINK] = store_sink,
                 [SG_KIND_DATABASE] = store_database, [SG_KIND_ADDRESS] = sg_value_address,
                 [SG_KIND_URL] = store_url,           [SG_KIND_PROXY] = store_proxy,
-                [SG_KIND_HOST] = store_host,
+                [SG_KIND_HOST] = store_host,         [SG_KIND_PROBE] = sg_value_probe,
         };
 
         SG_ASSERT(v->text.n > 0 && store[v->setting->kind]);

@@ -40,6 +40,8 @@ char *sg_url_lower_case(struct sg_pool *pool, struct sg_str s);
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
 /* proxy.c: "environment", "none", or where the proxy is. */
 int sg_value_proxy(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
+/* dependencies.c: what is asked, and where. */
+int sg_value_probe(const struct sg_value *v, void *object) SG_MUST_CHECK;
 /* The syntax that net/ binds; whether the machine has the address shows there. */
 int sg_value_address(const struct sg_value *v, void *object) SG_MUST_CHECK;
 

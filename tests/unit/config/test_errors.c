@@ -34,7 +34,7 @@ static void test_words_that_do_not_exist(void **state)
                 {"[Provider \"x\"]\n", "a.conf:1: unknown section [Provider]; did you mean [provider]?"},
                 {"[service \"query\"]\nprefix = /\n", "a.conf:1: unknown section [service]"},
                 {"[redis]\nurl =\n", "a.conf:1: unknown section [redis]"},
-                {"[dependency \"neo4j\"]\n", "a.conf:1: unknown section [dependency]"},
+                {"[cluster \"neo4j\"]\n", "a.conf:1: unknown section [cluster]"},
                 {"[gateway \"x\"]\n", "a.conf:1: [gateway] stands once and takes no name"},
                 {"[listener]\n", "a.conf:1: [listener] needs a name: [listener \"http\"]"},
                 {"[model]\n", "a.conf:1: [model] needs a name: [model \"default\"]"},
