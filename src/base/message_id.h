@@ -43,6 +43,9 @@
 #define SG_MESSAGE_LINES_LOST           "7e4f5b4bf3f84c539e306b00424ffd8c" /* log lines were lost */
 #define SG_MESSAGE_ERRORS_SUMMED        "a05fefe336e840ec8538829c42b1508b" /* repeated errors were counted instead of logged */
 
+#define SG_MESSAGE_DEPENDENCY_DOWN      "5f40d8cbce9847fd9dd482dbc8e12d55" /* a dependency does not answer as it should */
+#define SG_MESSAGE_DEPENDENCY_UP        "2297cd1f90314a5da6a4145ba2b65c4c" /* a dependency answers again */
+
 #define SG_MESSAGE_WORKER_HANGS         "8c47a5ad63e8494e9a227e628802a3eb" /* a worker does not turn, the watchdog is not fed */
 #define SG_MESSAGE_DRAIN_CUT            "05aaf1cc36804e8f89fd3fc44725cb12" /* exchanges were cut off at the end of the drain */
 #define SG_MESSAGE_UPGRADE_BEGUN        "664c255f584e4213a91ee0a90ceb9156" /* a successor is being started */

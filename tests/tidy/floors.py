@@ -30,6 +30,7 @@ TABLE = [
     (3, "limit", "base config"),
     (3, "llm", "base config http json"),
     (4, "upstream", "base config http loop net tls"),
+    (4, "probe", "base config http loop net tls"),
     (4, "redis", "base loop net tls"),
     (4, "feed", "base loop varlink auth"),
     (5, "gateway", "*"),

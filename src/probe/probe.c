@@ -1,0 +1,324 @@
+/*
+ * One probe: rest, resolve, connect, ask, judge, and rest again. The addresses of a name share the time that there is, so
+ * that a black hole does not use it up for the others.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "probe/judge.h"
+#include "probe/probe_internal.h"
+
+#define REST_USEC_MIN      (10 * SG_USEC_PER_MSEC)
+#define QUESTION_BYTES_MAX (SG_TARGET_BYTES_MAX + 1024u)
+#define TELL_MAX           6u /* lines in a minute: three times down and up */
+#define TELL_INTERVAL_USEC (60 * SG_USEC_PER_SEC)
+
+static void enter_resolving(struct probe *p);
+static void enter_connecting(struct probe *p);
+static void enter_asking(struct probe *p);
+static void resting_over(struct probe *p);
+static void resolving_too_long(struct probe *p);
+static void connecting_too_long(struct probe *p);
+static void asking_too_long(struct probe *p);
+
+#define TO(state) (1u << PROBE_##state)
+
+static const struct probe_step {
+        const char *name;
+        void (*enter)(struct probe *p);
+        void (*on_time)(struct probe *p);
+        uint32_t may_follow;
+} steps[PROBE_STATE_N] = {
+        [PROBE_NEW] = {"new", NULL, NULL, TO(RESOLVING) | TO(STOPPED)},
+        [PROBE_RESTING] = {"resting", NULL, resting_over, TO(RESOLVING) | TO(STOPPED)},
+        [PROBE_RESOLVING] = {"resolving", enter_resolving, resolving_too_long,
+                             TO(CONNECTING) | TO(RESTING) | TO(STOPPED)},
+        [PROBE_CONNECTING] = {"connecting", enter_connecting, connecting_too_long,
+                              TO(ASKING) | TO(RESTING) | TO(STOPPED)},
+        [PROBE_ASKING] = {"asking", enter_asking, asking_too_long, TO(RESTING) | TO(STOPPED)},
+        [PROBE_STOPPED] = {"stopped", NULL, NULL, 0},
+};
+
+static void probe_go(struct probe *p, enum probe_state to)
+{
+        SG_ASSERT(steps[p->state].may_follow & (UINT32_C(1) << to));
+        sg_debug("probe %s: %s -> %s", p->config->name, steps[p->state].name, steps[to].name);
+        p->state = to;
+        sg_timer_stop(&p->timer);
+        if (steps[to].enter)
+                steps[to].enter(p);
+}
+
+static void on_time(struct sg_timer *t, void *owner)
+{
+        struct probe *p = owner;
+
+        steps[p->state].on_time(p);
+}
+
+static uint64_t time_left(const struct probe *p)
+{
+        const uint64_t now = sg_loop_now_usec(p->probes->loop);
+
+        return p->until_usec > now ? p->until_usec - now : 0;
+}
+
+static void drop_attempt(struct probe *p)
+{
+        sg_resolve_cancel(p->probes->resolver, &p->query);
+        p->stream = sg_stream_free(p->stream);
+}
+
+/* ---- the end of an attempt */
+
+/* What may be a slip is confirmed soon. */
+static uint64_t rest_usec(const struct probe *p)
+{
+        const uint64_t now = sg_loop_now_usec(p->probes->loop), interval = p->config->interval_usec;
+        const uint64_t next = p->begun_usec + interval;
+
+        if (p->known.n_failures && p->known.state != SG_DEPENDENCY_DOWN)
+                return SG_MIN(interval, SG_PROBE_CONFIRM_USEC);
+        return next > now + REST_USEC_MIN ? next - now : REST_USEC_MIN;
+}
+
+static void probe_over(struct probe *p, enum sg_probe_fault fault, const char *text)
+{
+        drop_attempt(p);
+        probe_go(p, PROBE_RESTING);
+        probe_know(p, fault, text);
+        sg_timer_start(&p->timer, rest_usec(p));
+}
+
+static void SG_PRINTF(3, 4) probe_failed(struct probe *p, enum sg_probe_fault fault, const char *format, ...)
+{
+        char text[SG_PROBE_TEXT_BYTES];
+        va_list args;
+
+        va_start(args, format);
+        vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        probe_over(p, fault, text);
+}
+
+/* ---- resolving */
+
+void probe_begin(struct probe *p)
+{
+        p->begun_usec = sg_clock_usec();
+        p->until_usec = p->begun_usec + p->config->timeout_usec;
+        probe_go(p, PROBE_RESOLVING);
+}
+
+static void resting_over(struct probe *p)
+{
+        probe_begin(p);
+}
+
+static void on_resolved(struct sg_query *q, int error, const struct sg_resolved *found, void *owner)
+{
+        struct probe *p = owner;
+
+        if (error) {
+                probe_failed(p, SG_PROBE_F_RESOLVE, "%s: %s", p->config->host,
+                             error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
+                return;
+        }
+        p->addresses = *found;
+        p->next_address = 0;
+        probe_go(p, PROBE_CONNECTING);
+}
+
+static void enter_resolving(struct probe *p)
+{
+        sg_timer_start(&p->timer, time_left(p));
+        p->query = (struct sg_query){.on_resolved = on_resolved, .owner = p};
+        sg_resolve(p->probes->resolver, &p->query, sg_str_from(p->config->host), p->config->port);
+}
+
+static void resolving_too_long(struct probe *p)
+{
+        probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: no name server answered within %" PRIu64 " ms", p->config->host,
+                     p->config->timeout_usec / SG_USEC_PER_MSEC);
+}
+
+/* ---- connecting */
+
+static void on_open(struct sg_stream *s, void *owner)
+{
+        probe_go(owner, PROBE_ASKING);
+}
+
+static size_t on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
+{
+        struct probe *p = owner;
+        struct sg_judge_words words;
+
+        switch (sg_judge_answer(p->config->kind, bytes, &words)) {
+        case SG_JUDGEMENT_ALIVE:
+                probe_over(p, SG_PROBE_F_NONE, "");
+                break;
+        case SG_JUDGEMENT_DEAD:
+                probe_failed(p, words.fault, "%s: %s", sg_stream_peer(s), words.text);
+                break;
+        case SG_JUDGEMENT_MORE:
+        case SG_JUDGEMENT_N:
+                break;
+        }
+        return 0; /* all of it is judged again with what follows */
+}
+
+static bool has_next_address(const struct probe *p)
+{
+        return p->next_address < p->addresses.n;
+}
+
+static void try_next_address(struct probe *p);
+
+static void on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
+{
+        struct probe *p = owner;
+
+        if (p->state == PROBE_ASKING)
+                probe_failed(p, SG_PROBE_F_CLOSED, "%s: closed before an answer (%s)", sg_stream_peer(s),
+                             sg_stream_end_text(s));
+        else if (why == SG_STREAM_END_TLS)
+                probe_failed(p, SG_PROBE_F_TLS, "%s: %s", sg_stream_peer(s), sg_stream_end_text(s));
+        else if (has_next_address(p))
+                try_next_address(p);
+        else
+                probe_failed(p,
+                             why == SG_STREAM_END_TIMEOUT ? SG_PROBE_F_TIMEOUT
+                             : why == SG_STREAM_END_ERROR ? SG_PROBE_F_RESOURCES
+                                                          : SG_PROBE_F_CONNECT,
+                             "%s: %s", sg_stream_peer(s), sg_stream_end_text(s));
+}
+
+static void on_drained(struct sg_stream *s, void *owner)
+{
+}
+
+static const struct sg_stream_listener listener = {
+        .on_open = on_open, .on_bytes = on_bytes, .on_drained = on_drained, .on_end = on_end};
+
+static int open_stream(struct probe *p, size_t i)
+{
+        const struct sg_stream_options options = {.in_bytes_max = 2 * SG_JUDGE_BYTES_MAX};
+        struct sg_layer *layer;
+        int r = sg_stream_new_connect(&p->stream, p->probes->loop, (const struct sockaddr *)&p->addresses.addresses[i],
+                                      p->addresses.lengths[i], &options, &listener, p);
+
+        if (r || !p->config->is_tls)
+                return r;
+        r = sg_tls_client_layer(&layer, p->trust, NULL, sg_str_from(p->config->host),
+                                p->config->kind == SG_PROBE_HTTP ? "http/1.1" : NULL);
+        if (r)
+                p->stream = sg_stream_free(p->stream);
+        else
+                sg_tls_apply(p->stream, layer);
+        return r;
+}
+
+static void try_next_address(struct probe *p)
+{
+        p->stream = sg_stream_free(p->stream);
+        for (;;) {
+                const size_t i = p->next_address++, n_left = p->addresses.n - i;
+                int r = open_stream(p, i);
+
+                if (r == 0) {
+                        sg_timer_start(&p->timer, time_left(p) / n_left);
+                        return;
+                }
+                if (n_left == 1) {
+                        probe_failed(p, r == -EAFNOSUPPORT ? SG_PROBE_F_CONNECT : SG_PROBE_F_RESOURCES, "%s: %s",
+                                     p->config->host, strerrordesc_np(-r));
+                        return;
+                }
+        }
+}
+
+static void enter_connecting(struct probe *p)
+{
+        try_next_address(p);
+}
+
+static void connecting_too_long(struct probe *p)
+{
+        if (has_next_address(p) && time_left(p))
+                try_next_address(p);
+        else
+                probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: not connected%s within %" PRIu64 " ms",
+                             sg_stream_peer(p->stream), p->config->is_tls ? " and secured" : "",
+                             p->config->timeout_usec / SG_USEC_PER_MSEC);
+}
+
+/* ---- asking */
+
+static void enter_asking(struct probe *p)
+{
+        struct sg_str question;
+        struct sg_buf b;
+        int r;
+
+        if (p->config->kind == SG_PROBE_TCP) {
+                probe_over(p, SG_PROBE_F_NONE, "");
+                return;
+        }
+        sg_timer_start(&p->timer, time_left(p));
+        sg_buf_init(&b, QUESTION_BYTES_MAX);
+        r = sg_judge_add_question(&b, p->config);
+        question = sg_buf_view(&b);
+        if (!r)
+                r = sg_stream_write(p->stream, &question, 1);
+        sg_buf_done(&b);
+        /* That it is closed is told by on_end. */
+        if (r && r != SG_STREAM_E_CLOSED)
+                probe_over(p, SG_PROBE_F_RESOURCES, "out of memory");
+        else
+                sg_stream_resume(p->stream);
+}
+
+static void asking_too_long(struct probe *p)
+{
+        probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: no answer within %" PRIu64 " ms", sg_stream_peer(p->stream),
+                     p->config->timeout_usec / SG_USEC_PER_MSEC);
+}
+
+/* ---- life */
+
+int probe_init(struct probe *p, struct sg_probes *probes, const struct sg_config_dependency *config,
+               struct sg_tls_trust *trust)
+{
+        int r;
+
+        SG_ASSERT(!config->is_tls == !trust);
+        *p = (struct probe){.probes = probes, .config = config, .state = PROBE_NEW};
+        r = sg_timer_init(&p->timer, probes->loop, on_time, p);
+        if (r)
+                return r;
+        p->trust = trust ? sg_tls_trust_ref(trust) : NULL;
+        p->known.config = config;
+        p->known.since_wall_usec = sg_clock_wall_usec();
+        sg_log_limit_init(&p->told, TELL_MAX, TELL_INTERVAL_USEC);
+        return 0;
+}
+
+void probe_stop(struct probe *p)
+{
+        if (p->state == PROBE_STOPPED)
+                return;
+        if (p->state != PROBE_NEW)
+                drop_attempt(p);
+        probe_go(p, PROBE_STOPPED);
+}
+
+void probe_done(struct probe *p)
+{
+        probe_stop(p);
+        sg_timer_done(&p->timer);
+        p->trust = sg_tls_trust_unref(p->trust);
+}
