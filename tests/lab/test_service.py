@@ -59,11 +59,19 @@ def test_sandbox_is_tight(shared, unit, most):
     assert exposure <= most, text
 
 
-def test_local_databases_come_first_and_are_not_required(shared):
-    after = shared.show("After").split()
-    assert {"postgresql.service", "redis-server.service", LEDGER} <= set(after)
-    required = shared.show("Requires") + " " + shared.show("BindsTo") + " " + shared.show("Wants")
-    assert "postgresql" not in required and "redis" not in required
+def test_local_databases_come_first_and_are_not_required(own):
+    """One that is slow to start is waited for; one that fails, or is not there at all (redis), holds nobody up."""
+    for name, command in (("postgresql", "sleep 1"), ("redis-server", "false")):
+        own.put(f"/etc/systemd/system/{name}.service", f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={command}\n"
+                "[Install]\nWantedBy=multi-user.target\n")
+        own.ctl("enable", name + ".service")
+    own.reboot()
+    own.await_active()
+    began = int(own.show("ActiveEnterTimestampMonotonic", "postgresql.service"))
+    assert own.show("ActiveState", "redis-server.service") == "failed"
+    for unit in UNITS:
+        assert int(own.show("InactiveExitTimestampMonotonic", unit)) >= began > 0
+    assert own.chat("hello").status == 200
 
 
 # ---- reload
