@@ -146,7 +146,8 @@ static void h2_await_request(struct h2 *c)
 {
         const struct sg_config *config = c->conn.snapshot->config;
 
-        if (!sg_list_is_empty(&c->requests) || sg_stream_queued(c->conn.stream))
+        /* Frames that ask for nothing (a PING) do not lengthen the wait. */
+        if (!sg_list_is_empty(&c->requests) || sg_stream_queued(c->conn.stream) || sg_timer_is_running(&c->conn.timer))
                 return;
         if (c->conn.worker->is_draining)
                 sg_timer_start(&c->conn.timer, DRAIN_IDLE_USEC);
@@ -232,14 +233,37 @@ static void look_at_request(struct request *r)
         }
 }
 
-static void h2_send(struct h2 *c)
+static void produce_all(struct h2 *c)
 {
         while (c->state != H2_CLOSED && !sg_stream_is_full(c->conn.stream) && produce(c))
                 ;
+}
+
+/* What of answers that are over waits for the client. */
+static void charge(struct h2 *c)
+{
+        uint64_t n_bytes = sg_stream_queued(c->conn.stream);
+
+        SG_LIST_EACH (&c->requests, k) {
+                const struct request *r = SG_CONTAINER(k, struct request, link);
+
+                if (!r->exchange)
+                        n_bytes += sg_h2_queued(&r->stream);
+        }
+        sg_connection_charge(&c->conn, n_bytes);
+}
+
+static void h2_send(struct h2 *c)
+{
+        produce_all(c);
         if (c->state == H2_CLOSED)
                 return;
         SG_LIST_EACH (&c->requests, k)
                 look_at_request(SG_CONTAINER(k, struct request, link));
+        produce_all(c); /* what looking has led to: resets, more of an answer */
+        if (c->state == H2_CLOSED)
+                return;
+        charge(c);
         if (c->state == H2_OPEN && sg_h2_is_over(c->h2))
                 h2_end(c);
         else
@@ -427,7 +451,11 @@ static void h2_drain(struct sg_connection *conn)
 {
         struct h2 *c = h2_of(conn);
 
+        if (c->state != H2_OPEN)
+                return;
         sg_h2_drain(c->h2);
+        if (sg_list_is_empty(&c->requests))
+                sg_timer_stop(&c->conn.timer); /* the wait is shorter from now on */
         send_soon(c);
 }
 

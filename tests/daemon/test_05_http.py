@@ -153,7 +153,6 @@ def test_every_answer_has_an_id_of_its_own(gateway):
     (b"POST /v1/chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400),
     (b"POST /v1/chat HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS on a plain port
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     (b"G" * 20_000, None),
     (b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", None),
     (b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 17_000 + b"\r\n\r\n", 431),

@@ -384,7 +384,7 @@ def test_drain_waits_for_a_slow_reader(fake):
 
 
 def test_cut_lets_what_is_answered_go_out(fake):
-    fake.on("cut-large", answering(chat_json("y" * 12 * MEGABYTE)))
+    fake.on("cut-large", answering(chat_json("y" * 4 * MEGABYTE)))
     with Gateway(fake.url) as gateway:
         key = gateway.create_key("cut")
         with gateway.connect(receive_buffer=16384) as wire:
