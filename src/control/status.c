@@ -149,6 +149,30 @@ static struct json_object *view_listeners(const struct sg_control *c)
         return list;
 }
 
+static struct json_object *view_dependencies(const struct sg_shared *shared)
+{
+        const struct sg_health *health = sg_probes_health(shared->probes);
+        struct json_object *list = json_object_new_array();
+
+        for (size_t i = 0; i < health->n_items; i++) {
+                const struct sg_health_item *item = &health->items[i];
+                struct json_object *o = json_object_new_object();
+
+                sg_members_add_text(o, "name", sg_str_from(item->config->name));
+                sg_members_add_text(o, "probe", sg_str_from(item->config->probe));
+                json_object_object_add(o, "required", json_object_new_boolean(item->config->is_required));
+                sg_members_add_text(o, "status", sg_str_from(sg_dependency_state_name(item->state)));
+                sg_members_add_u64(o, "latency_usec", item->latency_usec);
+                sg_members_add_u64(o, "since_wall_usec", item->since_wall_usec);
+                sg_members_add_u64(o, "checked_wall_usec", item->checked_wall_usec);
+                sg_members_add_u64(o, "n_failures", item->n_failures);
+                sg_members_add_text(o, "error", sg_str_from(item->fault ? sg_probe_fault_name(item->fault) : ""));
+                sg_members_add_text(o, "detail", sg_str_from(item->text));
+                json_object_array_add(list, o);
+        }
+        return list;
+}
+
 static const char *status_sentence(const struct sg_control *c, const char *state, char *out, size_t out_bytes)
 {
         uint64_t n_unrecorded = SUM(c, n_unrecorded);
@@ -194,5 +218,6 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         json_object_object_add(o, "memory", memory);
         json_object_object_add(o, "log", view_log(config));
         json_object_object_add(o, "listeners", view_listeners(c));
+        json_object_object_add(o, "dependencies", view_dependencies(shared));
         sg_varlink_reply(call, o);
 }

@@ -156,6 +156,33 @@ static void print_rest(struct json_object *s)
         putchar('\n');
 }
 
+/* "redis: ok, 412 us, since 2026-11-21 08:29:53" or "redis: down (required), since ...: refused: 127.0.0.1:6379: ..." */
+static void print_dependencies(struct json_object *dependencies)
+{
+        char text[SG_CTL_WHEN_BYTES];
+
+        for (size_t i = 0; i < length(dependencies); i++) {
+                struct json_object *d = json_object_array_get_idx(dependencies, i);
+
+                begin(i ? "" : "depends on");
+                sg_ctl_print_text(sg_ctl_text(d, "name"));
+                fputs(": ", stdout);
+                sg_ctl_print_text(sg_ctl_text(d, "status"));
+                if (json_object_get_boolean(sg_ctl_member(d, "required")))
+                        fputs(" (required)", stdout);
+                if (strcmp(sg_ctl_text(d, "status"), "ok") == 0)
+                        printf(", %s", sg_ctl_format_duration(sg_ctl_u64(d, "latency_usec"), text));
+                printf(", since %s", sg_ctl_format_when(sg_ctl_u64(d, "since_wall_usec"), text));
+                if (sg_ctl_text(d, "error")[0]) {
+                        fputs(": ", stdout);
+                        sg_ctl_print_text(sg_ctl_text(d, "error"));
+                        fputs(": ", stdout);
+                        sg_ctl_print_text(sg_ctl_text(d, "detail"));
+                }
+                putchar('\n');
+        }
+}
+
 static void print_ledger(struct json_object *l)
 {
         begin("ledger");
@@ -223,6 +250,7 @@ enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl)
                 print_journal(sg_ctl_member(s, "journal"), sg_ctl_member(s, "counters"));
                 print_rest(s);
                 print_ledger(ledger);
+                print_dependencies(sg_ctl_member(s, "dependencies"));
                 print_workers(sg_ctl_member(s, "workers"));
         }
         json_object_put(ledger);

@@ -168,6 +168,27 @@ int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err)
         return r;
 }
 
+/* ---- dependencies */
+
+static int prepare_probes(struct sg_daemon *d, struct sg_probe_set **ret, struct sg_error *err)
+{
+        int r = sg_probes_new(&d->shared.probes, d->loop);
+
+        if (r)
+                return sg_error_set(err, r, "", "the probes could not be set up");
+        return sg_probes_prepare(ret, d->shared.probes, d->first_config, sg_daemon_snapshot(d)->system_trust, err);
+}
+
+int sg_daemon_start_probes(struct sg_daemon *d, struct sg_error *err)
+{
+        struct sg_probe_set *first;
+        int r = prepare_probes(d, &first, err);
+
+        if (!r)
+                sg_probes_take(d->shared.probes, first);
+        return r;
+}
+
 /* ---- workers */
 
 static void *worker_thread(void *arg)
@@ -310,6 +331,7 @@ void sg_daemon_done(struct sg_daemon *d)
                 sg_worker_free(d->workers[i]);
         free(d->workers);
         free(d->threads);
+        sg_probes_free(d->shared.probes);
         sg_feed_free(d->shared.feed);
         sg_ledger_child_free(d->ledger); /* after the rings: it stores what they hold */
         sg_snapshot_unref(atomic_exchange(&d->shared.snapshot, NULL));
@@ -326,9 +348,12 @@ void sg_daemon_done(struct sg_daemon *d)
 
 int sg_daemon_check(struct sg_daemon *d, struct sg_error *err)
 {
+        SG_AUTO(sg_probe_set_free) struct sg_probe_set *probes = NULL;
         struct sg_address address;
         int r = sg_daemon_read_config(d, err);
 
+        if (!r)
+                r = prepare_probes(d, &probes, err);
         if (!r)
                 r = sg_daemon_make_directories(d, err);
         for (size_t i = 0; !r && i < d->first_config->n_listeners; i++)

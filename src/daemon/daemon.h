@@ -62,6 +62,8 @@ int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CH
 int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+/* After the configuration; the dependencies are asked from now on. */
+int sg_daemon_start_probes(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_start_workers(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_start_control(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 void sg_daemon_run(struct sg_daemon *d);

@@ -85,6 +85,7 @@ uint64_t sg_daemon_n_open(const struct sg_daemon *d)
 void sg_daemon_drain(struct sg_daemon *d, uint64_t timeout_usec)
 {
         sg_timer_start(&d->drain_timer, timeout_usec);
+        sg_probes_stop(d->shared.probes);
         for (size_t i = 0; i < d->n_workers; i++)
                 sg_worker_drain(d->workers[i]);
 }

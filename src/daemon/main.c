@@ -23,6 +23,8 @@ static int start(struct sg_daemon *d, struct sg_error *err)
         if (!r)
                 r = sg_daemon_start_feed(d, err);
         if (!r)
+                r = sg_daemon_start_probes(d, err);
+        if (!r)
                 r = sg_daemon_start_workers(d, err);
         if (!r)
                 r = sg_daemon_start_control(d, err);

@@ -18,26 +18,39 @@ static void snapshot_retired(struct sg_rcu_head *at)
         sg_snapshot_unref(SG_CONTAINER(at, struct sg_snapshot, rcu));
 }
 
-static void publish(struct sg_daemon *d, struct sg_snapshot *next)
+static void publish(struct sg_daemon *d, struct sg_snapshot *next, struct sg_probe_set *probes)
 {
         struct sg_snapshot *before = atomic_exchange_explicit(&d->shared.snapshot, next, memory_order_acq_rel);
 
         sg_log_set_level(next->config->log_level);
         sg_rcu_call(&before->rcu, snapshot_retired);
+        sg_probes_take(d->shared.probes, probes);
+}
+
+/* Everything that can fail. */
+static int prepare(struct sg_daemon *d, const char *directory, struct sg_config **ret_config,
+                   struct sg_snapshot **ret_snapshot, struct sg_probe_set **ret_probes, struct sg_error *err)
+{
+        int r = sg_config_read(ret_config, directory, err);
+
+        if (!r)
+                r = sg_snapshot_new(ret_snapshot, *ret_config, sg_daemon_snapshot(d), err);
+        if (!r)
+                r = sg_probes_prepare(ret_probes, d->shared.probes, *ret_config, (*ret_snapshot)->system_trust, err);
+        return r;
 }
 
 static int reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg_error *err)
 {
         SG_AUTO(sg_config_unref) struct sg_config *config = NULL;
         SG_AUTO(sg_snapshot_unref) struct sg_snapshot *next = NULL;
-        int r = sg_config_read(&config, d->config_directory, err);
+        SG_AUTO(sg_probe_set_free) struct sg_probe_set *probes = NULL;
+        int r = prepare(d, d->config_directory, &config, &next, &probes, err);
 
-        if (!r)
-                r = sg_snapshot_new(&next, config, sg_daemon_snapshot(d), err);
         if (r)
                 return r;
         *ret_needs_restart = sg_config_needs_restart(d->first_config, config);
-        publish(d, SG_GIVE(next));
+        publish(d, SG_GIVE(next), SG_GIVE(probes));
         return 0;
 }
 
@@ -71,7 +84,7 @@ int sg_daemon_check_directory(struct sg_daemon *d, const char *directory, struct
 {
         SG_AUTO(sg_config_unref) struct sg_config *config = NULL;
         SG_AUTO(sg_snapshot_unref) struct sg_snapshot *next = NULL;
-        int r = sg_config_read(&config, directory ? directory : d->config_directory, err);
+        SG_AUTO(sg_probe_set_free) struct sg_probe_set *probes = NULL;
 
-        return r ? r : sg_snapshot_new(&next, config, sg_daemon_snapshot(d), err);
+        return prepare(d, directory ? directory : d->config_directory, &config, &next, &probes, err);
 }

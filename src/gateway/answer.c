@@ -3,7 +3,6 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "gateway/exchange.h"
 
@@ -38,32 +37,6 @@ enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *
         r = sg_buf_vprintf(&x->answer, format, args);
         va_end(args);
         return answer_ready(x, status, r);
-}
-
-enum sg_step sg_answer_health(struct sg_exchange *x, struct sg_str path)
-{
-        const struct sg_shared *shared = x->worker->shared;
-        time_t now = (time_t)(x->start_wall_usec / SG_USEC_PER_SEC);
-        char timestamp[32];
-        struct tm tm;
-
-        gmtime_r(&now, &tm);
-        strftime(timestamp, sizeof(timestamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-        if (sg_str_eq(path, SG_STR("/ready"))) {
-                /* Without any keys every caller would be refused: others should be asked. */
-                bool is_ready = atomic_load_explicit(&shared->is_ready, memory_order_relaxed) &&
-                                !x->worker->is_draining && sg_feed_get_state(shared->feed) != SG_FEED_EMPTY;
-
-                return sg_answer_json(x, is_ready ? 200 : 503, "{\"status\":\"%s\",\"service\":\"api-gateway\"}\n",
-                                      is_ready ? "ready" : "not ready");
-        }
-        if (sg_str_eq(path, SG_STR("/api/health")))
-                return sg_answer_json(
-                        x, 200,
-                        "{\"status\":\"healthy\",\"service\":\"gateway\",\"version\":\"%s\",\"timestamp\":\"%s\"}\n",
-                        shared->version, timestamp);
-        return sg_answer_json(x, 200, "{\"status\":\"healthy\",\"version\":\"%s\",\"timestamp\":\"%s\"}\n",
-                              shared->version, timestamp);
 }
 
 static int add_model(struct sg_exchange *x, struct sg_str name, const char *provider)

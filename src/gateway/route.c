@@ -17,6 +17,8 @@ static const struct route {
         {SG_STR("/v1/models"), SG_SURFACE_OPENAI, SG_OP_MODEL_LIST, false, false},
         {SG_STR("/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
         {SG_STR("/ready"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+        {SG_STR("/api/health/all"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+        {SG_STR("/api/health/aggregated"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
         {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
 };
 

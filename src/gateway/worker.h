@@ -23,6 +23,7 @@
 #include "journal/ring.h"
 #include "loop/loop.h"
 #include "net/listen.h"
+#include "probe/probe.h"
 #include "upstream/upstream.h"
 
 struct sg_echo_server;
@@ -35,6 +36,7 @@ struct sg_shared {
         _Atomic(struct sg_snapshot *) snapshot; /* (any, inside a turn) the publisher's is the count */
         struct sg_keytable *keys;
         struct sg_feed *feed;
+        struct sg_probes *probes;       /* (any, inside a turn) sg_probes_health() */
         struct sg_sync *sync;           /* set before the workers' threads start, freed (NULL) after they have ended */
         _Atomic uint64_t bodies_bytes;  /* (any) held request and answer bodies */
         _Atomic uint64_t n_connections; /* (any) */
