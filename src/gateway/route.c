@@ -22,36 +22,51 @@ static const struct route {
         {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
 };
 
-/* "." and ".." segments, also percent-encoded, and empty ones would let a path leave the provider's prefix. */
+/* The next byte of a path, decoded. */
+static bool cut_byte(struct sg_str *path, char *ret, bool *ret_is_encoded)
+{
+        uint64_t byte = (unsigned char)path->p[0];
+
+        *ret_is_encoded = path->p[0] == '%';
+        if (*ret_is_encoded && (path->n < 3 || sg_str_to_hex64(sg_str_make(path->p + 1, 2), &byte)))
+                return false;
+        *path = sg_str_skip(*path, *ret_is_encoded ? 3 : 1);
+        *ret = (char)byte;
+        return true;
+}
+
+/* "." and ".." segments and empty ones would let a path leave the provider's prefix, also when the provider decodes
+ * before it splits, takes '\\' for '/', or cuts ";" off first. A NUL and a '%' that encodes nothing are read differently,
+ * too. What is encoded otherwise passes as it stands. */
 static bool path_is_plain(struct sg_str path)
 {
-        struct sg_str segment;
+        size_t n_bytes = 0, n_dots = 0; /* of the segment */
+        bool may_be_dots = true;
 
         if (path.n == 0 || path.p[0] != '/')
                 return false;
         path = sg_str_skip(path, 1);
         while (path.n) {
-                size_t dots = 0;
+                bool is_encoded;
+                char c;
 
-                if (!sg_str_cut(&path, '/', &segment))
-                        path = SG_STR_NONE;
-                if (segment.n == 0)
+                if (!cut_byte(&path, &c, &is_encoded) || c == '\0' || (c == '\\' && !is_encoded))
                         return false;
-                while (segment.n) {
-                        if (segment.p[0] == '.')
-                                segment = sg_str_skip(segment, 1);
-                        else if (sg_str_istarts(segment, SG_STR("%2e")))
-                                segment = sg_str_skip(segment, 3);
-                        else
-                                break;
-                        dots++;
+                if (c == '/' || c == '\\' || c == ';') {
+                        if (may_be_dots && n_dots)
+                                return false;
+                        if (c == '/' && !is_encoded && n_bytes == 0)
+                                return false;
+                        n_bytes = c == '/' && !is_encoded ? 0 : n_bytes + 1;
+                        n_dots = 0;
+                        may_be_dots = c != ';';
+                        continue;
                 }
-                if (segment.n == 0 && dots)
-                        return false;
-                if (sg_str_find_byte(segment, '\\') < segment.n)
-                        return false;
+                n_bytes++;
+                n_dots += c == '.';
+                may_be_dots &= c == '.';
         }
-        return true;
+        return !(may_be_dots && n_dots);
 }
 
 static enum sg_step check_method(struct sg_exchange *x, bool is_post)
@@ -89,7 +104,8 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                 return check_method(x, false);
         }
         if (!path_is_plain(path))
-                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, "the path has empty, '.' or '..' segments");
+                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST,
+                                        "the path has empty, '.' or '..' segments, or a broken escape");
         if (x->method == SG_METHOD_CONNECT || x->method == SG_METHOD_TRACE || x->method == SG_METHOD_OTHER)
                 return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
         x->op = SG_OP_PASS;
