@@ -31,28 +31,104 @@ static int authorization_new(struct sg_secret **ret, struct sg_secret *api_key)
         return r > 0 ? -E2BIG : r;
 }
 
-static int provider_trust(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
-                          struct sg_error *err)
+static int system_trust(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_error *err)
+{
+        if (s->system_trust)
+                return 0;
+        if (!previous || !previous->system_trust)
+                return sg_tls_trust_new(&s->system_trust, NULL, err);
+        s->system_trust = sg_tls_trust_ref(previous->system_trust);
+        return 0;
+}
+
+static int provider_tls(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
+                        struct sg_error *err)
+{
+        const struct sg_config_provider *c = p->config;
+        int r = 0;
+
+        if (c->ca_file) {
+                r = sg_tls_trust_new(&p->endpoint.trust, c->ca_file, err);
+        } else {
+                r = system_trust(s, previous, err);
+                if (r)
+                        return r;
+                p->endpoint.trust = sg_tls_trust_ref(s->system_trust);
+        }
+        if (!r && c->tls_certificate)
+                r = sg_tls_certificate_new(&p->endpoint.certificate, c->tls_certificate, c->tls_key, err);
+        if (r)
+                sg_error_prefix(err, c->where);
+        return r;
+}
+
+/* Connections may be shared by all that reach the same place in the same way with the same trust; the practice provider
+ * is no place, so its connections belong to its name, and so do those that a proxy lets in by a password. */
+static int provider_pool_key(struct sg_snapshot_provider *p, const struct sg_config_provider *c)
 {
         int r;
 
-        if (p->config->ca_file) {
-                r = sg_tls_trust_new(&p->endpoint.trust, p->config->ca_file, err);
+        if (c->dialect == SG_DIALECT_ECHO)
+                r = asprintf(&p->pool_key, "echo %s", c->name);
+        else
+                r = asprintf(&p->pool_key, "%s://%s:%u%s ca=%s name=%s certificate=%s proxy=%s:%u as=%s",
+                             c->is_tls ? "https" : "http", c->host, c->port, c->socket_path ? c->socket_path : "",
+                             c->ca_file ? c->ca_file : "system", c->tls_server_name ? c->tls_server_name : "",
+                             c->tls_certificate ? c->tls_certificate : "", c->proxy_host ? c->proxy_host : "",
+                             c->proxy_port, c->proxy_authorization ? c->name : "");
+        if (r < 0)
+                p->pool_key = NULL;
+        return r < 0 ? -ENOMEM : 0;
+}
+
+static void provider_endpoint(struct sg_snapshot_provider *p, const struct sg_config_provider *c)
+{
+        p->endpoint.host = sg_str_from(c->host);
+        p->endpoint.port = c->port;
+        p->endpoint.socket_path = sg_str_from(c->socket_path);
+        p->endpoint.is_tls = c->is_tls;
+        p->endpoint.server_name = sg_str_from(c->tls_server_name);
+        p->endpoint.proxy_host = sg_str_from(c->proxy_host);
+        p->endpoint.proxy_port = c->proxy_port;
+        p->endpoint.pool_key = sg_str_from(p->pool_key);
+        p->endpoint.connect_timeout_usec = c->connect_timeout_usec;
+        p->endpoint.idle_timeout_usec = c->idle_timeout_usec;
+        p->endpoint.pool_max = c->pool_max;
+        p->endpoint.n_warm = c->warm_connections;
+}
+
+static int provider_credentials(struct sg_snapshot_provider *p, const struct sg_config_provider *c,
+                                struct sg_error *err)
+{
+        int r = c->api_key ? authorization_new(&p->authorization, c->api_key) : 0;
+
+        if (r)
+                sg_error_set(err, r, c->where,
+                             "api_key of provider \"%s\" cannot be sent: it is too long or holds control bytes "
+                             "(a line end inside the file?)",
+                             c->name);
+        if (!r && c->proxy_authorization) {
+                r = sg_proxy_authorization_new(&p->endpoint.proxy_authorization,
+                                               sg_secret_bytes(c->proxy_authorization));
                 if (r)
-                        sg_error_prefix(err, p->config->where);
-                return r;
+                        sg_error_set(err, r, c->where, "proxy_authorization of provider \"%s\" is too long", c->name);
         }
-        if (!s->system_trust) {
-                if (previous && previous->system_trust) {
-                        s->system_trust = sg_tls_trust_ref(previous->system_trust);
-                } else {
-                        r = sg_tls_trust_new(&s->system_trust, NULL, err);
-                        if (r)
-                                return r;
-                }
-        }
-        p->endpoint.trust = sg_tls_trust_ref(s->system_trust);
-        return 0;
+        if (r && r != -ENOMEM)
+                sg_error_needs_mending(err, SG_MESSAGE_CREDENTIAL);
+        return r;
+}
+
+/* Said once per way: what stands in the environment is easily forgotten. */
+static void tell_proxy(const struct sg_config_provider *c, const struct sg_snapshot *previous)
+{
+        const struct sg_config_provider *before =
+                previous ? sg_config_find_provider(previous->config, sg_str_from(c->name)) : NULL;
+
+        if (!c->proxy_host || (before && before->proxy_host && strcmp(before->proxy_host, c->proxy_host) == 0 &&
+                               before->proxy_port == c->proxy_port))
+                return;
+        sg_info("provider \"%s\" is reached through the proxy %s:%u (%s)", c->name, c->proxy_host, c->proxy_port,
+                c->proxy_where);
 }
 
 static int provider_prepare(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
@@ -61,42 +137,15 @@ static int provider_prepare(struct sg_snapshot *s, struct sg_snapshot_provider *
         const struct sg_config_provider *c = p->config;
         int r;
 
-        /* Connections may be shared by all that reach the same place with the same trust; the practice provider is
-         * no place, so its connections belong to its name. */
-        if (c->dialect == SG_DIALECT_ECHO)
-                r = asprintf(&p->pool_key, "echo %s", c->name);
-        else
-                r = asprintf(&p->pool_key, "%s://%s:%u ca=%s", c->is_tls ? "https" : "http", c->host, c->port,
-                             c->ca_file ? c->ca_file : "system");
-        if (r < 0) {
-                p->pool_key = NULL;
+        if (provider_pool_key(p, c))
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
-        }
-        p->endpoint.host = sg_str_from(c->host);
-        p->endpoint.port = c->port;
-        p->endpoint.is_tls = c->is_tls;
-        p->endpoint.pool_key = sg_str_from(p->pool_key);
-        p->endpoint.connect_timeout_usec = c->connect_timeout_usec;
-        p->endpoint.idle_timeout_usec = c->idle_timeout_usec;
-        p->endpoint.pool_max = c->pool_max;
-        if (c->is_tls) {
-                r = provider_trust(s, p, previous, err);
-                if (r)
-                        return r;
-        }
-        if (c->api_key) {
-                r = authorization_new(&p->authorization, c->api_key);
-                if (r) {
-                        sg_error_set(err, r, c->where,
-                                     "api_key of provider \"%s\" cannot be sent: it is too long or holds control bytes "
-                                     "(a line end inside the file?)",
-                                     c->name);
-                        if (r != -ENOMEM)
-                                sg_error_needs_mending(err, SG_MESSAGE_CREDENTIAL);
-                        return r;
-                }
-        }
-        return 0;
+        provider_endpoint(p, c);
+        r = c->is_tls ? provider_tls(s, p, previous, err) : 0;
+        if (!r)
+                r = provider_credentials(p, c, err);
+        if (!r)
+                tell_proxy(c, previous);
+        return r;
 }
 
 static int listener_prepare(struct sg_snapshot_listener *l, const struct sg_config_listener *c,
@@ -198,6 +247,8 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 return NULL;
         for (size_t i = 0; s->providers && i < s->config->n_providers; i++) {
                 sg_tls_trust_unref(s->providers[i].endpoint.trust);
+                sg_tls_certificate_unref(s->providers[i].endpoint.certificate);
+                sg_secret_unref(s->providers[i].endpoint.proxy_authorization);
                 sg_secret_unref(s->providers[i].authorization);
                 free(s->providers[i].pool_key);
         }

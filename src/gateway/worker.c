@@ -134,6 +134,7 @@ static void worker_begin_drain(struct sg_worker *w)
         worker_stop_listening(w);
         SG_LIST_EACH (&w->connections, k)
                 connection_drain(sg_connection_of_link(k));
+        sg_upstream_settle_warm(w->upstream); /* none is named any more */
         sg_upstream_close_idle(w->upstream);
         sg_worker_check_drained(w);
 }
@@ -175,6 +176,23 @@ static void worker_on_letter(struct sg_letter *letter, void *owner)
         SG_UNREACHABLE();
 }
 
+/* ---- connections ahead of need */
+
+/* What is in force decides which providers have some; looked at in every turn, done once per configuration. */
+static void worker_keep_warm(struct sg_worker *w)
+{
+        const struct sg_snapshot *s = atomic_load_explicit(&w->shared->snapshot, memory_order_acquire);
+
+        if (!s || s->config->number == w->warm_number || w->is_draining || w->is_stopping)
+                return;
+        w->warm_number = s->config->number;
+        for (size_t i = 0; i < s->config->n_providers; i++)
+                if (sg_upstream_keep_warm(w->upstream, &s->providers[i].endpoint))
+                        sg_warning("worker %u: no memory to keep connections to provider \"%s\" ready", w->number,
+                                   s->providers[i].config->name);
+        sg_upstream_settle_warm(w->upstream);
+}
+
 /* ---- turning */
 
 static void worker_after_turn(void *owner)
@@ -182,6 +200,7 @@ static void worker_after_turn(void *owner)
         struct sg_worker *w = owner;
         struct sg_upstream_counts n;
 
+        worker_keep_warm(w);
         sg_upstream_get_counts(w->upstream, &n);
         atomic_store_explicit(&w->counters.n_upstream_idle, n.n_idle, memory_order_relaxed);
         atomic_store_explicit(&w->counters.n_upstream_busy, n.n_busy + n.n_connecting, memory_order_relaxed);

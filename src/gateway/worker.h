@@ -97,6 +97,7 @@ struct sg_worker {
         struct sg_list exchanges;                              /* (worker) struct sg_exchange.link */
         struct sg_list waiting_sync;   /* (worker) struct sg_exchange.sync_link, in order of sequence */
         bool is_draining, is_stopping; /* (worker) */
+        uint64_t warm_number;          /* (worker) of the configuration whose warm connections are kept */
         uint64_t next_id;              /* (worker) of clients, for debug lines */
         struct sg_head head;           /* (worker) scratch of the codec: 4 KiB that no connection needs to hold */
         struct sg_buf out;             /* (worker) scratch of answer heads */

@@ -1,9 +1,9 @@
 /*
  * The life of a call:
  *
- *      new -> [resolving -> connecting ->] sending -> waiting -> answering -> done -> freed
+ *      new -> [resolving -> connecting -> (tunnelling ->)] sending -> waiting -> answering -> done -> freed
  *
- * A connection from the pool skips the bracket. Any state may end in done: by a fault, or with the answer complete.
+ * A connection from the pool skips the bracket; tunnelling is where there is a proxy. Any state may end in done: by a fault, or with the answer complete.
  * From sending and waiting a call goes back into the bracket once, when a pooled connection breaks without a byte of
  * answer. An answer may come while the request is still being sent (sending -> answering): the rest is not sent then.
  *
@@ -37,6 +37,8 @@ static const struct call_step {
         [CALL_NEW] = {"new", NULL, NULL, MAY_RETRY | MAY(CALL_SENDING) | MAY_END},
         [CALL_RESOLVING] = {"resolving", call_enter_resolving, call_resolving_too_long, MAY(CALL_CONNECTING) | MAY_END},
         [CALL_CONNECTING] = {"connecting", call_enter_connecting, call_connecting_too_long,
+                             MAY(CALL_TUNNELLING) | MAY(CALL_SENDING) | MAY_END},
+        [CALL_TUNNELLING] = {"tunnelling", call_enter_tunnelling, call_tunnelling_too_long,
                              MAY(CALL_SENDING) | MAY_END},
         [CALL_SENDING] = {"sending", enter_sending, NULL,
                           MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
@@ -77,10 +79,42 @@ void call_drop_connection(struct sg_upcall *c)
                 conn_close(SG_GIVE(c->conn));
 }
 
+#define NAME_BYTES 320u
+
+static size_t add_host(char *out, size_t room, struct sg_str host, unsigned port)
+{
+        const bool is_v6 = sg_str_find_byte(host, ':') < host.n;
+        const int n = snprintf(out, room, "%s" SG_STR_FMT "%s:%u", is_v6 ? "[" : "", SG_STR_ARG(host), is_v6 ? "]" : "",
+                               port);
+
+        return n < 0 ? 0 : SG_MIN((size_t)n, room - 1);
+}
+
+/* "api.example:443 through the proxy 10.0.0.1:3128", "unix:/run/x.sock". */
+static const char *name_endpoint(const struct sg_endpoint *at, char out[NAME_BYTES])
+{
+        size_t n;
+
+        if (at->socket_path.n) {
+                (void)snprintf(out, NAME_BYTES, "unix:" SG_STR_FMT, SG_STR_ARG(at->socket_path));
+                return out;
+        }
+        n = add_host(out, NAME_BYTES, at->host, at->port);
+        if (at->proxy_host.n) {
+                n += (size_t)snprintf(out + n, NAME_BYTES - n, " through the proxy ");
+                if (n < NAME_BYTES)
+                        (void)add_host(out + n, NAME_BYTES - n, at->proxy_host, at->proxy_port);
+        }
+        return out;
+}
+
 void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
 {
-        (void)snprintf(c->text, sizeof(c->text), "%s " SG_STR_FMT ":%u%s%s%s: %s", doing, SG_STR_ARG(c->pool->at.host),
-                       c->pool->at.port, c->peer[0] ? " (" : "", c->peer, c->peer[0] ? ")" : "", text);
+        char where[NAME_BYTES];
+        const bool has_peer = c->peer[0] && !c->pool->at.socket_path.n;
+
+        (void)snprintf(c->text, sizeof(c->text), "%s %s%s%s%s: %s", doing, name_endpoint(&c->pool->at, where),
+                       has_peer ? " (" : "", has_peer ? c->peer : "", has_peer ? ")" : "", text);
         call_drop_connection(c);
         call_go(c, CALL_DONE);
         c->listener->on_failed(c, why, c->text, c->owner);
@@ -191,9 +225,30 @@ static void enter_waiting(struct sg_upcall *c)
                 c->listener->on_sent(c, c->owner);
 }
 
+/* Nothing was asked for but the connection. */
+static void finish_warming(struct sg_upcall *c)
+{
+        sg_stream_resume(c->conn->stream);
+        conn_release(SG_GIVE(c->conn));
+        call_go(c, CALL_DONE);
+        c->listener->on_end(c, c->owner);
+}
+
+void call_connected(struct sg_upcall *c)
+{
+        conn_go(c->conn, CONN_BUSY);
+        if (c->is_warming)
+                finish_warming(c);
+        else
+                call_go(c, CALL_SENDING);
+}
+
 void call_on_open(struct sg_upcall *c)
 {
-        call_go(c, CALL_SENDING);
+        if (c->state == CALL_CONNECTING && c->pool->at.proxy_host.n)
+                call_go(c, CALL_TUNNELLING);
+        else
+                call_connected(c);
 }
 
 void call_on_drained(struct sg_upcall *c)
@@ -262,6 +317,8 @@ static size_t take_answer(struct sg_upcall *c, struct sg_str in)
 
 size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes)
 {
+        if (c->state == CALL_TUNNELLING)
+                return call_tunnel_bytes(c, bytes);
         c->has_answer_bytes = true;
         return take_answer(c, bytes);
 }
@@ -284,6 +341,9 @@ static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text
                 c->was_resent = true;
                 call_drop_connection(c);
                 call_begin_fresh(c);
+        } else if (why == SG_STREAM_END_TLS && !c->has_answer_bytes) {
+                call_fail(c, SG_UPSTREAM_F_TLS, "TLS with",
+                          text); /* TLS 1.3: a refusal of our certificate comes late */
         } else if (c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TRUNCATED, "answer cut off by", text);
         } else {
@@ -299,6 +359,8 @@ void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
         (void)snprintf(kept, sizeof(kept), "%s", text);
         if (c->state == CALL_CONNECTING)
                 call_connecting_failed(c, why, kept);
+        else if (c->state == CALL_TUNNELLING)
+                call_tunnelling_failed(c, why, kept);
         else
                 broken(c, why, kept);
 }
@@ -307,7 +369,8 @@ void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
 
 static void start(struct sg_upcall *c)
 {
-        c->conn = conn_take_idle(c->pool, c);
+        if (!c->is_warming)
+                c->conn = conn_take_idle(c->pool, c);
         if (!c->conn) {
                 call_begin_fresh(c);
                 return;

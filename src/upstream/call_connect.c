@@ -1,10 +1,12 @@
 /*
  * From a name to a connection that is open: resolving and connecting, within one time limit that the addresses share.
+ * The name is the proxy's where there is one, and there is none to resolve where the server is a Unix socket.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
 
 #include "upstream/upstream_internal.h"
 
@@ -14,13 +16,13 @@ void call_begin_fresh(struct sg_upcall *c)
 
         c->was_reused = false;
         c->connect_until_usec = limit < SG_USEC_NEVER - now ? now + limit : SG_USEC_NEVER;
-        if (c->pool->at.open_builtin)
+        if (c->pool->at.open_builtin || c->pool->at.socket_path.n)
                 call_go(c, CALL_CONNECTING);
         else
                 call_go(c, CALL_RESOLVING);
 }
 
-static uint64_t connect_time_left(struct sg_upcall *c)
+uint64_t call_connect_time_left(struct sg_upcall *c)
 {
         const uint64_t now = sg_loop_now_usec(c->loop);
 
@@ -29,12 +31,17 @@ static uint64_t connect_time_left(struct sg_upcall *c)
         return c->connect_until_usec > now ? c->connect_until_usec - now : 0;
 }
 
+static const char *resolving(const struct sg_upcall *c)
+{
+        return c->pool->at.proxy_host.n ? "cannot resolve the proxy on the way to" : "cannot resolve";
+}
+
 static void on_resolved(struct sg_query *q, int error, const struct sg_resolved *found, void *owner)
 {
         struct sg_upcall *c = owner;
 
         if (error) {
-                call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve",
+                call_fail(c, SG_UPSTREAM_F_RESOLVE, resolving(c),
                           error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
                 return;
         }
@@ -51,15 +58,20 @@ static void on_resolved(struct sg_query *q, int error, const struct sg_resolved 
 
 void call_enter_resolving(struct sg_upcall *c)
 {
-        sg_timer_start(&c->connect, connect_time_left(c));
+        const struct sg_endpoint *at = &c->pool->at;
+
+        sg_timer_start(&c->connect, call_connect_time_left(c));
         c->query = (struct sg_query){.on_resolved = on_resolved, .owner = c};
-        sg_resolve(c->upstream->resolver, &c->query, c->pool->at.host, c->pool->at.port);
+        if (at->proxy_host.n)
+                sg_resolve(c->upstream->resolver, &c->query, at->proxy_host, at->proxy_port);
+        else
+                sg_resolve(c->upstream->resolver, &c->query, at->host, at->port);
 }
 
 void call_resolving_too_long(struct sg_upcall *c)
 {
         sg_resolve_cancel(c->upstream->resolver, &c->query);
-        call_fail(c, SG_UPSTREAM_F_RESOLVE, "cannot resolve", "no answer within the time to connect");
+        call_fail(c, SG_UPSTREAM_F_RESOLVE, resolving(c), "no answer within the time to connect");
 }
 
 /* Each address gets an equal share of the time that is left: one black hole does not use it up for the others. */
@@ -67,7 +79,7 @@ static void try_next_address(struct sg_upcall *c)
 {
         for (;;) {
                 const size_t i = c->next_address, n_left = c->addresses->n - i;
-                const uint64_t left = connect_time_left(c);
+                const uint64_t left = call_connect_time_left(c);
                 int r;
 
                 r = conn_open(&c->conn, c->pool, c, (const struct sockaddr *)&c->addresses->addresses[i],
@@ -87,10 +99,34 @@ static void try_next_address(struct sg_upcall *c)
         }
 }
 
+static int use_socket_path(struct sg_upcall *c)
+{
+        const struct sg_str path = c->pool->at.socket_path;
+        struct sockaddr_un *un;
+
+        if (path.n >= sizeof(un->sun_path))
+                return -ENAMETOOLONG;
+        free(c->addresses);
+        c->next_address = 0;
+        c->addresses = calloc(1, sizeof(*c->addresses));
+        if (!c->addresses)
+                return -ENOMEM;
+        un = (void *)&c->addresses->addresses[0];
+        un->sun_family = AF_UNIX;
+        memcpy(un->sun_path, path.p, path.n);
+        c->addresses->lengths[0] = sizeof(*un);
+        c->addresses->n = 1;
+        return 0;
+}
+
 void call_enter_connecting(struct sg_upcall *c)
 {
-        int r;
+        int r = c->pool->at.socket_path.n ? use_socket_path(c) : 0;
 
+        if (r) {
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", strerrordesc_np(-r));
+                return;
+        }
         if (!c->pool->at.open_builtin) {
                 try_next_address(c);
                 return;
@@ -111,7 +147,7 @@ void call_connecting_too_long(struct sg_upcall *c)
 {
         char text[96];
 
-        if (has_next_address(c) && connect_time_left(c)) {
+        if (has_next_address(c) && call_connect_time_left(c)) {
                 call_drop_connection(c);
                 try_next_address(c);
                 return;
@@ -134,7 +170,7 @@ void call_connecting_failed(struct sg_upcall *c, enum sg_stream_end why, const c
                 try_next_address(c);
         } else if (why == SG_STREAM_END_TIMEOUT) {
                 call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", text);
-        } else if (why == SG_STREAM_END_ERROR) {
+        } else if (why == SG_STREAM_END_ERROR && !c->pool->at.socket_path.n) {
                 call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", text);
         } else {
                 call_fail(c, SG_UPSTREAM_F_CONNECT, "cannot connect to", text);

@@ -21,10 +21,11 @@ static struct sg_list *bucket_of(struct sg_upstream *u, struct sg_str key)
 
 static void pool_free(struct pool *p)
 {
+        SG_ASSERT(!p->is_warm && sg_list_is_empty(&p->warmers));
         sg_list_remove(bucket_of(p->upstream, p->at.pool_key), &p->link);
         sg_tls_trust_unref(p->at.trust);
-        free((char *)(uintptr_t)p->at.host.p);
-        free((char *)(uintptr_t)p->at.pool_key.p);
+        sg_tls_certificate_unref(p->at.certificate);
+        sg_secret_unref(p->at.proxy_authorization);
         free(p);
 }
 
@@ -35,28 +36,40 @@ void pool_put(struct pool *p)
                 pool_free(p);
 }
 
-static int pool_new(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
+static void keep_string(struct sg_str *s, char **at)
 {
-        char *host = sg_str_dup(at->host), *key = sg_str_dup(at->pool_key);
-        struct pool *p;
+        if (s->n)
+                memcpy(*at, s->p, s->n);
+        s->p = *at;
+        *at += s->n;
+}
 
-        p = calloc(1, sizeof(*p));
-        if (!p || !host || !key) {
-                free(host);
-                free(key);
-                free(p);
-                return -ENOMEM;
-        }
+static struct pool *pool_new(struct sg_upstream *u, const struct sg_endpoint *at)
+{
+        struct pool *p;
+        char *end;
+
+        p = calloc(1,
+                   sizeof(*p) + at->host.n + at->pool_key.n + at->socket_path.n + at->server_name.n + at->proxy_host.n);
+        if (!p)
+                return NULL;
         p->upstream = u;
         p->at = *at;
-        p->at.host = sg_str_make(host, at->host.n);
-        p->at.pool_key = sg_str_make(key, at->pool_key.n);
+        end = p->strings;
+        keep_string(&p->at.host, &end);
+        keep_string(&p->at.pool_key, &end);
+        keep_string(&p->at.socket_path, &end);
+        keep_string(&p->at.server_name, &end);
+        keep_string(&p->at.proxy_host, &end);
+        p->at.n_warm = 0; /* until it is asked for by name */
         p->at.trust = at->trust ? sg_tls_trust_ref(at->trust) : NULL;
+        p->at.certificate = at->certificate ? sg_tls_certificate_ref(at->certificate) : NULL;
+        p->at.proxy_authorization = at->proxy_authorization ? sg_secret_ref(at->proxy_authorization) : NULL;
         for (size_t i = 0; i < SG_N_ELEMENTS(p->conns); i++)
                 sg_list_init(&p->conns[i]);
+        sg_list_init(&p->warmers);
         sg_list_push(bucket_of(u, at->pool_key), &p->link);
-        *ret = p;
-        return 0;
+        return p;
 }
 
 static void close_idle(struct pool *p)
@@ -69,27 +82,39 @@ static void close_idle(struct pool *p)
         pool_put(p);
 }
 
-/* A reload may bring other times and another trust under the same key. */
+static bool is_same_secret(const struct sg_secret *a, const struct sg_secret *b)
+{
+        return a == b || (a && b && sg_secret_equals(a, sg_secret_bytes(b)));
+}
+
+/* A reload may bring other times, and other trust and credentials under the same key. */
 static void pool_update(struct pool *p, const struct sg_endpoint *at)
 {
+        struct sg_tls_certificate *certificate = p->at.certificate;
+        struct sg_secret *authorization = p->at.proxy_authorization;
+        struct sg_tls_trust *trust = p->at.trust;
+        const bool is_same = trust == at->trust && certificate == at->certificate &&
+                             is_same_secret(authorization, at->proxy_authorization);
+
         p->at.connect_timeout_usec = at->connect_timeout_usec;
         p->at.idle_timeout_usec = at->idle_timeout_usec;
         p->at.pool_max = at->pool_max;
         p->at.open_builtin = at->open_builtin;
         p->at.builtin_owner = at->builtin_owner;
-        if (p->at.trust != at->trust) {
-                struct sg_tls_trust *before = p->at.trust;
-
-                p->at.trust = at->trust ? sg_tls_trust_ref(at->trust) : NULL;
-                sg_tls_trust_unref(before);
-                close_idle(p); /* they were verified by the old one */
-        }
+        if (is_same)
+                return;
+        p->at.trust = at->trust ? sg_tls_trust_ref(at->trust) : NULL;
+        p->at.certificate = at->certificate ? sg_tls_certificate_ref(at->certificate) : NULL;
+        p->at.proxy_authorization = at->proxy_authorization ? sg_secret_ref(at->proxy_authorization) : NULL;
+        sg_tls_trust_unref(trust);
+        sg_tls_certificate_unref(certificate);
+        sg_secret_unref(authorization);
+        close_idle(p); /* they were verified by the old one, or let in by it */
 }
 
 int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
 {
         struct pool *p = NULL;
-        int r;
 
         SG_ASSERT(!at->is_tls || at->trust);
         SG_LIST_EACH (bucket_of(u, at->pool_key), k) {
@@ -102,9 +127,9 @@ int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint 
                 p->n_users++;
                 pool_update(p, at);
         } else {
-                r = pool_new(&p, u, at);
-                if (r)
-                        return r;
+                p = pool_new(u, at);
+                if (!p)
+                        return -ENOMEM;
                 p->n_users++;
         }
         *ret = p;
@@ -131,18 +156,27 @@ void conn_go(struct conn *n, enum conn_state to)
         n->pool->upstream->n_conns[to]++;
 }
 
-static void conn_free_later(struct sg_deferred *d)
+static void conn_run_deferred(struct sg_deferred *d)
 {
-        free(SG_CONTAINER(d, struct conn, deferred));
+        struct conn *n = SG_CONTAINER(d, struct conn, deferred);
+
+        if (n->state == CONN_CLOSED)
+                free(n);
+        else
+                call_tunnel_opened(n->call);
 }
 
 void conn_close(struct conn *n)
 {
         SG_ASSERT(n->state != CONN_CLOSED);
+        const bool was_idle = n->state == CONN_IDLE;
+
         conn_go(n, CONN_CLOSED);
         n->stream = sg_stream_free(n->stream);
         n->call = NULL;
         sg_timer_done(&n->idle);
+        if (was_idle)
+                pool_warmth_lost(n->pool, sg_loop_now_usec(n->loop) - n->idle_since_usec);
         pool_put(n->pool);
         n->pool = NULL;
         sg_loop_defer(n->loop, &n->deferred);
@@ -152,7 +186,6 @@ static void on_open(struct sg_stream *s, void *owner)
 {
         struct conn *n = owner;
 
-        conn_go(n, CONN_BUSY);
         call_on_open(n->call);
 }
 
@@ -204,7 +237,7 @@ static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
         n->loop = p->upstream->loop;
         n->pool = p;
         n->call = call;
-        n->deferred.run = conn_free_later;
+        n->deferred.run = conn_run_deferred;
         r = sg_timer_init(&n->idle, n->loop, on_idle_over, n);
         if (r) {
                 free(n);
@@ -215,12 +248,14 @@ static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
         return 0;
 }
 
-static int add_tls(struct conn *n)
+int conn_add_tls(struct conn *n)
 {
+        const struct sg_endpoint *at = &n->pool->at;
         struct sg_layer *layer;
         int r;
 
-        r = sg_tls_client_layer(&layer, n->pool->at.trust, NULL, n->pool->at.host, "http/1.1");
+        r = sg_tls_client_layer(&layer, at->trust, at->certificate, at->server_name.n ? at->server_name : at->host,
+                                "http/1.1");
         if (!r)
                 sg_tls_apply(n->stream, layer);
         return r;
@@ -236,8 +271,8 @@ int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const s
         if (r)
                 return r;
         r = sg_stream_new_connect(&n->stream, n->loop, address, length, NULL, &listener, n);
-        if (!r && p->at.is_tls) {
-                r = add_tls(n);
+        if (!r && p->at.is_tls && !p->at.proxy_host.n) {
+                r = conn_add_tls(n);
                 if (r)
                         sg_stream_free(n->stream);
         }
@@ -289,6 +324,8 @@ struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call)
                 n->call = call;
                 conn_go(n, CONN_BUSY);
                 p->upstream->n_reused++;
+                p->warm_delay_usec = 0;
+                pool_check_warm(p);
                 return n;
         }
         return NULL;
@@ -304,6 +341,7 @@ void conn_release(struct conn *n)
                 return;
         }
         conn_go(n, CONN_IDLE);
+        n->idle_since_usec = sg_loop_now_usec(n->loop);
         sg_timer_start(&n->idle, p->at.idle_timeout_usec);
 }
 
@@ -335,6 +373,7 @@ struct sg_upstream *sg_upstream_free(struct sg_upstream *u)
 {
         if (!u)
                 return NULL;
+        sg_upstream_settle_warm(u); /* nothing was named: they end */
         SG_ASSERT(u->n_calls == 0);
         sg_upstream_close_idle(u);
         for (size_t i = 0; i < N_BUCKETS; i++)

@@ -7,13 +7,15 @@
  * Owner    the owner of a call frees it, in every case; connections are the pool's
  * Thread   one worker
  * Errors   enum sg_upstream_fault to on_failed: once, then the handle is gone
- * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist: a new connection is opened
+ * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist: a new connection is opened;
+ *          a proxy's answer to CONNECT has 16 KiB
  * Source   RFC 9112 section 9.3: a pooled connection may close at any time; a request that got no byte of answer on a
- *          reused connection is sent once more on a fresh one
+ *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT
  */
 #pragma once
 
 #include "base/list.h"
+#include "base/secret.h"
 #include "http/h1.h"
 #include "net/resolve.h"
 #include "net/stream.h"
@@ -23,12 +25,19 @@
 struct sg_endpoint {
         struct sg_str host; /* name or address, without brackets */
         uint16_t port;
+        struct sg_str socket_path; /* of a Unix socket; empty: host and port. No proxy then */
         bool is_tls;
-        struct sg_tls_trust *trust; /* referenced while a pool uses it; required with is_tls */
+        struct sg_tls_trust *trust;             /* referenced while a pool uses it; required with is_tls */
+        struct sg_tls_certificate *certificate; /* the same; NULL: none is shown */
+        struct sg_str server_name;              /* verified, and sent as SNI; empty: host */
+        struct sg_str proxy_host;               /* reached through its CONNECT; empty: none */
+        uint16_t proxy_port;
+        struct sg_secret *proxy_authorization; /* sg_proxy_authorization_new(), referenced; NULL: none */
         struct sg_str pool_key; /* distinguishes endpoints that may not share connections: "https://host:443 ca=…" */
-        uint64_t connect_timeout_usec; /* for name, connect and TLS together, shared out among the addresses */
+        uint64_t connect_timeout_usec; /* for name, connect, proxy and TLS together, shared out among the addresses */
         uint64_t idle_timeout_usec;
         size_t pool_max;
+        size_t n_warm; /* of sg_upstream_keep_warm(): idle connections to open ahead of need */
         /* When set: no network; makes one end of a socket pair whose other end is served in this process (echo). */
         int (*open_builtin)(void *builtin_owner, int *ret_fd);
         void *builtin_owner;
@@ -36,7 +45,7 @@ struct sg_endpoint {
 
 enum sg_upstream_fault {
         SG_UPSTREAM_F_RESOLVE,   /* the name is not known or no name server answers */
-        SG_UPSTREAM_F_CONNECT,   /* refused, unreachable */
+        SG_UPSTREAM_F_CONNECT,   /* refused, unreachable; by the proxy, too */
         SG_UPSTREAM_F_TIMEOUT,   /* connect took longer than its limit */
         SG_UPSTREAM_F_TLS,       /* handshake or verification */
         SG_UPSTREAM_F_RESET,     /* broke before the first byte of the answer */
@@ -98,3 +107,11 @@ struct sg_upstream_counts {
 void sg_upstream_get_counts(const struct sg_upstream *u, struct sg_upstream_counts *ret);
 /* Closes idle connections (drain). */
 void sg_upstream_close_idle(struct sg_upstream *u);
+
+/* Connections ahead of need: call keep_warm for each endpoint that wants some, then settle, which lets go of all that
+ * were not named since the last time. None named: no connection is opened but by calls. */
+int sg_upstream_keep_warm(struct sg_upstream *u, const struct sg_endpoint *at) SG_MUST_CHECK;
+void sg_upstream_settle_warm(struct sg_upstream *u);
+
+/* "proxy-authorization: Basic …\r\n" of "user:password". */
+int sg_proxy_authorization_new(struct sg_secret **ret, struct sg_str user_and_password) SG_MUST_CHECK;

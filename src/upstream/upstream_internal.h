@@ -1,7 +1,8 @@
 /*
  * upstream/upstream_internal.h - pools and their connections, for the call
  *
- * Shape    sg_upstream > pool (by pool_key) > connections, on the list of their state
+ * Shape    sg_upstream > pool (by pool_key) > connections, on the list of their state; a pool that is to be kept warm has
+ *          warmers, which are calls without a request
  * Owner    a pool lives while a connection or a call uses it; a connection is freed at the end of the turn, so that the
  *          frames above its callbacks may look at it (stream is NULL then)
  */
@@ -20,9 +21,18 @@ enum conn_state {
 struct pool {
         struct sg_link link; /* of a bucket */
         struct sg_upstream *upstream;
-        struct sg_endpoint at; /* host and pool_key are owned, trust is referenced */
+        struct sg_endpoint at; /* strings are ours, the rest is referenced */
         struct sg_list conns[CONN_CLOSED];
-        size_t n_users; /* connections and calls */
+        size_t n_users; /* connections and calls; warming is one, too */
+
+        /* warm.c */
+        bool is_warm;
+        size_t n_warm_next; /* what keep_warm has said since the last settling */
+        struct sg_list warmers;
+        struct sg_timer warm;
+        uint64_t warm_delay_usec; /* before the next attempt: 0 while all goes well */
+
+        char strings[];
 };
 
 struct conn {
@@ -32,7 +42,8 @@ struct conn {
         struct sg_stream *stream;
         struct sg_upcall *call;
         struct sg_timer idle;
-        struct sg_deferred deferred;
+        uint64_t idle_since_usec;
+        struct sg_deferred deferred; /* frees it, or secures its tunnel */
         struct sg_loop *loop;
         struct sg_h1 h1;
 };
@@ -60,9 +71,15 @@ int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const s
 /* One end of a socket pair, connected; the call's. */
 int conn_open_builtin(struct conn **ret, struct pool *p, struct sg_upcall *call) SG_MUST_CHECK;
 void conn_go(struct conn *n, enum conn_state to);
+/* TLS above what is connected. -errno. */
+int conn_add_tls(struct conn *n) SG_MUST_CHECK;
 /* Back to the pool, or closed when that is full. */
 void conn_release(struct conn *n);
 void conn_close(struct conn *n);
+
+/* warm.c: an idle connection has gone, or is in use; how it went with warm connections so far. */
+void pool_check_warm(struct pool *p);
+void pool_warmth_lost(struct pool *p, uint64_t lasted_usec);
 
 /* call.c: what the connection's stream tells. */
 void call_on_open(struct sg_upcall *c);
@@ -75,7 +92,8 @@ void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text);
 enum call_state {
         CALL_NEW,
         CALL_RESOLVING,
-        CALL_CONNECTING, /* TCP and TLS */
+        CALL_CONNECTING, /* TCP, and TLS without a proxy */
+        CALL_TUNNELLING, /* CONNECT, then TLS */
         CALL_SENDING,
         CALL_WAITING, /* all is sent; no final head yet */
         CALL_ANSWERING,
@@ -101,6 +119,9 @@ struct sg_upcall {
         size_t next_address;
         struct sg_timer connect;
         uint64_t connect_until_usec;
+        bool is_tunnel_open;
+        size_t tunnel_bytes; /* of the proxy's answer */
+        bool is_warming;     /* over when connected */
 
         /* sending: the piece (0 is the head) and what of it is sent */
         size_t piece, offset;
@@ -114,13 +135,16 @@ struct sg_upcall {
         bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
 
         char peer[64];
-        char text[320]; /* of a fault */
+        char text[512]; /* of a fault */
 };
 
 void call_go(struct sg_upcall *c, enum call_state to);
 /* Over with a fault: "doing host:port (address): text" for the log. */
 void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text);
 void call_drop_connection(struct sg_upcall *c);
+
+/* Connected, secured: the request may go. */
+void call_connected(struct sg_upcall *c);
 
 /* call_connect.c */
 void call_begin_fresh(struct sg_upcall *c);
@@ -129,3 +153,11 @@ void call_enter_connecting(struct sg_upcall *c);
 void call_resolving_too_long(struct sg_upcall *c);
 void call_connecting_too_long(struct sg_upcall *c);
 void call_connecting_failed(struct sg_upcall *c, enum sg_stream_end why, const char *text);
+uint64_t call_connect_time_left(struct sg_upcall *c);
+
+/* tunnel.c */
+void call_enter_tunnelling(struct sg_upcall *c);
+size_t call_tunnel_bytes(struct sg_upcall *c, struct sg_str bytes);
+void call_tunnel_opened(struct sg_upcall *c);
+void call_tunnelling_too_long(struct sg_upcall *c);
+void call_tunnelling_failed(struct sg_upcall *c, enum sg_stream_end why, const char *text);

@@ -178,8 +178,9 @@ int world_teardown(void **state)
         sg_timer_done(&x->limit);
         sg_loop_free(x->loop);
         sg_tls_trust_unref(x->trust);
-        if (x->script.address.sin_port)
-                script_stop(&x->script);
+        sg_tls_certificate_unref(x->endpoint.certificate);
+        sg_secret_unref(x->endpoint.proxy_authorization);
+        script_stop(&x->script);
         if (x->script.credentials)
                 gnutls_certificate_free_credentials(x->script.credentials);
         return 0;

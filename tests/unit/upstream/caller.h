@@ -62,7 +62,7 @@ struct caller {
         unsigned status;
         struct sg_buf body;
         enum sg_upstream_fault fault;
-        char text[320];
+        char text[512];
         bool was_reused;
         bool pauses; /* after each piece */
         enum frees frees;

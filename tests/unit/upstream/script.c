@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/macro.h"
 
 struct peer {
         struct script *script;
@@ -48,6 +51,9 @@ static int read_head(struct peer *p)
                 p->head[++p->n_head] = '\0';
                 if (p->n_head >= 4 && strcmp(p->head + p->n_head - 4, "\r\n\r\n") == 0) {
                         count(p, p->head, p->n_head);
+                        if (!p->script->first_head[p->number][0])
+                                memcpy(p->script->first_head[p->number], p->head,
+                                       SG_MIN(p->n_head, sizeof(p->script->first_head[0]) - 1));
                         return 0;
                 }
         }
@@ -77,6 +83,35 @@ static int read_request(struct peer *p)
         return 0;
 }
 
+static int shake_hands(struct peer *p)
+{
+        int r;
+
+        size_t n = sizeof(p->script->sni[0]);
+        unsigned type;
+
+        gnutls_init(&p->tls, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
+        gnutls_set_default_priority(p->tls);
+        gnutls_credentials_set(p->tls, GNUTLS_CRD_CERTIFICATE, p->script->credentials);
+        if (p->script->wants_certificate)
+                gnutls_certificate_server_set_request(p->tls, GNUTLS_CERT_REQUIRE);
+        gnutls_transport_set_int(p->tls, p->fd);
+        do {
+                r = gnutls_handshake(p->tls);
+        } while (r < 0 && !gnutls_error_is_fatal(r));
+        if (r < 0) {
+                char rest[1024];
+
+                (void)gnutls_alert_send_appropriate(p->tls, r);
+                while (recv(p->fd, rest, sizeof(rest), 0) > 0) /* a reset would overtake the alert */
+                        continue;
+        }
+        if (gnutls_server_name_get(p->tls, p->script->sni[p->number], &n, &type, 0))
+                p->script->sni[p->number][0] = '\0';
+        p->script->saw_certificate[p->number] = r == 0 && gnutls_certificate_get_peers(p->tls, &type) != NULL;
+        return r;
+}
+
 static int act(struct peer *p, const struct act *a)
 {
         const struct linger now = {.l_onoff = 1, .l_linger = 0};
@@ -101,26 +136,12 @@ static int act(struct peer *p, const struct act *a)
         case ACT_RESET:
                 (void)setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
                 return -1;
+        case ACT_TLS:
+                return shake_hands(p);
         case ACT_END:
                 break;
         }
         return -1;
-}
-
-static int shake_hands(struct peer *p)
-{
-        int r;
-
-        if (!p->script->credentials)
-                return 0;
-        gnutls_init(&p->tls, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
-        gnutls_set_default_priority(p->tls);
-        gnutls_credentials_set(p->tls, GNUTLS_CRD_CERTIFICATE, p->script->credentials);
-        gnutls_transport_set_int(p->tls, p->fd);
-        do {
-                r = gnutls_handshake(p->tls);
-        } while (r < 0 && !gnutls_error_is_fatal(r));
-        return r;
 }
 
 static void *serve(void *arg)
@@ -134,7 +155,7 @@ static void *serve(void *arg)
                 if (p->fd < 0)
                         break; /* stopped */
                 atomic_fetch_add(&s->n_accepted, 1);
-                if (shake_hands(p) == 0)
+                if (!s->credentials || s->has_tls_later || shake_hands(p) == 0)
                         for (const struct act *a = s->connections[i]; act(p, a) == 0; a++)
                                 continue;
                 if (p->tls)
@@ -146,20 +167,46 @@ static void *serve(void *arg)
         return NULL;
 }
 
-void script_start(struct script *s)
+static void listen_on_path(struct script *s)
+{
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+        (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", s->path);
+        s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(s->listener, (struct sockaddr *)&un, sizeof(un)) || listen(s->listener, 8))
+                abort();
+}
+
+static void listen_on_port(struct script *s)
 {
         socklen_t n = sizeof(s->address);
 
         s->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (bind(s->listener, (struct sockaddr *)&s->address, n) || listen(s->listener, 8) ||
-            getsockname(s->listener, (struct sockaddr *)&s->address, &n) || pthread_create(&s->thread, NULL, serve, s))
+            getsockname(s->listener, (struct sockaddr *)&s->address, &n))
                 abort();
+}
+
+void script_start(struct script *s)
+{
+        if (s->path)
+                listen_on_path(s);
+        else
+                listen_on_port(s);
+        if (pthread_create(&s->thread, NULL, serve, s))
+                abort();
+        s->is_started = true;
 }
 
 void script_stop(struct script *s)
 {
+        if (!s->is_started)
+                return;
+        s->is_started = false;
         shutdown(s->listener, SHUT_RDWR);
         (void)pthread_join(s->thread, NULL);
         close(s->listener);
+        if (s->path)
+                unlink(s->path);
 }

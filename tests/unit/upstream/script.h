@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../tls/certificates.h"
@@ -18,6 +19,7 @@ enum act_kind {
         ACT_SEND_MANY,  /* text, n times */
         ACT_WAIT_CLOSE, /* until the client closes */
         ACT_RESET,      /* closes with RST */
+        ACT_TLS,        /* the handshake, here and not at the beginning */
 };
 
 struct act {
@@ -31,7 +33,11 @@ struct act {
 struct script {
         const struct act *connections[SCRIPT_CONNECTIONS_MAX];
         gnutls_certificate_credentials_t credentials; /* NULL: plain */
+        bool has_tls_later;                           /* by ACT_TLS */
+        bool wants_certificate;                       /* of the client */
+        const char *path;                             /* of a Unix socket, in place of a port */
 
+        bool is_started;
         int listener;
         struct sockaddr_in address;
         pthread_t thread;
@@ -39,6 +45,9 @@ struct script {
         atomic_uint n_accepted, n_closed;
         size_t request_bytes[SCRIPT_CONNECTIONS_MAX];
         unsigned request_sum[SCRIPT_CONNECTIONS_MAX]; /* of all bytes of all requests */
+        char first_head[SCRIPT_CONNECTIONS_MAX][1024];
+        char sni[SCRIPT_CONNECTIONS_MAX][64];
+        bool saw_certificate[SCRIPT_CONNECTIONS_MAX];
 };
 
 void script_start(struct script *s);
