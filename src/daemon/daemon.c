@@ -101,6 +101,9 @@ static int try_directory(const char *path, struct sg_error *err)
                 return sg_error_set(err, -errno, path, "the directory cannot be made: %s", strerror(errno));
         if (stat(path, &st) || !S_ISDIR(st.st_mode))
                 return sg_error_set(err, -ENOTDIR, path, "is not a directory");
+        if (access(path, W_OK | X_OK) && errno == EROFS)
+                return sg_error_set(err, -EROFS, path,
+                                    "the file system is read-only: mount it writable (\"findmnt -T\" shows which)");
         if (access(path, W_OK | X_OK))
                 return sg_error_set(err, -errno, path,
                                     "the directory is of user %u and cannot be written by user %u, who runs this: %s",

@@ -193,7 +193,7 @@ def test_read_only_state_is_told_and_waited_for(own):
     own.run("mount", "-o", "remount,ro", STATE)
     since = own.cursor()
     assert own.ctl("start", GATEWAY, check=False).returncode != 0
-    is_tried_again(own, DIRECTORY, STATE, since)
+    is_tried_again(own, DIRECTORY, f"{STATE}: the file system is read-only", since)
     own.run("mount", "-o", "remount,rw", STATE)
     own.await_active()
     own.await_active(LEDGER)
