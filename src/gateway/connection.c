@@ -92,17 +92,12 @@ static void free_later(struct sg_deferred *d)
         c->ops->free(c);
 }
 
-int sg_connection_init(struct sg_connection *c, struct sg_worker *w, int fd, const struct sg_connection_ops *ops)
+int sg_connection_init_bare(struct sg_connection *c, struct sg_worker *w, const struct sg_connection_ops *ops)
 {
         int r = sg_timer_init(&c->timer, w->loop, on_time, c);
 
         if (r)
                 return r;
-        r = sg_stream_new_fd(&c->stream, w->loop, fd, NULL, ops->listener, c);
-        if (r) {
-                sg_timer_done(&c->timer);
-                return r;
-        }
         c->ops = ops;
         c->worker = w;
         c->id = ++w->next_id;
@@ -110,6 +105,20 @@ int sg_connection_init(struct sg_connection *c, struct sg_worker *w, int fd, con
         c->snapshot = sg_worker_snapshot(w);
         sg_list_push(&w->connections, &c->link);
         return 0;
+}
+
+int sg_connection_init(struct sg_connection *c, struct sg_worker *w, int fd, const struct sg_connection_ops *ops)
+{
+        int r = sg_connection_init_bare(c, w, ops);
+
+        if (r)
+                return r;
+        r = sg_stream_new_fd(&c->stream, w->loop, fd, NULL, ops->listener, c);
+        if (r) {
+                sg_list_remove(&w->connections, &c->link);
+                sg_connection_done(c);
+        }
+        return r;
 }
 
 int sg_connection_move(struct sg_connection *to, struct sg_connection *from, const struct sg_connection_ops *ops)
@@ -142,7 +151,13 @@ void sg_connection_done(struct sg_connection *c)
         sg_snapshot_unref(c->snapshot);
 }
 
-void sg_connection_closed(struct sg_connection *c)
+void sg_connection_uncount(struct sg_connection *c)
+{
+        sg_count(&c->worker->counters.n_clients, (uint64_t)-1);
+        atomic_fetch_sub_explicit(&c->worker->shared->n_connections, 1, memory_order_relaxed);
+}
+
+void sg_connection_forget(struct sg_connection *c)
 {
         struct sg_worker *w = c->worker;
 
@@ -150,10 +165,14 @@ void sg_connection_closed(struct sg_connection *c)
         sg_connection_charge(c, 0);
         c->stream = sg_stream_free(c->stream);
         sg_list_remove(&w->connections, &c->link);
-        sg_count(&w->counters.n_clients, (uint64_t)-1);
-        atomic_fetch_sub_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
         sg_loop_defer(w->loop, &c->freeing);
         sg_worker_check_drained(w);
+}
+
+void sg_connection_closed(struct sg_connection *c)
+{
+        sg_connection_uncount(c);
+        sg_connection_forget(c);
 }
 
 struct sg_connection *sg_connection_of_link(struct sg_link *of_worker)
@@ -187,6 +206,13 @@ static bool put_tls(struct sg_connection *c, const char *listener)
         return true;
 }
 
+/* How many there were before. */
+static uint64_t count(struct sg_worker *w)
+{
+        sg_count(&w->counters.n_clients, 1);
+        return atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
+}
+
 static void check_room(struct sg_connection *c, uint64_t n_connections)
 {
         const struct sg_config *config = c->snapshot->config;
@@ -203,7 +229,12 @@ static void check_room(struct sg_connection *c, uint64_t n_connections)
         c->ops->close(c, SG_FAIL_CONNECTIONS_FULL);
 }
 
-void sg_connection_accept(struct sg_worker *w, int fd, const char *listener)
+void sg_connection_count_in(struct sg_connection *c)
+{
+        check_room(c, count(c->worker));
+}
+
+void sg_connection_begin(struct sg_worker *w, int fd, const char *listener, const char *told_peer)
 {
         struct sg_connection *c = sg_connection_h1_new(w, fd);
         uint64_t n_connections;
@@ -212,13 +243,22 @@ void sg_connection_accept(struct sg_worker *w, int fd, const char *listener)
                 close(fd);
                 return;
         }
-        sg_count(&w->counters.n_clients, 1);
-        sg_count(&w->counters.n_accepted, 1);
-        n_connections = atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
+        n_connections = count(w);
+        if (told_peer)
+                sg_stream_set_peer(c->stream, told_peer);
         if (!put_tls(c, listener)) {
                 c->ops->close(c, SG_FAIL_INTERNAL);
                 return;
         }
         sg_stream_resume(c->stream);
         check_room(c, n_connections);
+}
+
+void sg_connection_accept(struct sg_worker *w, int fd, const char *listener)
+{
+        sg_count(&w->counters.n_accepted, 1);
+        if (sg_connection_proxy_is_expected(w, listener))
+                sg_connection_proxy_begin(w, fd, listener);
+        else
+                sg_connection_begin(w, fd, listener, NULL);
 }

@@ -53,9 +53,27 @@ void sg_connection_accept(struct sg_worker *w, int fd, const char *listener);
 /* fd is the caller's when this fails (-ENOMEM). On the worker's list on success. */
 int sg_connection_init(struct sg_connection *c, struct sg_worker *w, int fd, const struct sg_connection_ops *ops)
         SG_MUST_CHECK;
+/* Without a stream, which is NULL then. */
+int sg_connection_init_bare(struct sg_connection *c, struct sg_worker *w, const struct sg_connection_ops *ops)
+        SG_MUST_CHECK;
 void sg_connection_done(struct sg_connection *c);
 /* The stream is closed, the worker forgets it; it is freed at the end of the turn. */
 void sg_connection_closed(struct sg_connection *c);
+
+/* ---- what lies before the first protocol: connection_proxy.c */
+
+/* One more in max_connections. It may be closed on return, by its table. */
+void sg_connection_count_in(struct sg_connection *c);
+/* The halves of sg_connection_closed(): one fewer in max_connections; and the rest. */
+void sg_connection_uncount(struct sg_connection *c);
+void sg_connection_forget(struct sg_connection *c);
+/* TLS, if the listener has it, and HTTP. fd is given. told_peer: whom a proxy speaks for; NULL: the socket's own. */
+void sg_connection_begin(struct sg_worker *w, int fd, const char *listener, const char *told_peer);
+/* Whether the listener's connections have a PROXY header; and one that has: fd is given. */
+bool sg_connection_proxy_is_expected(struct sg_worker *w, const char *listener);
+void sg_connection_proxy_begin(struct sg_worker *w, int fd, const char *listener);
+
+/* ---- for protocols again */
 
 /* Writes and sees to it that the client takes it: on_time follows where it does not. */
 void sg_connection_write(struct sg_connection *c, const struct sg_str *pieces, size_t n);

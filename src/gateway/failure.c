@@ -112,6 +112,7 @@ static const struct sg_failure_row rows[SG_FAIL_N] = {
         [SG_FAIL_CLIENT_GONE] = {"client_gone", 0, NULL, NULL, "", NULL, 0, SG_LOG_INFO},
         [SG_FAIL_WRITE_TIMEOUT] = {"write_timeout", 0, NULL, NULL, "", NULL, 0, SG_LOG_INFO},
         [SG_FAIL_CLIENT_TLS] = {"client_tls", 0, NULL, NULL, "", NULL, 0, SG_LOG_INFO},
+        [SG_FAIL_CLIENT_PROXY] = {"client_proxy", 0, NULL, NULL, "", NULL, 0, SG_LOG_INFO},
 };
 
 const struct sg_failure_row *sg_failure_row(enum sg_failure f)

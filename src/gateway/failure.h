@@ -65,7 +65,8 @@ enum sg_failure {
         /* the client went away: nobody is told, the log is */
         SG_FAIL_CLIENT_GONE,
         SG_FAIL_WRITE_TIMEOUT,
-        SG_FAIL_CLIENT_TLS, /* no exchange: the connection's line */
+        SG_FAIL_CLIENT_TLS,   /* no exchange: the connection's line */
+        SG_FAIL_CLIENT_PROXY, /* neither */
         SG_FAIL_N,
 };
 

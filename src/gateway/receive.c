@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/secret.h"
 #include "gateway/exchange.h"
+#include "gateway/forwarded.h"
 
 /* Never passed to a provider: the caller's credentials, what this hop decides anew, what tells of the inside, and what
  * would act on the gateway's own account there. Hop-by-hop fields are found by the codec. */
@@ -45,6 +46,17 @@ static void take_request_id(struct sg_exchange *x, struct sg_str given)
                          sg_random_u64());
 }
 
+/* The peer, until a trusted one speaks for somebody. */
+static void take_client(struct sg_exchange *x, const struct sg_head *head)
+{
+        const char *note;
+
+        (void)sg_forwarded_client(x->snapshot->config, sg_client_peer(x->client), head, x->peer, sizeof(x->peer),
+                                  &note);
+        if (note)
+                snprintf(x->note, sizeof(x->note), "%s", note);
+}
+
 /* False when two different ones are given: which of them counts would be a guess. */
 static bool take_credential(struct sg_exchange *x, const struct sg_head *head)
 {
@@ -72,6 +84,7 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
 
         x->method = head->method;
         x->expects_continue = head->expects_continue;
+        take_client(x, head);
         take_request_id(x, sg_head_value(head, SG_STR("x-request-id")));
         if (!take_credential(x, head))
                 sg_exchange_fail(x, SG_FAIL_BAD_REQUEST,
