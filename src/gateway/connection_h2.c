@@ -38,6 +38,7 @@ struct h2 {
         struct sg_list requests;
         struct sg_deferred sending;
         bool has_had_request;
+        bool is_broken;         /* by the peer: what is open ends */
         uint64_t forgiven_usec; /* when the codec was told of passed time last */
 };
 
@@ -191,18 +192,21 @@ static void h2_on_time(struct sg_connection *conn)
 
 /* ---- sending */
 
+/* True: there may be more. The codec may find only now that the peer broke the rules: then a GOAWAY is the last thing. */
 static bool produce(struct h2 *c)
 {
         struct sg_buf *out = &c->conn.worker->out;
         struct sg_str bytes;
+        int r;
 
         sg_buf_clear(out);
-        if (sg_h2_produce(c->h2, out, FRAMES_ENOUGH))
-                return false;
+        r = sg_h2_produce(c->h2, out, FRAMES_ENOUGH);
         bytes = sg_buf_view(out);
         if (bytes.n)
                 sg_connection_write(&c->conn, &bytes, 1);
-        return bytes.n > 0;
+        if (r)
+                c->is_broken = true;
+        return bytes.n > 0 && !r;
 }
 
 /* After frames were made: who may go on, who waits, who is done. */
@@ -253,6 +257,24 @@ static void charge(struct h2 *c)
         sg_connection_charge(&c->conn, n_bytes);
 }
 
+static void end_requests(struct h2 *c, enum sg_failure why)
+{
+        while (!sg_list_is_empty(&c->requests)) {
+                struct request *r = SG_CONTAINER(sg_list_first(&c->requests), struct request, link);
+
+                sg_h2_untie(&r->stream, SG_H2_RESET_CANCEL);
+                request_end(r, why);
+        }
+}
+
+static void h2_fail(struct h2 *c)
+{
+        sg_count(&c->conn.worker->counters.by_failure[SG_FAIL_BAD_REQUEST], 1);
+        end_requests(c, SG_FAIL_CLIENT_GONE);
+        if (c->state != H2_CLOSED)
+                h2_end(c);
+}
+
 static void h2_send(struct h2 *c)
 {
         produce_all(c);
@@ -263,6 +285,10 @@ static void h2_send(struct h2 *c)
         produce_all(c); /* what looking has led to: resets, more of an answer */
         if (c->state == H2_CLOSED)
                 return;
+        if (c->is_broken) {
+                h2_fail(c);
+                return;
+        }
         charge(c);
         if (c->state == H2_OPEN && sg_h2_is_over(c->h2))
                 h2_end(c);
@@ -379,17 +405,8 @@ static size_t h2_on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
                 return bytes.n;
         h2_forgive(c);
         if (sg_h2_receive(c->h2, bytes)) {
-                sg_count(&c->conn.worker->counters.by_failure[SG_FAIL_BAD_REQUEST], 1);
+                c->is_broken = true;
                 h2_send(c); /* a GOAWAY that says why */
-                while (!sg_list_is_empty(&c->requests)) {
-                        struct request *r = SG_CONTAINER(sg_list_first(&c->requests), struct request, link);
-
-                        if (r->stream.h2)
-                                sg_h2_untie(&r->stream, SG_H2_RESET_CANCEL);
-                        request_end(r, SG_FAIL_CLIENT_GONE);
-                }
-                if (c->state != H2_CLOSED)
-                        h2_end(c);
                 return bytes.n;
         }
         send_soon(c);
@@ -431,13 +448,7 @@ static void h2_close(struct h2 *c, enum sg_failure reason)
         if (c->state == H2_CLOSED)
                 return;
         c->state = H2_CLOSED;
-        while (!sg_list_is_empty(&c->requests)) {
-                struct request *r = SG_CONTAINER(sg_list_first(&c->requests), struct request, link);
-
-                if (r->stream.h2)
-                        sg_h2_untie(&r->stream, SG_H2_RESET_CANCEL);
-                request_end(r, reason == SG_FAIL_NONE ? SG_FAIL_CLIENT_GONE : reason);
-        }
+        end_requests(c, reason == SG_FAIL_NONE ? SG_FAIL_CLIENT_GONE : reason);
         sg_loop_undefer(c->conn.worker->loop, &c->sending);
         sg_connection_closed(&c->conn);
 }
