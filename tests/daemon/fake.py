@@ -235,18 +235,25 @@ def error_json(message, kind="invalid_request_error", code=None):
 # ---- the server
 
 class Fake:
-    """Listens on 127.0.0.1. `tls` is an ssl.SSLContext or None."""
+    """Listens on 127.0.0.1, or on a Unix socket at `path`. `tls` is an ssl.SSLContext or None."""
 
-    def __init__(self, tls=None, host_name="127.0.0.1"):
+    def __init__(self, tls=None, host_name="127.0.0.1", path=None):
         self.tls = tls
         self.scripts = {}
         self.default = plain
         self.requests = []
         self.n_connections = 0
         self.news = threading.Condition()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        self.port = self.listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://{host_name}:{self.port}/v1"
+        scheme = "https" if tls else "http"
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(path))
+            self.listener.listen(4096)
+            self.url = f"{scheme}://unix:{path}:/v1"
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+            self.port = self.listener.getsockname()[1]
+            self.url = f"{scheme}://{host_name}:{self.port}/v1"
         self.is_open = True
         self.connections = set()
         self.thread = threading.Thread(target=self._accept, daemon=True)
@@ -305,7 +312,8 @@ class Fake:
     def _serve(self, plain_connection, number):
         connection = plain_connection
         try:
-            plain_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if plain_connection.family != socket.AF_UNIX:
+                plain_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
                 connection = self.tls.wrap_socket(plain_connection, server_side=True)
             while self._one(connection, number):
