@@ -11,10 +11,13 @@ MACROS = {
     "get": f"GET /v1/items HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {{key}}",
     "post": f"POST /v1/items HTTP/1.1\r\nHost: {HOST}\r\nX-Api-Key: {{key}}",
 }
+H2_MACROS = {
+    "{get}": [":method: GET", ":scheme: http", f":authority: {HOST}", ":path: /v1/items", "x-api-key: {key}"],
+    "{post}": [":method: POST", ":scheme: http", f":authority: {HOST}", ":path: /v1/items", "x-api-key: {key}"],
+}
 ESCAPES = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "s": " ", "\\": "\\"}
 ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|.)")
 REPEAT = re.compile(r"\{([^{}]+)\*(\d+)\}")
-CONNECTION_FIELDS = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer"}
 
 
 class BadCase(ValueError):
@@ -45,7 +48,7 @@ class Outcome:
     """What becomes of one request: accept (it reaches the upstream), answer (by the gateway), refuse (answer and close)."""
     kind: str
     statuses: list = field(default_factory=list)
-    may_close: bool = False  # refuse: without an answer
+    others: set = field(default_factory=set)  # refuse: "close" without an answer; over HTTP/2 "reset", "goaway"
     method: str = None
     target: str = None
     body: bytes = b""
@@ -64,8 +67,9 @@ class Case:
     ends: str = None  # stays, closes, either
     outcomes: list = field(default_factory=list)
     h2: str = None
-    h2_text: list = field(default_factory=list)  # (name, value), when the case is written for HTTP/2
-    h2_body: str = None
+    h2_fields: list = field(default_factory=list)  # "name: value", when the case is written for HTTP/2
+    h2_data: list = field(default_factory=list)  # of each DATA frame
+    h2_trailers: list = field(default_factory=list)
 
     @property
     def id(self):
@@ -79,22 +83,28 @@ class Case:
         return self.text.replace("{key}", key).encode("latin-1")
 
     def h2_request(self, key):
-        """(fields with pseudo-fields first, body) of a case with "h2 yes": the same meaning in the other form."""
-        if self.h2_text:
-            fields = [(name.encode("latin-1"), value.replace("{key}", key).encode("latin-1")) for name, value in self.h2_text]
-            return fields, None if self.h2_body is None else self.h2_body.encode("latin-1")
+        """(fields, DATA, trailers) of a case with "h2 yes". What is written for HTTP/1 means the same in this form."""
+        def pairs(lines):
+            return [tuple(part.encode("latin-1") for part in split_field(line.replace("{key}", key))) for line in lines]
+        if self.h2_fields:
+            return pairs(self.h2_fields), [data.encode("latin-1") for data in self.h2_data], pairs(self.h2_trailers)
         head, _, body = self.bytes(key).partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
-        method, rest = lines[0].split(b" ", 1)
-        target = rest.rpartition(b" ")[0]
-        pairs = [(name.lower(), value.lstrip(b" ")) for name, _, value in (line.partition(b":") for line in lines[1:])]
-        hosts = [value for name, value in pairs if name == b"host"]
-        fields = [(b":method", method), (b":scheme", b"http"), (b":path", target), (b":authority", hosts[0])]
-        return fields + [pair for pair in pairs if pair[0] != b"host"], body or None
+        method, _, rest = lines[0].partition(b" ")
+        found = [(name.lower(), value.strip(b" ")) for name, _, value in (line.partition(b":") for line in lines[1:])]
+        fields = [(b":method", method), (b":scheme", b"http"), (b":path", rest.rpartition(b" ")[0])]
+        fields += [(b":authority", value) for name, value in found if name == b"host"]
+        return fields + [pair for pair in found if pair[0] != b"host"], [body] if body else [], []
 
 
-def statuses_of(words):
-    return [int(word) for word in words if word != "close"]
+def split_field(line):
+    """(name, value) of "name: value"; a pseudo-field's name begins with a colon."""
+    start = line.startswith(":")
+    name, _, value = line[start:].partition(":")
+    return ":" * start + name, value.removeprefix(" ")
+
+
+OTHERS = {"close", "reset", "goaway"}
 
 
 def read_outcome(words):
@@ -102,9 +112,9 @@ def read_outcome(words):
         if len(words) != 3:
             raise BadCase("accept METHOD TARGET")
         return Outcome("accept", [200], method=words[1], target=expand(words[2]))
-    if not statuses_of(words[1:]) and "close" not in words:
+    if len(words) < 2:
         raise BadCase(f"{words[0]} STATUS...")
-    return Outcome(words[0], statuses_of(words[1:]), may_close="close" in words)
+    return Outcome(words[0], [int(word) for word in words[1:] if word not in OTHERS], OTHERS & set(words[1:]))
 
 
 def read_line(case, text):
@@ -120,10 +130,11 @@ def read_line(case, text):
     elif word == "h2":
         case.h2 = rest.strip()
     elif word == "h2>":
-        name, _, value = rest[1:].partition(":") if rest.startswith(":") else rest.partition(":")
-        case.h2_text.append((unescape((":" if rest.startswith(":") else "") + name), expand(value.removeprefix(" "))))
+        case.h2_fields += H2_MACROS.get(rest) or [expand(rest)]
     elif word == "h2>>":
-        case.h2_body = (case.h2_body or "") + expand(rest)
+        case.h2_data.append(expand(rest))
+    elif word == "h2t>":
+        case.h2_trailers.append(expand(rest))
     elif word == "fin":
         case.fin = True
     elif word in ("closes", "stays", "either"):
@@ -144,12 +155,12 @@ def read_line(case, text):
 def check(case):
     if not case.why:
         raise BadCase("no reason is given")
-    if not case.outcomes or not (case.text or case.h2_text):
+    if not case.outcomes or not (case.text or case.h2_fields):
         raise BadCase("bytes or outcome are missing")
     if case.is_refused and case.ends:
         raise BadCase("a refused request always closes")
-    if case.h2 not in (None, "yes", "accept", "refuse") or (case.h2_text and not case.h2):
-        raise BadCase("h2 is yes, accept or refuse")
+    if case.h2 not in (None, "yes") or (case.h2_fields and not case.h2) or (case.h2 and len(case.outcomes) != 1):
+        raise BadCase("h2 is yes, with one outcome, or not given")
     if any(outcome.kind == "refuse" for outcome in case.outcomes[:-1]):
         raise BadCase("nothing is answered after a refusal")
 

@@ -66,7 +66,7 @@ def read_answer(wire, outcome):
 
 def check_answer(answer, outcome):
     if answer is None:
-        assert outcome.may_close, f"closed without an answer; expected {outcome}"
+        assert "close" in outcome.others, f"closed without an answer; expected {outcome}"
         return
     assert answer.status in outcome.statuses, f"{answer}; expected {outcome}"
     if outcome.kind == "refuse":
@@ -151,14 +151,3 @@ def test_request(gateway, upstream, key, settled, case):
 
 def test_corpus_is_as_large_as_promised():
     assert len(CASES) >= 150
-
-
-def test_cases_for_http2_have_a_form_there():
-    """Pseudo-fields first, names in lower case, no field of the connection."""
-    some = [case for case in read_all() if case.h2 and not case.h2_text]
-    assert len(some) >= 50
-    for case in some:
-        fields, _ = case.h2_request("sk-x")
-        names = [name.decode("latin-1") for name, _ in fields]
-        assert names[:4] == [":method", ":scheme", ":path", ":authority"], case.id
-        assert all(name == name.lower() and not name.startswith(":") for name in names[4:]), case.id
