@@ -454,6 +454,14 @@ bool sg_stream_is_open(const struct sg_stream *s)
         return s->state == STREAM_OPEN && !s->has_seen_eof && !s->write_error && !s->is_shutting;
 }
 
+bool sg_stream_is_quiet(const struct sg_stream *s)
+{
+        char any;
+
+        return sg_stream_is_open(s) && recv(s->fd, &any, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+               (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 const char *sg_stream_end_text(const struct sg_stream *s)
 {
         return s->end_text ? s->end_text : "";

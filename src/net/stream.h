@@ -87,6 +87,8 @@ void sg_stream_resume(struct sg_stream *s);
 void sg_stream_watch_eof(struct sg_stream *s, bool watch);
 
 bool sg_stream_is_open(const struct sg_stream *s);         /* connected, and neither side has ended */
+/* Open, and nothing from the peer waits in the kernel: one system call. For who is about to ask on an idle one. */
+bool sg_stream_is_quiet(const struct sg_stream *s);
 const char *sg_stream_end_text(const struct sg_stream *s); /* words for the log: "Connection refused", a TLS alert */
 /* "127.0.0.1:4711", "[::1]:8000", "unix"; lent while the stream lives. */
 const char *sg_stream_peer(const struct sg_stream *s);

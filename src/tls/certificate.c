@@ -1,6 +1,6 @@
 /*
  * What a client shows of itself. GnuTLS keeps a certificate in the same credentials as the authorities that are
- * believed, and those of the system are some 4 MB: so the credentials of a trust are shared, and ask the connection at
+ * believed, and those of the system are 3.7 MiB: so the credentials of a trust are shared, and ask the connection at
  * hand, by tls_show_certificate(), for its certificate when the server wants one.
  */
 #include <errno.h>

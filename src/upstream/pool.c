@@ -1,6 +1,7 @@
 /*
  * Pools are stacks: the connection used last is the likeliest to be alive, and those that are not needed reach their
- * timeout. An idle connection is read from: whatever it says, an answer that nobody asked for or the end, drops it.
+ * timeout. An idle connection is read from: whatever it says, an answer that nobody asked for or the end, drops it. It is
+ * looked at once more when it is taken, so that nothing that came before a request is taken for its answer.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -316,8 +317,8 @@ struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call)
         while ((k = sg_list_first(&p->conns[CONN_IDLE]))) {
                 struct conn *n = SG_CONTAINER(k, struct conn, link);
 
-                if (!sg_stream_is_open(n->stream)) {
-                        conn_close(n); /* its end waits to be told */
+                if (!sg_stream_is_quiet(n->stream)) {
+                        conn_close(n); /* its end waits to be told, or bytes that nobody asked for came in this turn */
                         continue;
                 }
                 sg_timer_stop(&n->idle);

@@ -1,5 +1,7 @@
 #include "caller.h"
 
+#include <unistd.h>
+
 /* ---- connections that break */
 
 static void test_stale_connection_is_replaced_and_the_body_sent_again(void **state)
@@ -318,6 +320,83 @@ static void test_other_key_does_not_share_connections(void **state)
         call_done(&other);
 }
 
+/* ---- what comes in the very turn in which a connection is used again */
+
+struct talker {
+        struct world *x;
+        struct caller first, second;
+        struct sg_timer timer;
+        int fds[2]; /* the far ends of the first and second connection */
+        unsigned n_fds;
+        const char *extra; /* what the first says uninvited; NULL: it closes */
+};
+
+/* Answers before it is asked: both ends are in this thread. */
+static int talker_open(void *owner, int *ret_fd)
+{
+        static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+                                              "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"};
+        struct talker *t = owner;
+        int fds[2];
+
+        assert_true(t->n_fds < SG_N_ELEMENTS(t->fds));
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+        assert_true(write(fds[0], answers[t->n_fds], strlen(answers[t->n_fds])) > 0);
+        t->fds[t->n_fds++] = fds[0];
+        *ret_fd = fds[1];
+        return 0;
+}
+
+/* The events of this turn are known already: what is written here is not among them. */
+static void speak_and_call(struct sg_timer *timer, void *owner)
+{
+        struct talker *t = owner;
+
+        assert_int_equal(counts(t->x).n_idle, 1);
+        if (t->extra)
+                assert_true(write(t->fds[0], t->extra, strlen(t->extra)) > 0);
+        else
+                assert_int_equal(shutdown(t->fds[0], SHUT_WR), 0);
+        call_start(&t->second, t->x);
+}
+
+static void nothing_from_before_is_the_answer(struct world *x, const char *extra)
+{
+        struct talker t = {.x = x, .extra = extra};
+
+        x->endpoint = (struct sg_endpoint){.host = SG_STR("talker"),
+                                           .pool_key = SG_STR("talker"),
+                                           .connect_timeout_usec = SG_USEC_PER_SEC,
+                                           .idle_timeout_usec = 60 * SG_USEC_PER_SEC,
+                                           .pool_max = 4,
+                                           .open_builtin = talker_open,
+                                           .builtin_owner = &t};
+        t.second.request = (struct sg_upcall_request){.method = SG_METHOD_GET, .head = SG_STR(GET_HEAD)};
+        call_start(&t.first, x);
+        call_wait(&t.first);
+        assert_answer(&t.first, 200, "one");
+        assert_int_equal(sg_timer_init(&t.timer, x->loop, speak_and_call, &t), 0);
+        sg_timer_start(&t.timer, 0);
+        call_wait(&t.first); /* one more is over */
+        assert_answer(&t.second, 200, "two");
+        assert_false(t.second.was_reused);
+        sg_timer_done(&t.timer);
+        call_done(&t.first);
+        call_done(&t.second);
+        for (unsigned i = 0; i < t.n_fds; i++)
+                close(t.fds[i]);
+}
+
+static void test_uninvited_bytes_of_this_turn_are_no_answer(void **state)
+{
+        nothing_from_before_is_the_answer(*state, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+}
+
+static void test_close_in_this_turn_costs_no_second_attempt(void **state)
+{
+        nothing_from_before_is_the_answer(*state, NULL); /* the request may not be sent twice */
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -340,6 +419,8 @@ int main(void)
                 TEST(test_pool_keeps_no_more_than_its_maximum),
                 TEST(test_idle_connection_ends_by_its_timeout),
                 TEST(test_other_key_does_not_share_connections),
+                TEST(test_uninvited_bytes_of_this_turn_are_no_answer),
+                TEST(test_close_in_this_turn_costs_no_second_attempt),
         };
 
         return cmocka_run_group_tests(tests, make_ca, drop_ca);
