@@ -10,9 +10,9 @@ static void end(struct sg_preface *p, enum sg_preface_end why, const char *text)
         p->on_end(p, why, p->owner);
 }
 
-static void end_errno(struct sg_preface *p, int e)
+static void end_closed(struct sg_preface *p, const char *text)
 {
-        end(p, e == ECONNRESET ? SG_PREFACE_END_CLOSED : SG_PREFACE_END_ERROR, strerrordesc_np(e));
+        end(p, sg_buf_length(&p->taken) ? SG_PREFACE_END_CLOSED : SG_PREFACE_END_EMPTY, text);
 }
 
 static ssize_t receive(int fd, char *out, size_t room, int flags)
@@ -65,9 +65,11 @@ static void on_ready(struct sg_io *io, unsigned ready, void *owner)
         if (n > 0)
                 judge(p, scratch, (size_t)n);
         else if (n == 0)
-                end(p, before.n ? SG_PREFACE_END_CLOSED : SG_PREFACE_END_EMPTY, "the peer closed the connection");
+                end_closed(p, "the peer closed the connection");
+        else if (errno == ECONNRESET)
+                end_closed(p, strerrordesc_np(ECONNRESET)); /* balancers end their looks so, to keep no state */
         else if (errno != EAGAIN)
-                end_errno(p, errno);
+                end(p, SG_PREFACE_END_ERROR, strerrordesc_np(errno));
 }
 
 int sg_preface_init(struct sg_preface *p, struct sg_loop *l, int fd,

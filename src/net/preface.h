@@ -16,8 +16,8 @@
 
 enum sg_preface_end {
         SG_PREFACE_END_HEADER, /* it is whole, and all that has been taken from the socket */
-        SG_PREFACE_END_EMPTY,  /* closed, and not a byte came: somebody looked whether the port is open */
-        SG_PREFACE_END_CLOSED, /* closed within the header, or reset */
+        SG_PREFACE_END_EMPTY,  /* closed or reset, and not a byte came: somebody looked whether the port is open */
+        SG_PREFACE_END_CLOSED, /* closed or reset within the header */
         SG_PREFACE_END_BROKEN, /* no valid header */
         SG_PREFACE_END_ERROR,  /* memory, or the socket */
         SG_PREFACE_END_N,

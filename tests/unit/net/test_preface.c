@@ -138,6 +138,16 @@ static void test_ends_before_and_within_the_header(void **state)
         reset_and_close(r.far);
         r.far = -1;
         reader_run(&r);
+        assert_int_equal(r.end, SG_PREFACE_END_EMPTY);
+        reader_done(&r);
+
+        reader_init(&r);
+        send_all(&r, "PROXY", 5);
+        run_few_turns(r.loop);
+        assert_int_equal(sg_buf_length(&r.preface.taken), 5);
+        reset_and_close(r.far);
+        r.far = -1;
+        reader_run(&r);
         assert_int_equal(r.end, SG_PREFACE_END_CLOSED);
         assert_string_equal(r.text, "Connection reset by peer");
         reader_done(&r);
