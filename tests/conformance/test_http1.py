@@ -1,47 +1,14 @@
 """The corpus against the gateway over HTTP/1.1: each case in one piece, and torn into single bytes."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
-
-from cases import read_all  # noqa: E402
-from gateway import SLOWNESS, Gateway, wait_for  # noqa: E402
-from watched import Upstream, framing_faults  # noqa: E402
-from wire import Closed  # noqa: E402
+from cases import read_all
+from gateway import SLOWNESS
+from judge import TIMEOUT, check_next_connection, check_passed_on, following
+from wire import Closed
 
 CASES = [case for case in read_all() if case.text]
 TORN_BYTES_MAX = 2000  # larger ones are torn into pieces, not into bytes
-TIMEOUT = 5
-
-
-@pytest.fixture(scope="module")
-def upstream():
-    provider = Upstream()
-    yield provider
-    provider.close()
-    assert provider.failures() == []
-
-
-@pytest.fixture(scope="module")
-def gateway(upstream):
-    """One worker, so that all cases share one pool of connections to the upstream."""
-    options = "head_timeout = 4s\nbody_timeout = 4s\nmax_body = 1M\n"
-    config = '\n[model "default"]\ntarget = fake\n'
-    with Gateway(upstream.url, workers=1, gateway=options, config=config) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def key(gateway):
-    return gateway.create_key("conformance")
-
-
-def following(key, target):
-    """The request that stands behind every case: whether it is read as one tells where the case was thought to end."""
-    return f"GET {target} HTTP/1.1\r\nHost: next.example\r\nX-Api-Key: {key}\r\n\r\n".encode()
 
 
 def send(wire, data, is_torn):
@@ -76,16 +43,6 @@ def check_answer(answer, outcome):
         assert answer.body == b"seen\n"
 
 
-def check_passed_on(x, outcome):
-    """Exactly the one meaning, and no doubt about its length."""
-    assert (x.method, x.target, x.body) == (outcome.method, outcome.target, outcome.body)
-    assert framing_faults(x) == [], x.raw_head
-    for name in {name for name, _ in outcome.fields}:
-        assert [v for k, v in x.headers if k == name] == [v for k, v in outcome.fields if k == name], x.raw_head
-    for name in outcome.without:
-        assert x.header(name) is None, x.raw_head
-
-
 def check_end(wire, case):
     """True when the connection goes on: then the request behind the case has been answered."""
     ends = "closes" if case.is_refused or case.fin else case.ends or "stays"
@@ -118,28 +75,6 @@ def run(gateway, upstream, key, case, is_torn):
     assert stray == b"", f"reached the upstream and belongs to no request: {stray[:300]!r}"
     for x, outcome in zip(requests, expected):
         check_passed_on(x, outcome)
-
-
-def check_next_connection(gateway, upstream, key):
-    """The gateway serves, and nothing was left over on a pooled connection to the upstream."""
-    mark = upstream.mark()
-    with gateway.connect(timeout=TIMEOUT * SLOWNESS) as wire:
-        wire.send(following(key, "/v1/afterwards"))
-        assert wire.read().status == 200
-    requests, stray = upstream.since(mark)
-    assert [(x.method, x.target, x.body) for x in requests] == [("GET", "/v1/afterwards", b"")] and stray == b""
-
-
-@pytest.fixture
-def settled(gateway, upstream, key):
-    """What a failed case has left on its way must not be taken for the next one's."""
-    def is_quiet():
-        try:
-            check_next_connection(gateway, upstream, key)
-        except AssertionError:
-            return False
-        return True
-    wait_for(is_quiet, what="the upstream to be quiet")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

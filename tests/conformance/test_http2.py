@@ -1,16 +1,11 @@
 """The corpus against the gateway over HTTP/2, with prior knowledge: what means the same there, and what only it can say."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
-
-from cases import read_all  # noqa: E402
-from gateway import SLOWNESS  # noqa: E402
-from h2wire import PROTOCOL_ERROR, H2Wire  # noqa: E402
-from test_http1 import TIMEOUT, check_next_connection, check_passed_on, gateway, key, settled, upstream  # noqa: E402, F401
+from cases import read_all
+from gateway import SLOWNESS
+from h2wire import PROTOCOL_ERROR, H2Wire
+from judge import TIMEOUT, check_next_connection, check_passed_on
 
 CASES = [case for case in read_all() if case.h2]
 
@@ -36,7 +31,7 @@ def check_answer(answer, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_request(gateway, upstream, key, settled, case):  # noqa: F811
+def test_request(gateway, upstream, key, settled, case):
     outcome = case.outcomes[0]
     mark = upstream.mark()
     with H2Wire(gateway.port, timeout=TIMEOUT * SLOWNESS) as wire:

@@ -1,11 +1,6 @@
 """A provider that keeps every byte it is sent, also those that never become a request; and what it makes of them."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "daemon"))
-
-from fake import Fake  # noqa: E402
+from fake import Fake
 
 
 class Tapped:
