@@ -242,8 +242,7 @@ static int decode_user(const struct sg_value *v, struct sg_str user, struct sg_s
                         r = sg_value_refuse(v, "the URL has a control byte in its user or password");
         }
         if (!r && n + 1 >= sizeof(plain))
-                r = sg_value_refuse(v, "the URL has a user and password of more than %u bytes",
-                                    USER_BYTES_MAX);
+                r = sg_value_refuse(v, "the URL has a user and password of more than %u bytes", USER_BYTES_MAX);
         if (!r && !has_colon)
                 plain[n++] = ':';
         if (!r)

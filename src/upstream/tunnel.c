@@ -53,13 +53,15 @@ void call_enter_tunnelling(struct sg_upcall *c)
 
 static void refused_by_status(struct sg_upcall *c, unsigned status)
 {
+        const bool is_about_user = status == 407 || status == 401; /* tinyproxy says 401 to a wrong password */
         const char *phrase = sg_status_phrase(status);
         char text[160];
 
-        if (status == 407)
-                (void)snprintf(text, sizeof(text), "the proxy %s (407)",
+        if (is_about_user)
+                (void)snprintf(text, sizeof(text), "the proxy %s (%u)",
                                c->pool->at.proxy_authorization ? "does not accept the user and password"
-                                                               : "wants a user and password: set proxy_authorization");
+                                                               : "wants a user and password: set proxy_authorization",
+                               status);
         else
                 (void)snprintf(text, sizeof(text), "the proxy refused with status %u%s%s", status, phrase[0] ? " " : "",
                                phrase);
