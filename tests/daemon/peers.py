@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -136,17 +137,15 @@ class Redis:
 
 
 class Postgres:
-    """A cluster of a test's own, as the user postgres when the tests are root's: PostgreSQL refuses to run as root."""
+    """A cluster of a test's own, as the user postgres when the tests are root's: PostgreSQL refuses to run as root. Its
+    directory is not pytest's, into which only root may look."""
 
-    def __init__(self, directory, authentication="scram-sha-256", options="", signal_file=None):
+    def __init__(self, authentication="scram-sha-256", options="", signal_file=None):
         """signal_file: "standby.signal" makes a server that starts and never serves."""
         self.port = free_port()
-        self.directory = Path(directory)
+        self.directory = Path(tempfile.mkdtemp(prefix="scribe-test-postgres-"))
         self.prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"] if os.geteuid() == 0 else []
         self.bin = postgres_bin()
-        for parent in (self.directory, *self.directory.parents):
-            if str(parent).startswith("/tmp/") and os.geteuid() == 0:
-                parent.chmod(0o755)
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres", "postgres")
         self._run("initdb", "-D", self.data, "-U", "postgres", "--auth-local=trust", f"--auth-host={authentication}", "--no-sync")
@@ -181,11 +180,15 @@ class Postgres:
             self.process.wait(30 * SLOWNESS)
             self.process = None
 
+    def remove(self):
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.stop()
+        self.remove()
 
 
 def postgres_bin():

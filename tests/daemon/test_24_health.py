@@ -121,8 +121,8 @@ needs_postgres = pytest.mark.skipif(not postgres_bin(), reason="there is no Post
 
 @needs_postgres
 @pytest.mark.parametrize("authentication", ["scram-sha-256", "trust", "reject"])
-def test_real_postgres(tmp_path, authentication):
-    with Postgres(tmp_path, authentication) as postgres:
+def test_real_postgres(authentication):
+    with Postgres(authentication) as postgres:
         postgres.wait_serving()
         with Gateway(config=dependency("db", f"postgres://127.0.0.1:{postgres.port}", interval="100ms")) as gateway:
             found = wait_status(gateway, "db", "ok")
@@ -136,10 +136,10 @@ def test_real_postgres(tmp_path, authentication):
 
 
 @needs_postgres
-def test_real_postgres_that_does_not_serve_is_down(tmp_path):
+def test_real_postgres_that_does_not_serve_is_down():
     """It listens and answers, also an SSLRequest, but takes no session: SQLSTATE 57P03."""
     options = "hot_standby = off\nprimary_conninfo = 'host=127.0.0.1 port=1'\n"
-    with Postgres(tmp_path, options=options, signal_file="standby.signal") as postgres, \
+    with Postgres(options=options, signal_file="standby.signal") as postgres, \
             Gateway(config=dependency("db", f"postgres://127.0.0.1:{postgres.port}")) as gateway:
         assert wait_status(gateway, "db", "down")["error"] == "unavailable"
         assert "the database system is" in seen_by_ctl(gateway, "db")["detail"]
