@@ -153,8 +153,8 @@ void sg_connection_done(struct sg_connection *c)
 
 void sg_connection_uncount(struct sg_connection *c)
 {
-        sg_count(&c->worker->counters.n_clients, (uint64_t)-1);
         atomic_fetch_sub_explicit(&c->worker->shared->n_connections, 1, memory_order_relaxed);
+        sg_count(&c->worker->counters.n_clients, (uint64_t)-1);
 }
 
 void sg_connection_forget(struct sg_connection *c)

@@ -171,21 +171,34 @@ bool sg_connection_proxy_is_expected(struct sg_worker *w, const char *listener)
         return l && s->config->listeners[l - s->listeners].proxy_protocol;
 }
 
-void sg_connection_proxy_begin(struct sg_worker *w, int fd, const char *listener)
+static struct proxy *proxy_new(struct sg_worker *w, int fd)
 {
         struct proxy *p = calloc(1, sizeof(*p));
 
-        if (!p || sg_connection_init_bare(&p->conn, w, &connection_ops)) {
+        if (!p || sg_preface_init(&p->preface, w->loop, fd, on_end, p)) {
                 free(p);
-                close(fd);
-                return;
+                return NULL;
+        }
+        if (sg_connection_init_bare(&p->conn, w, &connection_ops)) {
+                sg_preface_done(&p->preface);
+                free(p);
+                return NULL;
         }
         p->magic = PROXY_MAGIC;
         p->fd = fd;
+        return p;
+}
+
+void sg_connection_proxy_begin(struct sg_worker *w, int fd, const char *listener)
+{
+        struct proxy *p = proxy_new(w, fd);
+
+        if (!p) {
+                close(fd);
+                return;
+        }
         p->listener = listener;
         sg_address_format_peer(p->peer, sizeof(p->peer), fd);
-        if (sg_preface_init(&p->preface, w->loop, fd, on_end, p))
-                SG_UNREACHABLE(); /* today it cannot fail */
         sg_timer_start(&p->conn.timer, p->conn.snapshot->config->head_timeout_usec);
         sg_connection_count_in(&p->conn);
         if (p->fd >= 0 && !sg_peer_is_trusted(p->conn.snapshot->config, p->peer))

@@ -352,6 +352,7 @@ def test_counts_come_out_even(edge):
 
 def test_no_room_is_told_after_the_header(fake, certificate):
     with Edge(fake, certificate, gateway="max_connections = 1") as small:
+        wait_for(lambda: small.n_clients() == 0, what="the end of the connection that the key was tried on")
         with small.connect(V1) as wire:
             assert small.ask(wire) == f"{CLIENT}:56324"  # the one that there is room for
             with small.connect(V1) as second:
