@@ -168,7 +168,7 @@ def test_header_and_request_byte_by_byte(edge, name):
 
 
 @pytest.mark.parametrize("name", HEADERS)
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 def test_header_before_tls(edge, authority, name, version):
     header, client = HEADERS[name]
     context = authority.client_context()
@@ -266,7 +266,7 @@ def refused(edge, detail, header=b"", source="127.0.0.1", port=None, finish=Fals
     (v2(block=b"\0" * 11), "its length is too small for its addresses, or beyond 4096"),
     (SIGNATURE + b"\x21\x11\xff\xff", "its length is too small for its addresses, or beyond 4096"),
     (v2(family=0x21, block=V6_BLOCK + b"\x01\x00\x09h2"), "the extensions do not fit their length"),
-], ids=str)
+])
 def test_broken_headers_end_the_connection(edge, header, detail):
     refused(edge, detail, header)
 
@@ -415,11 +415,27 @@ def test_nobody_trusted_is_refused_at_reload(edge):
     ({"Forwarded": f'for=198.51.100.7, for="[{CLIENT6}]:4711", for=10.0.0.7'}, CLIENT6),
     ({"Forwarded": f"for={CLIENT}, for=_hidden, for=10.0.0.7"}, "10.0.0.7"),
     ({"Forwarded": f"for={CLIENT}", "X-Forwarded-For": f"{CLIENT}, 10.0.0.7"}, CLIENT),
-], ids=str)
+])
 def test_trusted_proxy_names_the_client(edge, headers, client):
     with edge.direct() as wire:
         assert edge.ask(wire, headers) == client
         assert edge.ask(wire) == wire.own  # of this request only
+
+
+def http2_client(edge, port, *arguments):
+    """Whom the log names as the client of a request of curl."""
+    done = subprocess.run(["curl", "-sS", "--noproxy", "*", "-m", "30", "--http2-prior-knowledge", "-D", "-", "-o", "/dev/null",
+                           "-H", f"Authorization: Bearer {edge.key}", *arguments, f"http://127.0.0.1:{port}/v1/models"],
+                          capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("HTTP/2 200")
+    request_id = next(line.split(": ")[1].strip() for line in lines if line.startswith("x-request-id"))
+    return edge.gateway.wait_log(SCRIBE_REQUEST=request_id)["SCRIBE_CLIENT"]
+
+
+def test_fields_of_http2(edge):
+    assert http2_client(edge, edge.gateway.port, "-H", f"X-Forwarded-For: {CLIENT}, 10.0.0.7") == CLIENT
+    assert http2_client(edge, edge.gateway.port, "-H", f"Forwarded: for={CLIENT}", "-H", "X-Forwarded-For: ::9").startswith("127.0.0.1:")
 
 
 @pytest.mark.parametrize("headers, note", [
@@ -428,7 +444,7 @@ def test_trusted_proxy_names_the_client(edge, headers, client):
     ({"Forwarded": f"for={CLIENT}:80"}, "names no address"),
     ({"Forwarded": f'for={CLIENT};x=", for=198.51.100.7'}, "names no address"),
     ({"Forwarded": "for=198.51.100.7", "X-Forwarded-For": CLIENT}, "name different clients"),
-], ids=str)
+])
 def test_what_cannot_be_believed_leaves_the_peer(edge, headers, note):
     with edge.direct() as wire:
         answer = wire.ask("GET", "/v1/models", {**bearer(edge.key), **headers})
@@ -437,7 +453,7 @@ def test_what_cannot_be_believed_leaves_the_peer(edge, headers, note):
 
 
 @pytest.mark.parametrize("headers", [{"X-Forwarded-For": "10.0.0.1"}, {"Forwarded": "for=198.51.100.7"},
-                                     {"X-Real-IP": "198.51.100.7"}, {"X-Forwarded-For": "127.0.0.1, 127.0.0.1"}], ids=str)
+                                     {"X-Real-IP": "198.51.100.7"}, {"X-Forwarded-For": "127.0.0.1, 127.0.0.1"}])
 def test_untrusted_client_cannot_name_another(edge, headers):
     with edge.direct(source=STRANGER) as wire:
         assert edge.ask(wire, headers) == wire.own
@@ -574,13 +590,7 @@ def test_haproxy_hands_on_tls(edge, haproxy, authority):
 
 
 def test_haproxy_hands_on_http2(edge, haproxy):
-    done = subprocess.run(["curl", "-sS", "--noproxy", "*", "-m", "30", "--http2-prior-knowledge", "--interface", "127.0.0.9", "-D", "-",
-                           "-o", "/dev/null", "-H", f"Authorization: Bearer {edge.key}", f"http://127.0.0.1:{haproxy.ports['v2']}/v1/models"],
-                          capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("HTTP/2 200")
-    request_id = next(line.split(": ")[1].strip() for line in lines if line.startswith("x-request-id"))
-    assert edge.gateway.wait_log(SCRIBE_REQUEST=request_id)["SCRIBE_CLIENT"].startswith("127.0.0.9:")
+    assert http2_client(edge, haproxy.ports["v2"], "--interface", "127.0.0.9").startswith("127.0.0.9:")
 
 
 def test_haproxy_forwards_requests(edge, haproxy):
