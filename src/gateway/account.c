@@ -44,10 +44,10 @@ static void settle_usage(struct sg_exchange *x)
         if (x->op == SG_OP_PASS)
                 return;
         if (x->mode == SG_RELAY_STREAM) {
-                x->usage = sg_llm_stream_usage(&x->stream, x->upstream_body.n_bytes);
+                x->usage = sg_llm_stream_usage(&x->stream, x->prompt_bytes);
         } else if (x->failure != SG_FAIL_NONE && may_be_billed) {
                 x->usage = (struct sg_usage){.certainty = SG_CERTAINTY_ESTIMATED};
-                sg_usage_fill_input(&x->usage, x->upstream_body.n_bytes);
+                sg_usage_fill_input(&x->usage, x->prompt_bytes);
         }
 }
 
@@ -60,11 +60,11 @@ void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)
                 .request_id = sg_str_from(x->request_id),
                 .key_name = sg_str_from(x->key->name),
                 .operation = sg_str_from(sg_operation_name(x->op)),
-                .model = sg_str_from(x->model_asked),
+                .model = sg_exchange_text(x->model_asked),
                 .provider = sg_str_from(x->provider->config->name),
-                .upstream_model = sg_str_from(x->model_upstream),
-                .prompt_bytes = x->upstream_body.n_bytes,
-                .flags = x->request.is_stream ? SG_RECORD_STREAM : 0,
+                .upstream_model = sg_exchange_text(x->model_upstream),
+                .prompt_bytes = x->prompt_bytes,
+                .flags = x->is_stream ? SG_RECORD_STREAM : 0,
         };
 }
 
@@ -179,12 +179,12 @@ static void log_access(struct sg_exchange *x)
                 fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
         if (x->key)
                 fields[n++] = (struct sg_log_field){"SCRIBE_KEY", sg_str_from(x->key->name)};
-        if (x->model_asked[0])
-                fields[n++] = (struct sg_log_field){"SCRIBE_MODEL", sg_str_from(x->model_asked)};
+        if (x->model_asked)
+                fields[n++] = (struct sg_log_field){"SCRIBE_MODEL", sg_exchange_text(x->model_asked)};
         if (x->provider)
                 fields[n++] = (struct sg_log_field){"SCRIBE_PROVIDER", sg_str_from(x->provider->config->name)};
-        if (x->model_upstream[0] && strcmp(x->model_upstream, x->model_asked) != 0)
-                fields[n++] = (struct sg_log_field){"SCRIBE_UPSTREAM_MODEL", sg_str_from(x->model_upstream)};
+        if (x->model_upstream && strcmp(x->model_upstream, x->model_asked) != 0)
+                fields[n++] = (struct sg_log_field){"SCRIBE_UPSTREAM_MODEL", sg_exchange_text(x->model_upstream)};
         if (x->upstream_status && x->upstream_status != x->status)
                 fields[n++] = number_field("SCRIBE_UPSTREAM_STATUS", numbers[5], x->upstream_status);
         if (x->provider && x->op != SG_OP_PASS) {
@@ -200,8 +200,8 @@ static void log_access(struct sg_exchange *x)
                 fields[n++] = number_field("SCRIBE_FIRST_BYTE_USEC", numbers[4], x->first_byte_usec);
         if (x->failure != SG_FAIL_NONE)
                 fields[n++] = (struct sg_log_field){"SCRIBE_REASON", sg_str_from(sg_failure_name(x->failure))};
-        if (x->note[0])
-                fields[n++] = (struct sg_log_field){"SCRIBE_DETAIL", sg_str_from(x->note)};
+        if (x->note)
+                fields[n++] = (struct sg_log_field){"SCRIBE_DETAIL", sg_exchange_text(x->note)};
         if (x->has_record)
                 fields[n++] = (struct sg_log_field){"SCRIBE_OUTCOME", sg_str_from(sg_outcome_name(x->outcome))};
         SG_ASSERT(n <= SG_N_ELEMENTS(fields));
@@ -216,7 +216,7 @@ static void tell_credential_refused(const struct sg_exchange *x)
         const struct sg_log_field fields[] = {
                 {"SCRIBE_PROVIDER", name},
                 {"SCRIBE_REQUEST", sg_str_from(x->request_id)},
-                {"SCRIBE_DETAIL", sg_str_from(x->note)},
+                {"SCRIBE_DETAIL", sg_exchange_text(x->note)},
         };
 
         if (sg_log_wants(SG_LOG_ERR) && sg_snapshot_may_tell_credential(x->provider))

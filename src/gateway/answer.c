@@ -82,7 +82,8 @@ enum sg_step sg_answer_model(struct sg_exchange *x)
         const struct sg_config_model *m = sg_config_find_model(x->snapshot->config, x->model_id);
         int r;
 
-        snprintf(x->model_asked, sizeof(x->model_asked), SG_STR_FMT, SG_STR_ARG(x->model_id));
+        if (!sg_exchange_ask_for(x, x->model_id))
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         if (!m || !sg_key_may_use(x->key, x->model_id)) {
                 char names[256];
 
@@ -120,7 +121,7 @@ static struct sg_str failure_message(const struct sg_exchange *x, char *out, siz
 {
         const struct sg_failure_row *row = sg_failure_row(x->failure);
         const char *text = x->surface == SG_SURFACE_SIMPLE && row->simple_text ? row->simple_text : row->text;
-        int n = snprintf(out, out_bytes, "%s%s%s", text, x->detail[0] ? ": " : "", x->detail);
+        int n = snprintf(out, out_bytes, "%s%s%s", text, x->detail ? ": " : "", x->detail ? x->detail : "");
 
         return sg_str_make(out, n < 0 ? 0 : SG_MIN((size_t)n, out_bytes - 1));
 }
@@ -132,7 +133,7 @@ static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *mes
         return (struct sg_llm_client_error){
                 .type = row->type ? row->type : "server_error",
                 .code = row->code,
-                .param = x->failure == SG_FAIL_BAD_FIELD && x->note[0] ? x->note
+                .param = x->failure == SG_FAIL_BAD_FIELD && x->note ? x->note
                          : x->failure == SG_FAIL_UNKNOWN_MODEL || x->failure == SG_FAIL_NO_MODEL ||
                                          x->failure == SG_FAIL_MODEL_FORBIDDEN
                                  ? "model"

@@ -6,7 +6,7 @@
 
 enum sg_step sg_stage_authenticate(struct sg_exchange *x)
 {
-        struct sg_str credential = sg_str_make(x->credential, x->credential_n);
+        struct sg_str credential = sg_str_make(x->asked->credential, x->asked->credential_n);
         struct sg_shared *shared = x->worker->shared;
         uint8_t digest[SG_APIKEY_DIGEST_BYTES];
         const struct sg_key *key;
@@ -14,11 +14,11 @@ enum sg_step sg_stage_authenticate(struct sg_exchange *x)
         if (!x->has_credential)
                 return sg_exchange_fail(x, SG_FAIL_NO_KEY, NULL);
         if (!sg_apikey_is_well_formed(credential)) {
-                sg_wipe(x->credential, sizeof(x->credential));
+                sg_wipe(x->asked->credential, sizeof(x->asked->credential));
                 return sg_exchange_fail(x, SG_FAIL_BAD_KEY, NULL);
         }
         sg_apikey_digest(digest, credential);
-        sg_wipe(x->credential, sizeof(x->credential));
+        sg_wipe(x->asked->credential, sizeof(x->asked->credential));
         key = sg_keytable_find(shared->keys, digest);
         if (!key) {
                 /* "No" can only be said while the keys are known to be all there are. */

@@ -51,8 +51,8 @@ static int add_request_line(struct sg_exchange *x, struct sg_buf *b)
 static int write_head(struct sg_exchange *x)
 {
         const struct sg_config_provider *c = x->provider->config;
-        struct sg_buf *b = &x->upstream_head;
-        bool has_body = x->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
+        struct sg_buf *b = &x->asked->upstream_head;
+        bool has_body = x->asked->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
                         x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
         int r = add_request_line(x, b);
 
@@ -65,9 +65,9 @@ static int write_head(struct sg_exchange *x)
         if (!r)
                 r = sg_buf_add(b, SG_STR("accept-encoding: identity\r\n"));
         if (!r && has_body)
-                r = sg_h1_add_header_u64(b, SG_STR("content-length"), x->upstream_body.n_bytes);
+                r = sg_h1_add_header_u64(b, SG_STR("content-length"), x->asked->upstream_body.n_bytes);
         if (!r)
-                r = sg_buf_add(b, sg_buf_view(&x->forward));
+                r = sg_buf_add(b, sg_buf_view(&x->asked->forward));
         if (!r)
                 r = sg_h1_add_head_end(b);
         return r;
@@ -103,7 +103,7 @@ static enum sg_step open_record(struct sg_exchange *x)
         if (r == SG_RING_E_FULL)
                 tell_journal_full(x->worker, is_counted);
         if (r == SG_RING_E_FULL && is_counted) {
-                snprintf(x->note, sizeof(x->note), "no usage record: the journal is full");
+                sg_exchange_note(x, "no usage record: the journal is full");
                 sg_count(&x->worker->counters.n_unrecorded, 1);
                 return SG_STEP_NEXT;
         }
@@ -126,9 +126,9 @@ enum sg_step sg_stage_connect(struct sg_exchange *x)
         }
         request = (struct sg_upcall_request){
                 .method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST,
-                .head = sg_buf_view(&x->upstream_head),
-                .body = x->upstream_body.pieces,
-                .n_body = x->upstream_body.n_pieces,
+                .head = sg_buf_view(&x->asked->upstream_head),
+                .body = x->asked->upstream_body.pieces,
+                .n_body = x->asked->upstream_body.n_pieces,
                 .may_resend = true,
         };
         r = sg_upcall_new(&x->upcall, x->worker->upstream, &endpoint, &request, &sg_relay_listener, x);

@@ -11,9 +11,12 @@
 #include <stdlib.h>
 
 #include "base/random.h"
+#include "base/secret.h"
 
-#define EXCHANGE_MAGIC  0xe4c4a46eu
-#define LETTING_GO_USEC (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
+#define EXCHANGE_MAGIC   0xe4c4a46eu
+#define DETAIL_BYTES_MAX 512
+#define NOTE_BYTES_MAX   256
+#define LETTING_GO_USEC  (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
 
 static const struct stage {
         const char *name;
@@ -38,6 +41,32 @@ static void exchange_go(struct sg_exchange *x, enum sg_stage_id to)
         x->stage = to;
 }
 
+static struct sg_asked *asked_new(const struct sg_config *config)
+{
+        struct sg_asked *a = calloc(1, sizeof(*a));
+
+        if (!a)
+                return NULL;
+        sg_buf_init(&a->forward, 2 * SG_HEAD_BYTES_MAX);
+        sg_buf_init(&a->body, config->body_bytes_max);
+        sg_buf_init(&a->scratch, 4096);
+        sg_buf_init(&a->upstream_head, 3 * SG_HEAD_BYTES_MAX);
+        a->upstream_head.secret = true; /* the provider's credential stands in it */
+        return a;
+}
+
+static void asked_free(struct sg_asked *a)
+{
+        if (!a)
+                return;
+        sg_wipe(a->credential, sizeof(a->credential));
+        sg_buf_done(&a->forward);
+        sg_buf_done(&a->body);
+        sg_buf_done(&a->scratch);
+        sg_buf_done(&a->upstream_head);
+        free(a);
+}
+
 static void exchange_free(struct sg_deferred *d)
 {
         struct sg_exchange *x = SG_CONTAINER(d, struct sg_exchange, letting_go);
@@ -45,10 +74,7 @@ static void exchange_free(struct sg_deferred *d)
         SG_ASSERT(x->stage == SG_STAGE_OVER && !x->client && !x->upcall);
         sg_timer_done(&x->timer);
         sg_buf_done(&x->path);
-        sg_buf_done(&x->forward);
-        sg_buf_done(&x->body);
-        sg_buf_done(&x->scratch);
-        sg_buf_done(&x->upstream_head);
+        asked_free(x->asked);
         sg_buf_done(&x->fields);
         sg_buf_done(&x->answer);
         sg_buf_done(&x->tail);
@@ -57,6 +83,9 @@ static void exchange_free(struct sg_deferred *d)
         if (x->key)
                 sg_key_unref(x->key);
         sg_snapshot_unref(x->snapshot);
+        free(x->model_asked);
+        free(x->detail);
+        free(x->note);
         x->magic = 0;
         free(x);
 }
@@ -118,6 +147,16 @@ void sg_exchange_finish(struct sg_exchange *x)
         sg_exchange_run(x);
 }
 
+/* Words that most exchanges do not have: they cost memory only where they stand. Without memory there are none. */
+static void set_text(char **text, size_t bytes_max, const char *format, va_list args)
+{
+        char words[DETAIL_BYTES_MAX];
+        int n = vsnprintf(words, bytes_max, format, args);
+
+        free(*text);
+        *text = n > 0 ? strdup(words) : NULL;
+}
+
 enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const char *format, ...)
 {
         va_list args;
@@ -127,10 +166,26 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
         x->failure = f;
         if (format) {
                 va_start(args, format);
-                vsnprintf(x->detail, sizeof(x->detail), format, args);
+                set_text(&x->detail, DETAIL_BYTES_MAX, format, args);
                 va_end(args);
         }
         return SG_STEP_FINISH;
+}
+
+bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model)
+{
+        free(x->model_asked);
+        x->model_asked = strndup(model.p, SG_MIN(model.n, SG_MODEL_ASKED_BYTES_MAX));
+        return x->model_asked;
+}
+
+void sg_exchange_note(struct sg_exchange *x, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        set_text(&x->note, NOTE_BYTES_MAX, format, args);
+        va_end(args);
 }
 
 void sg_exchange_drop_upstream(struct sg_exchange *x)
@@ -163,29 +218,27 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
 
 struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, const struct sg_head *head)
 {
+        struct sg_snapshot *snapshot = sg_worker_snapshot(w);
+        struct sg_asked *asked = asked_new(snapshot->config);
         struct sg_exchange *x = calloc(1, sizeof(*x));
 
-        if (!x)
-                return NULL;
-        if (sg_timer_init(&x->timer, w->loop, exchange_on_time, x)) {
+        if (!x || !asked || sg_timer_init(&x->timer, w->loop, exchange_on_time, x)) {
+                asked_free(asked);
+                sg_snapshot_unref(snapshot);
                 free(x);
                 return NULL;
         }
         x->magic = EXCHANGE_MAGIC;
         x->worker = w;
         x->client = c;
-        x->snapshot = sg_worker_snapshot(w);
+        x->snapshot = snapshot;
+        x->asked = asked;
         x->letting_go.run = exchange_free;
         snprintf(x->peer, sizeof(x->peer), "%s", sg_client_peer(c));
         x->start_usec = sg_loop_now_usec(w->loop);
         x->start_wall_usec = sg_clock_wall_usec();
         x->op = SG_OP_PASS; /* until route says more */
         sg_buf_init(&x->path, SG_TARGET_BYTES_MAX + 16);
-        sg_buf_init(&x->forward, 2 * SG_HEAD_BYTES_MAX);
-        sg_buf_init(&x->body, x->snapshot->config->body_bytes_max);
-        sg_buf_init(&x->scratch, 4096);
-        sg_buf_init(&x->upstream_head, 3 * SG_HEAD_BYTES_MAX);
-        x->upstream_head.secret = true; /* the provider's credential stands in it */
         sg_buf_init(&x->fields, 2 * SG_HEAD_BYTES_MAX);
         sg_buf_init(&x->answer, x->snapshot->config->body_bytes_max);
         sg_buf_init(&x->tail, SG_SSE_EVENT_BYTES_MAX);
@@ -215,24 +268,21 @@ static bool exchange_charge(struct sg_exchange *x, uint64_t n)
 
 void sg_exchange_release_request(struct sg_exchange *x)
 {
-        uint64_t n = sg_buf_length(&x->body); /* as it was charged, piece by piece */
+        uint64_t n = sg_buf_length(&x->asked->body); /* as it was charged, piece by piece */
 
         atomic_fetch_sub_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
         x->charged_bytes -= n;
-        sg_buf_done(&x->body);
-        sg_buf_done(&x->scratch);
-        sg_buf_done(&x->upstream_head);
-        sg_buf_done(&x->forward);
-        x->upstream_body.n_pieces = 0; /* n_bytes stays: usage is guessed from it */
+        asked_free(x->asked);
+        x->asked = NULL;
 }
 
 void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
 {
         int r;
 
-        if (x->stage >= SG_STAGE_ACCOUNT)
+        if (x->stage >= SG_STAGE_ACCOUNT || !x->asked)
                 return;
-        r = sg_buf_add(&x->body, bytes);
+        r = sg_buf_add(&x->asked->body, bytes);
         if (r == SG_BUF_E_FULL)
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
         else if (r)
@@ -260,8 +310,8 @@ void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why)
 {
         x->client = NULL;
         if (x->stage >= SG_STAGE_ACCOUNT) {
-                if (x->stage == SG_STAGE_ACCOUNT && !x->note[0])
-                        snprintf(x->note, sizeof(x->note), "the client left while its record went to disk");
+                if (x->stage == SG_STAGE_ACCOUNT && !x->note)
+                        sg_exchange_note(x, "the client left while its record went to disk");
                 return; /* what became of it is in the record already */
         }
         sg_exchange_fail(x, why, NULL);

@@ -44,6 +44,18 @@ enum sg_relay_mode {
         SG_RELAY_ERROR,  /* status of 400 and more: collected and mapped */
 };
 
+/* What was asked, and what it became on the way to the provider: until that begins to answer. */
+struct sg_asked {
+        char credential[96]; /* the caller's key, wiped after authenticate */
+        size_t credential_n;
+        struct sg_buf forward; /* header lines to pass on */
+        struct sg_buf body;
+        struct sg_llm_request request;
+        struct sg_buf scratch; /* edits of the body */
+        struct sg_llm_body upstream_body;
+        struct sg_buf upstream_head;
+};
+
 struct sg_exchange {
         uint32_t magic;
         struct sg_link link; /* of the worker */
@@ -53,15 +65,13 @@ struct sg_exchange {
         enum sg_stage_id stage;
         bool is_running; /* inside the driver */
         struct sg_deferred letting_go;
+        struct sg_asked *asked; /* NULL once the provider answers: many streams live long, and need none of it */
 
         /* receive: facts of the head, copied */
         enum sg_method method;
         char request_id[SG_REQUEST_ID_BYTES_MAX + 1];
-        char peer[64];         /* the client's address, which outlives the client here */
-        struct sg_buf path;    /* target as received */
-        struct sg_buf forward; /* header lines to pass on */
-        char credential[96];   /* the caller's key, wiped after authenticate */
-        size_t credential_n;
+        char peer[64];      /* the client's address, which outlives the client here */
+        struct sg_buf path; /* target as received */
         bool has_credential, is_json;
         bool is_body_whole, expects_continue, body_is_charged;
         uint64_t start_usec, start_wall_usec;
@@ -76,15 +86,13 @@ struct sg_exchange {
         const struct sg_key *key; /* counted */
 
         /* prepare */
-        struct sg_buf body;
         uint64_t charged_bytes; /* of shared->bodies_bytes */
-        struct sg_llm_request request;
         const struct sg_config_model *model;
         const struct sg_snapshot_provider *provider;
-        char model_asked[256], model_upstream[256];
-        struct sg_buf scratch; /* edits of the body */
-        struct sg_llm_body upstream_body;
-        struct sg_buf upstream_head;
+        char *model_asked;          /* NULL: none */
+        const char *model_upstream; /* the snapshot's, or model_asked */
+        bool is_stream;             /* asked for as one */
+        uint64_t prompt_bytes;      /* of the body as it goes to the provider */
 
         /* connect, send, relay */
         struct sg_upcall *upcall;
@@ -108,8 +116,8 @@ struct sg_exchange {
         bool is_answer_ready; /* status, fields and answer are what the client gets, whole */
         unsigned status;      /* told to the client */
         enum sg_failure failure;
-        char detail[512]; /* for the client, after the failure's sentence */
-        char note[256];   /* for the log only */
+        char *detail; /* for the client, after the failure's sentence; NULL: none */
+        char *note;   /* for the log only; NULL: none */
         enum sg_outcome outcome;
         struct sg_usage usage;
         bool has_record;
@@ -138,6 +146,16 @@ void sg_exchange_cut(struct sg_exchange *x);
 void sg_exchange_run(struct sg_exchange *x);
 /* Sets the failure (the first one stays) with an optional detail for the client; returns SG_STEP_FINISH. */
 enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const char *detail_format, ...) SG_PRINTF(3, 4);
+/* The name that was asked for, as far as it is told of. */
+#define SG_MODEL_ASKED_BYTES_MAX 255u
+bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model);
+/* For the log only; the last one stays. */
+void sg_exchange_note(struct sg_exchange *x, const char *format, ...) SG_PRINTF(2, 3);
+/* Of a text that may be NULL. */
+static inline struct sg_str sg_exchange_text(const char *text)
+{
+        return text ? sg_str_from(text) : SG_STR_NONE;
+}
 /* From a callback of a later stage: fail, go to account and run. */
 void sg_exchange_finish(struct sg_exchange *x);
 /* The provider has begun its answer: the request will not be sent again, and what was held for it is given back. */

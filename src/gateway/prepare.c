@@ -16,7 +16,7 @@ static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const
 
 static enum sg_step choose_model(struct sg_exchange *x)
 {
-        struct sg_str name = sg_str_from(x->request.model_name);
+        struct sg_str name = sg_str_from(x->asked->request.model_name);
         const struct sg_config_target *target;
 
         if (name.n == 0) {
@@ -24,7 +24,8 @@ static enum sg_step choose_model(struct sg_exchange *x)
                         return sg_exchange_fail(x, SG_FAIL_NO_MODEL, NULL);
                 name = SG_STR("default");
         }
-        snprintf(x->model_asked, sizeof(x->model_asked), SG_STR_FMT, SG_STR_ARG(name));
+        if (!sg_exchange_ask_for(x, name))
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         if (!sg_str_is_utf8(name) || !sg_header_value_is_valid(name))
                 return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "'model' holds control characters");
         x->model = sg_config_find_model(x->snapshot->config, name);
@@ -34,24 +35,24 @@ static enum sg_step choose_model(struct sg_exchange *x)
                 return refuse_model(x, SG_FAIL_MODEL_FORBIDDEN, "not among this key's models");
         target = sg_model_choose(x->model);
         x->provider = sg_snapshot_provider(x->snapshot, target->provider);
-        snprintf(x->model_upstream, sizeof(x->model_upstream), "%s",
-                 target->upstream_model ? target->upstream_model : x->model_asked);
+        x->model_upstream = target->upstream_model ? target->upstream_model : x->model_asked;
         return SG_STEP_NEXT;
 }
 
 static enum sg_step read_body(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
-        int r = sg_llm_request_read(&x->request, x->op, sg_buf_view(&x->body), x->snapshot->default_model != NULL,
-                                    &fault);
+        int r = sg_llm_request_read(&x->asked->request, x->op, sg_buf_view(&x->asked->body),
+                                    x->snapshot->default_model != NULL, &fault);
 
         switch (r) {
         case 0:
+                x->is_stream = x->asked->request.is_stream;
                 return SG_STEP_NEXT;
         case SG_LLM_E_NO_MODEL:
                 return sg_exchange_fail(x, SG_FAIL_NO_MODEL, "name one in 'model'");
         case SG_LLM_E_BAD_FIELD:
-                snprintf(x->note, sizeof(x->note), "%s", fault.param);
+                sg_exchange_note(x, "%s", fault.param);
                 return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "%s", fault.text);
         default:
                 return sg_exchange_fail(x, SG_FAIL_BAD_JSON, "%s", fault.text);
@@ -60,8 +61,10 @@ static enum sg_step read_body(struct sg_exchange *x)
 
 static enum sg_step write_body(struct sg_exchange *x)
 {
-        int r = sg_llm_request_write(&x->request, sg_str_from(x->model_upstream), &x->scratch, &x->upstream_body);
+        struct sg_asked *a = x->asked;
+        int r = sg_llm_request_write(&a->request, sg_str_from(x->model_upstream), &a->scratch, &a->upstream_body);
 
+        x->prompt_bytes = a->upstream_body.n_bytes;
         return r ? sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL) : SG_STEP_NEXT;
 }
 
@@ -86,21 +89,21 @@ static enum sg_step choose_default_provider(struct sg_exchange *x)
 
 static enum sg_step prepare_pass(struct sg_exchange *x)
 {
-        struct sg_str body = sg_buf_view(&x->body);
+        struct sg_str body = sg_buf_view(&x->asked->body);
 
         if (x->is_json && body.n) {
                 if (read_body(x) == SG_STEP_FINISH)
                         return SG_STEP_FINISH;
-                if (x->request.model_name[0] &&
-                    sg_config_find_model(x->snapshot->config, sg_str_from(x->request.model_name))) {
+                if (x->asked->request.model_name[0] &&
+                    sg_config_find_model(x->snapshot->config, sg_str_from(x->asked->request.model_name))) {
                         if (choose_model(x) == SG_STEP_FINISH)
                                 return SG_STEP_FINISH;
                         return write_body(x);
                 }
         }
-        x->upstream_body.pieces[0] = body;
-        x->upstream_body.n_pieces = body.n ? 1 : 0;
-        x->upstream_body.n_bytes = body.n;
+        x->asked->upstream_body.pieces[0] = body;
+        x->asked->upstream_body.n_pieces = body.n ? 1 : 0;
+        x->asked->upstream_body.n_bytes = x->prompt_bytes = body.n;
         return choose_default_provider(x);
 }
 

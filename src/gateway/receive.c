@@ -54,7 +54,7 @@ static void take_client(struct sg_exchange *x, const struct sg_head *head)
         (void)sg_forwarded_client(x->snapshot->config, sg_client_peer(x->client), head, x->peer, sizeof(x->peer),
                                   &note);
         if (note)
-                snprintf(x->note, sizeof(x->note), "%s", note);
+                sg_exchange_note(x, "%s", note);
 }
 
 /* False when two different ones are given: which of them counts would be a guess. */
@@ -71,9 +71,9 @@ static bool take_credential(struct sg_exchange *x, const struct sg_head *head)
                 key = token;
         }
         x->has_credential = key.n > 0;
-        if (key.n <= sizeof(x->credential)) { /* longer ones are no keys of ours */
-                memcpy(x->credential, key.p, key.n);
-                x->credential_n = key.n;
+        if (key.n <= sizeof(x->asked->credential)) { /* longer ones are no keys of ours */
+                memcpy(x->asked->credential, key.p, key.n);
+                x->asked->credential_n = key.n;
         }
         return true;
 }
@@ -92,7 +92,7 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
         x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_forwarded(head, &head->headers[i]))
-                        r = sg_h1_add_header(&x->forward, head->headers[i].name, head->headers[i].value);
+                        r = sg_h1_add_header(&x->asked->forward, head->headers[i].name, head->headers[i].value);
         return r == 0;
 }
 

@@ -112,7 +112,7 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
         x->upstream_status = head->status;
         f = choose_mode(x, head);
         if (f != SG_FAIL_NONE) {
-                snprintf(x->note, sizeof(x->note), "status %u", head->status);
+                sg_exchange_note(x, "status %u", head->status);
                 relay_fail(x, f);
                 return;
         }
@@ -120,11 +120,11 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
                 relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
+        if (x->mode == SG_RELAY_STREAM)
+                sg_llm_stream_init(&x->stream, x->op, !x->asked->request.wants_usage);
         sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
-        if (x->mode == SG_RELAY_STREAM)
-                sg_llm_stream_init(&x->stream, x->op, !x->request.wants_usage);
         if (x->mode == SG_RELAY_RAW) {
                 x->has_length = head->has_length;
                 x->length = head->length;
@@ -246,7 +246,7 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
                 return false;
         case SG_EVENT_GARBAGE:
                 redact(x, fault.text);
-                snprintf(x->note, sizeof(x->note), "%s", fault.text);
+                sg_exchange_note(x, "%s", fault.text);
                 sg_exchange_fail(x, SG_FAIL_UPSTREAM_GARBAGE, NULL);
                 return false;
         case SG_EVENT_LAST:
@@ -360,11 +360,11 @@ static void hold_end(struct sg_exchange *x)
         if (r == SG_LLM_E_IN_BAND) {
                 sg_exchange_fail(x, SG_FAIL_PROVIDER_IN_BAND, "%s", fault.text);
         } else if (r) {
-                snprintf(x->note, sizeof(x->note), "%s", fault.text);
+                sg_exchange_note(x, "%s", fault.text);
                 sg_exchange_fail(x, SG_FAIL_UPSTREAM_GARBAGE, NULL);
         } else {
                 x->usage = answer.usage;
-                sg_usage_fill_input(&x->usage, x->upstream_body.n_bytes);
+                sg_usage_fill_input(&x->usage, x->prompt_bytes);
                 if (sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")))
                         sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
                 else
@@ -383,7 +383,7 @@ void sg_relay_take_error(struct sg_exchange *x)
         bool is_secret = is_redacted || (has_form && has_credential(x, sg_buf_view(&x->answer)));
         bool is_clients = f == SG_FAIL_PROVIDER_REFUSED || f == SG_FAIL_PROVIDER_RATE || f == SG_FAIL_PROVIDER_ERROR;
 
-        snprintf(x->note, sizeof(x->note), "status %u: %.200s", x->upstream_status, has_form ? e.message : "");
+        sg_exchange_note(x, "status %u: %.200s", x->upstream_status, has_form ? e.message : "");
         x->status = is_clients && has_form ? x->upstream_status : sg_failure_row(f)->status;
         if (is_clients && has_form && !is_secret && x->surface == SG_SURFACE_OPENAI) {
                 x->failure = f;
@@ -441,7 +441,7 @@ static void relay_on_failed(struct sg_upcall *c, enum sg_upstream_fault why, con
                         relay_over(x);
                         return;
                 }
-                snprintf(x->note, sizeof(x->note), "%s", text ? text : "");
+                sg_exchange_note(x, "%s", text ? text : "");
                 x->upcall_is_over = true;
                 sg_exchange_fail(x, sg_failure_of_upstream(why), NULL);
                 sg_exchange_finish(x);

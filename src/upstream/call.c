@@ -110,14 +110,14 @@ static const char *name_endpoint(const struct sg_endpoint *at, char out[NAME_BYT
 
 void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
 {
-        char where[NAME_BYTES];
+        char where[NAME_BYTES], words[512];
         const bool has_peer = c->peer[0] && !c->pool->at.socket_path.n;
 
-        (void)snprintf(c->text, sizeof(c->text), "%s %s%s%s%s: %s", doing, name_endpoint(&c->pool->at, where),
+        (void)snprintf(words, sizeof(words), "%s %s%s%s%s: %s", doing, name_endpoint(&c->pool->at, where),
                        has_peer ? " (" : "", has_peer ? c->peer : "", has_peer ? ")" : "", text);
         call_drop_connection(c);
         call_go(c, CALL_DONE);
-        c->listener->on_failed(c, why, c->text, c->owner);
+        c->listener->on_failed(c, why, words, c->owner);
 }
 
 /* The answer is complete. */

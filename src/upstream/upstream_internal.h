@@ -135,7 +135,6 @@ struct sg_upcall {
         bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
 
         char peer[64];
-        char text[512]; /* of a fault */
 };
 
 void call_go(struct sg_upcall *c, enum call_state to);
