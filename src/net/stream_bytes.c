@@ -168,7 +168,7 @@ static ssize_t send_once(struct sg_stream *s, const struct sg_str *pieces, size_
         return n < 0 ? -errno : n;
 }
 
-/* Who refuses what we send may have said why: a 413, then a reset. What has come is given first (the kernel keeps it
+/* Who refuses what we send may have said why: a 413 or an alert, then a reset. What has come is given first (the kernel keeps it
  * beyond the reset), at the end of this turn. */
 static void fail_write(struct sg_stream *s, int e)
 {
@@ -215,8 +215,10 @@ static void send_layer(struct sg_stream *s, const struct sg_str *pieces, size_t 
         case SG_LAYER_OK:
                 break;
         default:
-                sg_stream_fail(s, text ? SG_STREAM_END_TLS : SG_STREAM_END_RESET,
-                               text ? text : strerrordesc_np(ECONNRESET));
+                if (text)
+                        sg_stream_fail(s, SG_STREAM_END_TLS, text);
+                else
+                        fail_write(s, ECONNRESET);
                 break;
         }
 }

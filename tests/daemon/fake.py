@@ -315,8 +315,7 @@ class Fake:
             if plain_connection.family != socket.AF_UNIX:
                 plain_connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
-                connection = self.tls.wrap_socket(plain_connection, server_side=True, do_handshake_on_connect=False)
-                self._shake_hands(connection)
+                connection = self.tls.wrap_socket(plain_connection, server_side=True)
             while self._one(connection, number):
                 pass
         except (OSError, ValueError):
@@ -327,15 +326,6 @@ class Fake:
                 connection.close()
             except OSError:
                 pass
-
-    @staticmethod
-    def _shake_hands(connection):
-        try:
-            connection.do_handshake()
-        except ssl.SSLError:
-            while socket.socket.recv(connection, 65536):  # below TLS: closing over unread bytes is a reset, which overtakes the alert
-                pass
-            raise
 
     def _one(self, connection, number):
         head, rest = self._read_head(connection)

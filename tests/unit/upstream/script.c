@@ -85,10 +85,9 @@ static int read_request(struct peer *p)
 
 static int shake_hands(struct peer *p)
 {
-        int r;
-
         size_t n = sizeof(p->script->sni[0]);
         unsigned type;
+        int r;
 
         gnutls_init(&p->tls, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
         gnutls_set_default_priority(p->tls);
@@ -99,13 +98,8 @@ static int shake_hands(struct peer *p)
         do {
                 r = gnutls_handshake(p->tls);
         } while (r < 0 && !gnutls_error_is_fatal(r));
-        if (r < 0) {
-                char rest[1024];
-
-                (void)gnutls_alert_send_appropriate(p->tls, r);
-                while (recv(p->fd, rest, sizeof(rest), 0) > 0) /* a reset would overtake the alert */
-                        continue;
-        }
+        if (r < 0)
+                (void)gnutls_alert_send_appropriate(p->tls, r); /* then close, over unread bytes: a reset */
         if (gnutls_server_name_get(p->tls, p->script->sni[p->number], &n, &type, 0))
                 p->script->sni[p->number][0] = '\0';
         p->script->saw_certificate[p->number] = r == 0 && gnutls_certificate_get_peers(p->tls, &type) != NULL;
