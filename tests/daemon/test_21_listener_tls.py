@@ -3,6 +3,7 @@
 import shutil
 import socket
 import ssl
+import subprocess
 import threading
 
 import pytest
@@ -308,3 +309,13 @@ def test_listener_that_is_configured_no_more_is_not_spoken_to_in_the_clear(fake,
                 assert plain.recv(100) == b""
             except ConnectionResetError:
                 pass
+
+
+def test_clients_need_no_second_hello(tls):
+    """A server that prefers another group than the client has sent a share for asks again, one round trip each time."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl")
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{tls.port}", "-tls1_3", "-msg"], input="", capture_output=True,
+                          text=True, timeout=30)
+    hellos = [line for line in done.stdout.splitlines() if "ClientHello" in line]
+    assert len(hellos) == 1, hellos
