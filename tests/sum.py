@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Adds up what meson's runs have recorded, case by case, and ends with one line: N passed, N failed, N skipped.
 
-usage: sum.py NAME=BUILD-DIRECTORY...
+usage: sum.py NAME=BUILD-DIRECTORY[:LOGBASE]...
 
 What failed is told once more, with the comment lines that stand above it. A test that speaks TAP counts as many cases as it reported; one that only has an exit status counts as one. A test that
 ended badly without reporting a failed case (a crash, a time-out, a sanitizer's report at the end) counts one failure.
@@ -47,7 +47,8 @@ def main():
     total = [0, 0, 0]
     for argument in sys.argv[1:]:
         name, _, directory = argument.partition("=")
-        log = Path(directory) / "meson-logs/testlog.json"
+        directory, _, base = directory.partition(":")
+        log = Path(directory) / f"meson-logs/{base or 'testlog'}.json"
         entries = [json.loads(line) for line in log.read_text().splitlines() if line.strip()] if log.exists() else []
         mine = [0, 0, 0]
         if not entries:
