@@ -112,7 +112,7 @@ def mount_over_state(gateway, how):
 
 def read_only_state(gateway):
     mount_over_state(gateway, "-t tmpfs -o ro none")
-    return str(gateway.state), "Read-only file system", errno.EROFS
+    return str(gateway.state), "the file system is read-only", errno.EROFS
 
 
 def full_state(gateway):
