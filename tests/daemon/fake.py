@@ -215,6 +215,19 @@ def stream(frames, pace=0, end=True):
     return script
 
 
+def held_stream(go_on):
+    """The first event; the others when go_on is set."""
+    def script(x):
+        frames = stream_frames()
+        x.start_stream()
+        x.chunk(frames[0])
+        x.hold(go_on)
+        for data in frames[1:]:
+            x.chunk(data)
+        x.end_stream()
+    return script
+
+
 def raw(data, then="close"):
     """Exactly these bytes, then close, reset, or hold the connection open."""
     def script(x):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fake import stream, stream_frames
+from fake import held_stream
 from gateway import GATEWAY, Gateway, bearer, wait_for
 from varlink import VarlinkError
 
@@ -129,15 +129,7 @@ def test_setting_that_needs_a_restart_is_named(gateway, key):
 def test_open_stream_keeps_the_configuration_it_began_with(gateway, fake, key):
     go_on = threading.Event()
 
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.hold(go_on)
-        for data in frames[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on("open", script)
+    fake.on("open", held_stream(go_on))
     with gateway.connect() as wire:
         wire.request("POST", "/v1/chat/completions", bearer(key), {"model": "open", "stream": True, "messages": []})
         answer = wire.read_head()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fake import stream_frames
+from fake import held_stream
 from gateway import SLOWNESS, Gateway, bearer, wait_for
 from wire import Closed
 
@@ -24,18 +24,6 @@ for at, fd in enumerate(fds):
     os.set_inheritable(3 + at, True)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-
-
-def held_stream(go_on):
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.hold(go_on)
-        for data in frames[1:]:
-            x.chunk(data)
-        x.end_stream()
-    return script
 
 
 def is_listening(gateway):

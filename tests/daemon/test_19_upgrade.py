@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from fake import stream_frames
+from fake import held_stream
 from gateway import GATEWAY, Adopted, CtlError, Gateway, become_subreaper, bearer, wait_for
 from test_09_service import LISTEN
 from varlink import VarlinkError
@@ -48,15 +48,7 @@ def open_stream(gateway, key, model, wire):
 def held(fake, model):
     go_on = threading.Event()
 
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.hold(go_on)
-        for data in frames[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on(model, script)
+    fake.on(model, held_stream(go_on))
     return go_on
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from authority import Authority
-from fake import stream_frames
+from fake import held_stream
 from gateway import Adopted, Gateway, bearer, become_subreaper, free_port, wait_for
 from wire import Closed, Wire
 
@@ -273,15 +273,7 @@ def test_stream_over_tls_outlives_an_upgrade(fake, authority, localhost):
     become_subreaper()
     go_on = threading.Event()
 
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.hold(go_on)
-        for data in frames[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on("tls-long", script)
+    fake.on("tls-long", held_stream(go_on))
     with Tls(fake, authority, [localhost], ledger="own") as found:
         key = found.gateway.create_key("tls-upgrade")
         with found.connect() as wire:

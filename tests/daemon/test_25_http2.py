@@ -16,10 +16,10 @@ import h2.settings
 import pytest
 
 from authority import Authority
-from fake import stream_frames
-from gateway import SLOWNESS, Adopted, Gateway, become_subreaper, free_port, wait_for
+from fake import held_stream, stream_frames
+from gateway import SLOWNESS, Adopted, Gateway, become_subreaper
 from test_21_listener_tls import Tls
-from wire import Closed, remember_credentials, sse_data
+from wire import remember_credentials, sse_data
 
 
 @pytest.fixture(scope="module")
@@ -213,14 +213,7 @@ def test_curl(fake, authority):
 def test_many_at_once_do_not_wait_for_each_other(plain, fake):
     go_on = threading.Event()
 
-    def script(x):
-        x.start_stream()
-        x.chunk(stream_frames()[0])
-        x.hold(go_on)
-        for data in stream_frames()[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on("h2-held", script)
+    fake.on("h2-held", held_stream(go_on))
     with Client(plain.port) as client:
         held = [client.request("POST", CHAT, plain.auth, chat_body(model="h2-held", stream=True)) for _ in range(20)]
         for stream in held:
@@ -349,14 +342,7 @@ def test_slow_body_gets_408(fake):
 def test_drain_finishes_what_is_open(fake):
     go_on = threading.Event()
 
-    def script(x):
-        x.start_stream()
-        x.chunk(stream_frames()[0])
-        x.hold(go_on)
-        for data in stream_frames()[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on("h2-drain", script)
+    fake.on("h2-drain", held_stream(go_on))
     with Gateway(fake.url, workers=1) as gateway:
         auth = key_of(gateway, "drain")
         with Client(gateway.port) as client, Client(gateway.port) as idle:
@@ -392,14 +378,7 @@ def test_upgrade_with_open_streams(fake):
     become_subreaper()
     go_on = threading.Event()
 
-    def script(x):
-        x.start_stream()
-        x.chunk(stream_frames()[0])
-        x.hold(go_on)
-        for data in stream_frames()[1:]:
-            x.chunk(data)
-        x.end_stream()
-    fake.on("h2-upgrade", script)
+    fake.on("h2-upgrade", held_stream(go_on))
     with Gateway(fake.url, workers=1, ledger="own") as gateway:
         auth = key_of(gateway, "upgrade")
         with Client(gateway.port) as client:
