@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fake import chat_json, chunk_json, frame, stream_frames
+from fake import chat_json, stream_frames
 from gateway import BUILD, Gateway, bearer, wait_for
 
 N_STREAMS = 1000

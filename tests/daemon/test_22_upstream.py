@@ -9,7 +9,7 @@ import pytest
 
 from authority import Authority
 from connect_proxy import Proxy
-from fake import Fake, chat_json, stream, stream_frames
+from fake import Fake, chat_json, stream_frames
 from gateway import GATEWAY, PROVIDER_SECRET, Gateway, bearer, free_port, wait_for
 
 PROXY_USER = "gateway:proxy-secret-19c4"

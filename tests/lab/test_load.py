@@ -8,7 +8,7 @@ from service import GATEWAY, LEDGER, PROVIDER_SECRET, SUITE, Load
 UPGRADE_DONE = "1559825350074dc59f0d11abff8bbd7e"
 UPGRADE_REFUSED = "3db439bcb94e446dad042b5f8f87f6e2"
 
-HELD = f"""[provider "near"]
+HELD = """[provider "near"]
 dialect = openai
 base_url = http://127.0.0.1:9000/v1
 api_key = file:/etc/scribe-gateway/near.key
