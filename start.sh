@@ -495,6 +495,8 @@ run_tests() { # DIR MESON-TEST-ARGUMENT...
 cmd_test() {
     [ $# = 0 ] || die "test takes no arguments; single tests: meson test -C build --list"
     FAILED=0
+    # With SCRIBE_TEST_MINUTES what would not be done in time is skipped, loudly: some of the tests in booted Debians.
+    [ -z "${SCRIBE_TEST_MINUTES:-}" ] || export SCRIBE_DEADLINE=$(($(date +%s) + 60 * SCRIBE_TEST_MINUTES))
     # shellcheck disable=SC2086
     need_packages $BUILD_PACKAGES $TEST_PACKAGES
     # ThreadSanitizer of Debian 12 cannot start where the kernel scatters addresses too widely.
@@ -502,8 +504,6 @@ cmd_test() {
     if setarch "$(uname -m)" -R true 2>/dev/null; then FIXED_ADDRESSES=(setarch "$(uname -m)" -R); fi
     npm_parts
     export SCRIBE_NPM=$BUILD/npm
-    # With SCRIBE_TEST_MINUTES what would not be done in time is skipped, loudly: some of the tests in booted Debians.
-    [ -z "${SCRIBE_TEST_MINUTES:-}" ] || export SCRIBE_DEADLINE=$(($(date +%s) + 60 * SCRIBE_TEST_MINUTES))
     build_tree "$BUILD"
     run_tests "$BUILD" --no-suite system
     build_tree "$ROOT/build-asan" -Db_sanitize=address,undefined -Db_lundef=false
