@@ -18,7 +18,7 @@ BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutl
     libnghttp2-dev libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
 TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests python3-h2 openssl shellcheck util-linux git mandoc groff-base zsh
     build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml buildah podman runc
-    iproute2 docker-compose lintian blhc devscripts piuparts haproxy redis-server postgresql"
+    iproute2 docker-compose lintian blhc devscripts piuparts haproxy nghttp2-client redis-server postgresql"
 
 usage() {
     cat <<END
@@ -42,6 +42,8 @@ line); with LLM_API_KEY chats go to that provider, without it to the built-in pr
   SCRIBE_PUBLISH    the same for the container: where on this machine it is reached
   SCRIBE_ENGINE     docker or podman (default: docker where its engine answers, else podman)
   SCRIBE_LOCAL_DIR  where configuration, keys, usage and log are kept (default: .local beside this script)
+  SCRIBE_TEST_MINUTES
+                    test leaves out, with a word, what of the system tests would not be done in so many minutes
 
 Needs Debian 12 and, to install what is missing, root or sudo.
 END
