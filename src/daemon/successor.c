@@ -227,6 +227,8 @@ int sg_successor_new(struct sg_successor **ret, struct sg_loop *l, const struct 
         if (!r)
                 r = start(s, channel[1]);
         close(channel[1]);
+        s->options.fds = NULL; /* was lent for the start */
+        s->options.own_names = NULL;
         if (r == -EOPNOTSUPP)
                 return sg_error_set(err, r, "", "this program was built without systemd, which hands sockets over");
         if (r)

@@ -174,9 +174,15 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
 
 bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model)
 {
+        size_t n = SG_MIN(model.n, (size_t)SG_MODEL_ASKED_BYTES_MAX);
+        char *copy = calloc(1, n + 1);
+
+        if (!copy)
+                return false;
+        memcpy(copy, model.p, n);
         free(x->model_asked);
-        x->model_asked = strndup(model.p, SG_MIN(model.n, SG_MODEL_ASKED_BYTES_MAX));
-        return x->model_asked;
+        x->model_asked = copy;
+        return true;
 }
 
 void sg_exchange_note(struct sg_exchange *x, const char *format, ...)

@@ -580,11 +580,14 @@ static void test_time_forgives(void **state)
         close_one(&o, &in);
 }
 
-/* ---- memory: of the C library's heap, which only this test uses */
+/* ---- memory: of the heap, which only this test uses; a sanitizer has one of its own */
+
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((__weak__));
 
 static size_t heap(void)
 {
-        return mallinfo2().uordblks;
+        return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
+                                                       : mallinfo2().uordblks;
 }
 
 static size_t cost_of_a_connection(void)
@@ -630,10 +633,6 @@ static void test_memory_is_bounded(void **state)
 {
         const size_t connection = cost_of_a_connection(), stream = cost_of_a_stream();
 
-        if (connection == 0) {
-                print_message("# SKIP the heap is a sanitizer's, and tells nothing\n");
-                skip();
-        }
         print_message("# a connection: %zu bytes; an open stream with struct exchange: %zu\n", connection, stream);
         assert_in_range(connection, 1, 32 * 1024);
         assert_in_range(stream, 1, 1024);
