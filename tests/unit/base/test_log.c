@@ -10,6 +10,7 @@
 
 #include "common.h"
 
+#include "../skip.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -519,7 +520,7 @@ static void test_disk_full_is_counted(void **state)
         struct sg_error err;
 
         if (access("/dev/full", W_OK) < 0)
-                skip();
+                TEST_SKIP("there is no /dev/full");
         assert_int_equal(sg_log_start(SG_LOG_TO_FILE, "/dev/full", &err), 0);
         for (int i = 0; i < 10; i++)
                 sg_info("line");

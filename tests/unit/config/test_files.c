@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../skip.h"
 #include "base/limits.h"
 
 static char directory[128];
@@ -137,7 +138,7 @@ static void test_unreadable_file_tells_who_must_read_it(void **state)
         int r;
 
         if (geteuid() != 0)
-                skip(); /* only root can become somebody who may not */
+                TEST_SKIP("only root can become somebody who may not");
         write_file("gateway.conf", "[gateway]\n");
         snprintf(path, sizeof(path), "%s/gateway.conf", directory);
         assert_int_equal(chmod(path, 0600), 0);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../skip.h"
 #include "base/limits.h"
 
 #define ECHO   "[provider \"echo\"]\ndialect = echo\n"
@@ -356,7 +357,7 @@ static void test_secret_that_may_not_be_read(void **state)
         int r;
 
         if (geteuid() != 0)
-                skip(); /* only root can become somebody who may not */
+                TEST_SKIP("only root can become somebody who may not");
         write_secret("key", SG_STR("sk-x"));
         snprintf(path, sizeof(path), "%s/key", directory);
         assert_int_equal(chmod(path, 0600), 0);

@@ -10,6 +10,7 @@
 
 #include "common.h"
 
+#include "../skip.h"
 #include "base/message_id.h"
 #include "ledger/sqlite.h"
 
@@ -263,10 +264,8 @@ static void test_a_full_disk_is_told_before_anything_is_written(void **state)
 {
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         db = NULL;
-        if (!mount_small_disk()) {
-                print_message("no right to mount a small disk\n");
-                skip();
-        }
+        if (!mount_small_disk())
+                TEST_SKIP("no right to mount a small disk");
         assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
         run("PRAGMA journal_mode = WAL");
         migrate(1);

@@ -8,6 +8,7 @@
 
 #include "common.h"
 
+#include "../skip.h"
 #include "auth/apikey.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -572,7 +573,7 @@ static void test_three_kinds_of_users(void **state)
         struct bench b;
 
         if (geteuid() != 0 || !games)
-                skip(); /* needs to become other users */
+                TEST_SKIP("only root can become other users");
         assert_int_equal(chmod(test_dir, 0755), 0);
         bench_start(&b, &access);
         /* The socket's mode keeps strangers out before any of this; here it is the server's own check that counts. */

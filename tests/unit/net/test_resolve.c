@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "../skip.h"
 #include "net/listen.h"
 #include "net/resolve.h"
 
@@ -251,10 +252,8 @@ static void test_hosts_file_is_honoured(void **state)
         struct question k;
         char name[256];
 
-        if (!name_from_hosts(name)) {
-                print_message("# skipped: /etc/hosts has no name but localhost\n");
-                skip();
-        }
+        if (!name_from_hosts(name))
+                TEST_SKIP("/etc/hosts has no name but localhost");
         ask(a, &k, name, 1);
         wait_for(a, 1);
         assert_int_equal(k.error, 0);
