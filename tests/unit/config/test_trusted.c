@@ -73,7 +73,7 @@ static void test_what_is_no_network_is_explained(void **state)
                 const char *const texts[] = {cases[i].text, NULL};
                 struct sg_config *c = NULL;
                 struct sg_error err;
-                char told[1024];
+                char told[1100];
 
                 assert_int_equal(test_read_files(&c, texts, &err), -EINVAL);
                 snprintf(told, sizeof(told), "%s: %s", err.where, err.text);
