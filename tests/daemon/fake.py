@@ -215,14 +215,15 @@ def stream(frames, pace=0, end=True):
     return script
 
 
-def held_stream(go_on):
-    """The first event; the others when go_on is set."""
+def held_stream(go_on, n_first=1):
+    """The first events; the others when go_on is set."""
     def script(x):
         frames = stream_frames()
         x.start_stream()
-        x.chunk(frames[0])
+        for data in frames[:n_first]:
+            x.chunk(data)
         x.hold(go_on)
-        for data in frames[1:]:
+        for data in frames[n_first:]:
             x.chunk(data)
         x.end_stream()
     return script

@@ -1,13 +1,13 @@
 """TLS to providers: verified against a trust store, or refused."""
 
 import ssl
-import threading
 
 import pytest
 
 from authority import Authority
 from fake import Fake, chat_json, stream, stream_frames
-from gateway import Gateway, bearer, wait_for
+from gateway import Gateway, wait_for
+from streams import check_comes_as_it_is_sent
 
 
 @pytest.fixture(scope="module")
@@ -70,28 +70,7 @@ def test_untrusted_provider_gets_no_byte_of_a_request(tls, model):
 
 
 def test_stream_over_tls_comes_chunk_by_chunk(tls):
-    go_on = threading.Event()
-
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.chunk(frames[1])
-        assert go_on.wait(20)
-        for data in frames[2:]:
-            x.chunk(data)
-        x.end_stream()
-    tls.providers["good"].on("good-stream", script)
-    with tls.connect() as wire:
-        wire.request("POST", "/v1/chat/completions", bearer(tls.key), {"model": "good-stream", "stream": True, "messages": []})
-        answer = wire.read_head()
-        pieces = wire.each_piece(answer)
-        while b"Hello" not in answer.body:
-            next(pieces)
-        go_on.set()
-        for _ in pieces:
-            pass
-    assert answer.text() == "Hello there" and answer.events()[-1] == "[DONE]"
+    check_comes_as_it_is_sent(tls, tls.providers["good"], tls.key, "good-stream")
 
 
 def test_tls_connections_are_reused(tls):

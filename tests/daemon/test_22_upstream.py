@@ -11,6 +11,7 @@ from authority import Authority
 from connect_proxy import Proxy
 from fake import Fake, chat_json, stream_frames
 from gateway import GATEWAY, PROVIDER_SECRET, Gateway, bearer, free_port, wait_for
+from streams import check_comes_as_it_is_sent
 
 PROXY_USER = "gateway:proxy-secret-19c4"
 PROXY_BASIC = "Basic " + base64.b64encode(PROXY_USER.encode()).decode()
@@ -116,28 +117,7 @@ def test_https_through_a_proxy(world):
 
 
 def test_stream_through_a_proxy_comes_chunk_by_chunk(world):
-    go_on = threading.Event()
-
-    def script(x):
-        frames = stream_frames()
-        x.start_stream()
-        x.chunk(frames[0])
-        x.chunk(frames[1])
-        assert go_on.wait(20)
-        for data in frames[2:]:
-            x.chunk(data)
-        x.end_stream()
-    world.fakes["tls"].on("tunnel-stream", script)
-    with world.connect() as wire:
-        wire.request("POST", "/v1/chat/completions", bearer(world.key), {"model": "tunnel-stream", "stream": True, "messages": []})
-        answer = wire.read_head()
-        pieces = wire.each_piece(answer)
-        while b"Hello" not in answer.body:
-            next(pieces)
-        go_on.set()
-        for _ in pieces:
-            pass
-    assert answer.text() == "Hello there" and answer.events()[-1] == "[DONE]"
+    check_comes_as_it_is_sent(world, world.fakes["tls"], world.key, "tunnel-stream")
 
 
 def test_http_through_a_proxy_is_by_connect_too(world):
