@@ -51,6 +51,10 @@ static int build_listener(struct sg_whole *w, const struct sg_raw_section *secti
 {
         int r = sg_section_check_name(section, err);
 
+        /* Sockets are handed over by name: this one is where changes are made. */
+        if (!r && strcmp(section->name, "control") == 0)
+                r = sg_error_set(err, -EINVAL, section->where,
+                                 "[listener \"control\"]: so is the control socket called; choose another name");
         l->name = section->name;
         l->where = section->where;
         if (!r)

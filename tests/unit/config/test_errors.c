@@ -37,6 +37,8 @@ static void test_words_that_do_not_exist(void **state)
                 {"[cluster \"neo4j\"]\n", "a.conf:1: unknown section [cluster]"},
                 {"[gateway \"x\"]\n", "a.conf:1: [gateway] stands once and takes no name"},
                 {"[listener]\n", "a.conf:1: [listener] needs a name: [listener \"http\"]"},
+                {"[listener \"control\"]\naddress = 8000\n",
+                 "a.conf:1: [listener \"control\"]: so is the control socket called; choose another name"},
                 {"[model]\n", "a.conf:1: [model] needs a name: [model \"default\"]"},
                 {"[provider \"a b\"]\n", "a.conf:1: [provider \"a b\"]: the name may have letters, digits, . _ - only"},
                 {"[listener \"a:b\"]\n", "a.conf:1: [listener \"a:b\"]: the name may have letters, digits, . _ - only"},
