@@ -202,6 +202,7 @@ class Gateway:
         self.env = dict(env or {})
         self.process = None
         self.ledger_process = None
+        self.ledger_notices = None
         self.notices = None
         self.keys = {}
         self.secrets = [PROVIDER_SECRET]
@@ -286,12 +287,19 @@ target = fake
         return self
 
     def start_ledger(self):
+        self.ledger_notices = Notices(self.directory / "notify-ledger")
+        env = {**self.environment(), "NOTIFY_SOCKET": str(self.ledger_notices.path)}
         with open(self.ledger_stderr_path, "ab") as stderr:
-            self.ledger_process = subprocess.Popen([str(LEDGER), "--config", str(self.config)], env=self.environment(),
+            self.ledger_process = subprocess.Popen([str(LEDGER), "--config", str(self.config)], env=env,
                                                    stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.directory)
 
     def stop_ledger(self, how=signal.SIGTERM):
         process, self.ledger_process = self.ledger_process, None
+        notices, self.ledger_notices = self.ledger_notices, None
+        if notices is not None:
+            if how == signal.SIGTERM:  # before it is ready it may not listen to signals yet
+                notices.wait(READY="1", alive=lambda: process.poll() is None)
+            notices.close()
         process.send_signal(how)
         status = process.wait(20 * SLOWNESS)
         if how == signal.SIGTERM:
