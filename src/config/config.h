@@ -60,6 +60,14 @@ struct sg_config_listener {
         bool proxy_protocol; /* connections begin with a PROXY header */
 };
 
+/* What is spoken with an upstream. */
+enum sg_protocol {
+        SG_PROTOCOL_HTTP1,
+        SG_PROTOCOL_HTTP2, /* with prior knowledge; over TLS by ALPN, and nothing else */
+        SG_PROTOCOL_AUTO,  /* over TLS what ALPN says, in the clear HTTP/1.1 */
+        SG_PROTOCOL_N,
+};
+
 struct sg_config_provider {
         const char *name;
         enum sg_dialect dialect;
@@ -81,7 +89,8 @@ struct sg_config_provider {
         struct sg_secret *proxy_authorization; /* "user:password", or NULL */
         uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec, idle_timeout_usec;
         size_t pool_max, warm_connections; /* of each worker */
-        uint64_t echo_pace_usec;           /* echo: pause before each word */
+        enum sg_protocol protocol;
+        uint64_t echo_pace_usec; /* echo: pause before each word */
         const char *where;
 };
 
@@ -121,6 +130,103 @@ struct sg_config_dependency {
         uint64_t interval_usec, timeout_usec;
         bool is_required;    /* the whole is down without it */
         const char *ca_file; /* NULL: the system's trust */
+        const char *where;
+};
+
+enum sg_service_auth {
+        SG_SERVICE_AUTH_KEY,         /* an API key, as for models */
+        SG_SERVICE_AUTH_CERTIFICATE, /* a client certificate that the listener has verified */
+        SG_SERVICE_AUTH_NONE,
+        SG_SERVICE_AUTH_N,
+};
+
+enum sg_balance {
+        SG_BALANCE_ROUND_ROBIN, /* by weight */
+        SG_BALANCE_LEAST,       /* the fewest open exchanges for its weight */
+        SG_BALANCE_HASH,        /* consistent, by weight */
+        SG_BALANCE_N,
+};
+
+enum sg_hash_by {
+        SG_HASH_BY_ADDRESS, /* of the client */
+        SG_HASH_BY_KEY,     /* the caller's; of one without: the address */
+        SG_HASH_BY_HEADER,  /* a field's value; of a request without it: the address */
+        SG_HASH_BY_N,
+};
+
+enum sg_endpoint_check {
+        SG_CHECK_NONE,
+        SG_CHECK_HTTP, /* GET health_path: 200 to 399 */
+        SG_CHECK_TCP,
+        SG_CHECK_GRPC, /* grpc.health.v1.Health/Check of health_path, which may be "" */
+        SG_CHECK_N,
+};
+
+#define SG_ENDPOINTS_MAX 64u
+
+struct sg_config_endpoint {
+        const char *url; /* as written: what it is called */
+        bool is_tls;
+        const char *host; /* without brackets */
+        uint16_t port;
+        const char *authority;   /* for the Host field: "127.0.0.1:8082" */
+        const char *path_prefix; /* without trailing slash: "", "/v2" */
+        const char *socket_path; /* of a Unix socket; NULL: host and port. Then host is "localhost" and port is 0 */
+        unsigned weight;         /* 1 to 1000 */
+};
+
+struct sg_config_field {
+        const char *name, *value; /* valid by RFC 9110; not one that the gateway decides itself */
+};
+
+struct sg_config_service {
+        const char *name;
+        const char *prefix; /* begins with '/'; ends on a segment's border, whether with a slash or without */
+        const char **hosts; /* lower case, without port; "*.example.com" stands for one label; none: any */
+        size_t n_hosts;
+        const char **methods; /* "GET"; none: any */
+        size_t n_methods;
+        bool strip_prefix;
+
+        enum sg_service_auth auth;
+        const char **client_subjects; /* of SG_SERVICE_AUTH_CERTIFICATE: "CN=alice,O=Example"; none: any */
+        size_t n_client_subjects;
+
+        struct sg_config_field *request_fields, *response_fields; /* set, in place of what stood there */
+        size_t n_request_fields, n_response_fields;
+        const char **request_removed, **response_removed; /* names */
+        size_t n_request_removed, n_response_removed;
+
+        uint64_t body_bytes_max;
+        uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec;
+        uint64_t total_timeout_usec; /* SG_USEC_NEVER: none */
+        uint64_t idle_timeout_usec;
+        size_t pool_max, warm_connections; /* of each endpoint and worker */
+        enum sg_protocol protocol;
+        bool may_upgrade;                      /* WebSocket and others become tunnels */
+        const char *ca_file;                   /* NULL: the system's trust */
+        const char *tls_server_name;           /* NULL: the endpoint's host */
+        const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
+
+        const char **cors_origins; /* "https://app.example"; none: CORS is the service's own matter */
+        size_t n_cors_origins;
+        const char *cors_methods, *cors_headers, *cors_expose; /* lists as sent; NULL: none */
+        bool cors_credentials;
+        uint64_t cors_max_age_usec;
+
+        struct sg_config_endpoint *endpoints;
+        size_t n_endpoints; /* 1 to SG_ENDPOINTS_MAX */
+        enum sg_balance balance;
+        enum sg_hash_by hash_by;
+        const char *hash_header; /* of SG_HASH_BY_HEADER */
+
+        enum sg_endpoint_check check;
+        const char *health_path;
+        uint64_t health_interval_usec, health_timeout_usec;
+        unsigned breaker_failures; /* in a row; 0: no breaker */
+        uint64_t breaker_usec;     /* open so long, then one request tries */
+        unsigned retries;          /* further attempts on other endpoints, at most */
+        unsigned retry_percent;    /* of the requests of late that may be retries */
         const char *where;
 };
 
@@ -169,6 +275,8 @@ struct sg_config {
         size_t n_models;
         struct sg_config_dependency *dependencies;
         size_t n_dependencies;
+        struct sg_config_service *services;
+        size_t n_services;
 };
 
 /* Reads directory/gateway.conf and its drop-ins, applies the environment, resolves secrets, checks all. */
