@@ -14,9 +14,10 @@
 
 #define JOURNAL_FULL_TELL_USEC (10 * SG_USEC_PER_SEC)
 
-static int add_target(struct sg_exchange *x, struct sg_buf *b)
+static int write_target(struct sg_exchange *x)
 {
         struct sg_str query, path = sg_target_path(sg_buf_view(&x->path), &query);
+        struct sg_buf *b = &x->asked->upstream_target;
         int r;
 
         if (x->op == SG_OP_CHAT) /* also from /v1/chat */
@@ -33,44 +34,27 @@ static int add_target(struct sg_exchange *x, struct sg_buf *b)
         return r;
 }
 
-static int add_request_line(struct sg_exchange *x, struct sg_buf *b)
+/* Compression is declined: usage and the ends of streams could not be seen through it. */
+static int gather_fields(struct sg_exchange *x)
 {
-        struct sg_str method = x->op == SG_OP_PASS ? sg_str_from(sg_method_name(x->method)) : SG_STR("POST");
-        int r = sg_buf_add(b, method);
+        const struct sg_config_provider *c = x->provider->config;
+        struct sg_asked *a = x->asked;
+        int r = 0;
 
-        if (!r)
-                r = sg_buf_add(b, SG_STR(" "));
-        if (!r)
-                r = add_target(x, b);
-        if (!r)
-                r = sg_buf_add(b, SG_STR(" HTTP/1.1\r\n"));
+        if (c->dialect == SG_DIALECT_ECHO)
+                r = sg_h1_add_header_u64(&a->forward, SG_ECHO_PACE_FIELD, c->echo_pace_usec);
+        if (x->provider->authorization)
+                a->upstream_fields[a->n_upstream_fields++] = sg_secret_bytes(x->provider->authorization);
+        a->upstream_fields[a->n_upstream_fields++] = SG_STR("accept-encoding: identity\r\n");
+        a->upstream_fields[a->n_upstream_fields++] = sg_buf_view(&a->forward);
+        SG_ASSERT(a->n_upstream_fields <= SG_N_ELEMENTS(a->upstream_fields));
         return r;
 }
 
-/* Compression is declined: usage and the ends of streams could not be seen through it. */
-static int write_head(struct sg_exchange *x)
+static bool has_body(const struct sg_exchange *x)
 {
-        const struct sg_config_provider *c = x->provider->config;
-        struct sg_buf *b = &x->asked->upstream_head;
-        bool has_body = x->asked->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
-                        x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
-        int r = add_request_line(x, b);
-
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("host"), c->authority ? sg_str_from(c->authority) : SG_STR("echo"));
-        if (!r && x->provider->authorization)
-                r = sg_buf_add(b, sg_secret_bytes(x->provider->authorization));
-        if (!r && c->dialect == SG_DIALECT_ECHO)
-                r = sg_h1_add_header_u64(b, SG_ECHO_PACE_FIELD, c->echo_pace_usec);
-        if (!r)
-                r = sg_buf_add(b, SG_STR("accept-encoding: identity\r\n"));
-        if (!r && has_body)
-                r = sg_h1_add_header_u64(b, SG_STR("content-length"), x->asked->upstream_body.n_bytes);
-        if (!r)
-                r = sg_buf_add(b, sg_buf_view(&x->asked->forward));
-        if (!r)
-                r = sg_h1_add_head_end(b);
-        return r;
+        return x->asked->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
+               x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
 }
 
 /* Loud, but not a line for each exchange. */
@@ -112,11 +96,13 @@ static enum sg_step open_record(struct sg_exchange *x)
 
 enum sg_step sg_stage_connect(struct sg_exchange *x)
 {
+        const enum sg_method method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST;
+        const char *authority = x->provider->config->authority;
         struct sg_endpoint endpoint = x->provider->endpoint;
         struct sg_upcall_request request;
         int r;
 
-        if (write_head(x))
+        if (write_target(x) || gather_fields(x))
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         if (open_record(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
@@ -125,8 +111,13 @@ enum sg_step sg_stage_connect(struct sg_exchange *x)
                 endpoint.builtin_owner = x->worker->echo;
         }
         request = (struct sg_upcall_request){
-                .method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST,
-                .head = sg_buf_view(&x->asked->upstream_head),
+                .method = method,
+                .method_text = sg_str_from(sg_method_name(method)),
+                .target = sg_buf_view(&x->asked->upstream_target),
+                .authority = authority ? sg_str_from(authority) : SG_STR("echo"),
+                .fields = x->asked->upstream_fields,
+                .n_fields = x->asked->n_upstream_fields,
+                .kind = has_body(x) ? SG_UPCALL_BODY_WHOLE : SG_UPCALL_BODY_NONE,
                 .body = x->asked->upstream_body.pieces,
                 .n_body = x->asked->upstream_body.n_pieces,
                 .may_resend = true,

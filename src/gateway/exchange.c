@@ -50,8 +50,7 @@ static struct sg_asked *asked_new(const struct sg_config *config)
         sg_buf_init(&a->forward, 2 * SG_HEAD_BYTES_MAX);
         sg_buf_init(&a->body, config->body_bytes_max);
         sg_buf_init(&a->scratch, 4096);
-        sg_buf_init(&a->upstream_head, 3 * SG_HEAD_BYTES_MAX);
-        a->upstream_head.secret = true; /* the provider's credential stands in it */
+        sg_buf_init(&a->upstream_target, 2 * SG_HEAD_BYTES_MAX);
         return a;
 }
 
@@ -63,7 +62,7 @@ static void asked_free(struct sg_asked *a)
         sg_buf_done(&a->forward);
         sg_buf_done(&a->body);
         sg_buf_done(&a->scratch);
-        sg_buf_done(&a->upstream_head);
+        sg_buf_done(&a->upstream_target);
         free(a);
 }
 

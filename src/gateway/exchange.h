@@ -53,7 +53,9 @@ struct sg_asked {
         struct sg_llm_request request;
         struct sg_buf scratch; /* edits of the body */
         struct sg_llm_body upstream_body;
-        struct sg_buf upstream_head;
+        struct sg_buf upstream_target;
+        struct sg_str upstream_fields[3]; /* the provider's secret, ours, `forward` */
+        size_t n_upstream_fields;
 };
 
 struct sg_exchange {

@@ -17,9 +17,6 @@
 #include "base/log.h"
 #include "upstream/upstream_internal.h"
 
-#define PORTION_BYTES  (256u * 1024u) /* of a body written at once: what the stream has to copy at most */
-#define PORTION_PIECES 64u
-
 static void enter_sending(struct sg_upcall *c);
 static void enter_waiting(struct sg_upcall *c);
 static void enter_freed(struct sg_upcall *c);
@@ -120,8 +117,7 @@ void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doin
         c->listener->on_failed(c, why, words, c->owner);
 }
 
-/* The answer is complete. */
-static void call_finish(struct sg_upcall *c, bool has_more_bytes)
+void call_finish(struct sg_upcall *c, bool has_more_bytes)
 {
         struct conn *n = SG_GIVE(c->conn);
 
@@ -154,69 +150,17 @@ struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
         return NULL;
 }
 
-/* ---- sending */
-
-static struct sg_str piece_at(const struct sg_upcall *c, size_t i)
-{
-        return i == 0 ? c->request.head : c->request.body[i - 1];
-}
-
-static bool is_all_sent(const struct sg_upcall *c)
-{
-        return c->piece > c->request.n_body;
-}
-
-/* The next pieces, up to a portion; the position moves beyond them. */
-static size_t take_portion(struct sg_upcall *c, struct sg_str out[PORTION_PIECES])
-{
-        size_t n = 0, bytes = 0;
-
-        while (!is_all_sent(c) && n < PORTION_PIECES && bytes < PORTION_BYTES) {
-                struct sg_str whole = sg_str_skip(piece_at(c, c->piece), c->offset);
-                struct sg_str now = sg_str_head(whole, SG_MIN(whole.n, PORTION_BYTES - bytes));
-
-                if (now.n)
-                        out[n++] = now;
-                bytes += now.n;
-                c->offset += now.n;
-                if (now.n == whole.n) {
-                        c->piece++;
-                        c->offset = 0;
-                }
-        }
-        return n;
-}
-
-static void send_more(struct sg_upcall *c)
-{
-        struct sg_str portion[PORTION_PIECES];
-
-        while (!is_all_sent(c) && sg_stream_queued(c->conn->stream) == 0) {
-                const size_t n = take_portion(c, portion);
-                const int r = sg_stream_write(c->conn->stream, portion, n);
-
-                if (r == SG_STREAM_E_CLOSED)
-                        return; /* the end is told later in this turn */
-                if (r) {
-                        call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot send to", strerrordesc_np(-r));
-                        return;
-                }
-        }
-        if (is_all_sent(c))
-                call_go(c, CALL_WAITING);
-}
+/* ---- connected */
 
 static void enter_sending(struct sg_upcall *c)
 {
-        c->piece = c->offset = 0;
         c->has_answer_bytes = c->is_interim = c->may_keep = false;
         (void)snprintf(c->peer, sizeof(c->peer), "%s", sg_stream_peer(c->conn->stream));
-        sg_h1_expect(&c->conn->h1, c->request.method);
         if (c->is_paused)
                 sg_upcall_pause(c);
         else if (!c->was_reused)
                 sg_stream_resume(c->conn->stream); /* an idle one is read from already */
-        send_more(c);
+        h1_send_request(c);
 }
 
 static void enter_waiting(struct sg_upcall *c)
@@ -254,73 +198,17 @@ void call_on_open(struct sg_upcall *c)
 void call_on_drained(struct sg_upcall *c)
 {
         if (c->state == CALL_SENDING)
-                send_more(c);
+                h1_send_more(c);
 }
 
-/* ---- the answer */
-
-static void take_head(struct sg_upcall *c, const struct sg_head *head)
-{
-        if (head->status < 200 && head->status != 101) {
-                c->is_interim = true; /* RFC 9110 section 15.2: any number of them */
-                return;
-        }
-        c->may_keep = head->keep_alive && head->status != 101 && c->state == CALL_WAITING;
-        call_go(c, CALL_ANSWERING);
-        c->listener->on_head(c, head, c->owner);
-}
-
-static void garbage(struct sg_upcall *c, enum sg_h1_error e)
-{
-        char text[96];
-
-        (void)snprintf(text, sizeof(text), "it is not valid HTTP/1 (%s)", sg_h1_error_name(e));
-        call_fail(c, SG_UPSTREAM_F_GARBAGE, "bad answer from", text);
-}
-
-/* What the codec finds in the bytes; returns how many are used. */
-static size_t take_answer(struct sg_upcall *c, struct sg_str in)
-{
-        struct sg_h1_event event;
-        struct sg_head head;
-        size_t used = 0;
-        int r;
-
-        c->waits_for_end = false;
-        for (;;) {
-                r = sg_h1_next(&c->conn->h1, sg_str_skip(in, used), &head, &event);
-                if (r) {
-                        garbage(c, (enum sg_h1_error)r);
-                        return used;
-                }
-                used += event.used;
-                if (event.kind == SG_H1_MORE) {
-                        return used;
-                } else if (event.kind == SG_H1_HEAD) {
-                        take_head(c, &head);
-                } else if (event.kind == SG_H1_BODY) {
-                        c->listener->on_body(c, event.bytes, c->owner);
-                } else if (event.kind == SG_H1_END && c->is_interim) {
-                        c->is_interim = false;
-                } else if (event.kind == SG_H1_END) {
-                        call_finish(c, used < in.n);
-                        return used;
-                }
-                if (!c->conn)
-                        return used;
-                if (c->is_paused) {
-                        c->waits_for_end = used == in.n;
-                        return used;
-                }
-        }
-}
+/* ---- what the stream tells */
 
 size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes)
 {
         if (c->state == CALL_TUNNELLING)
                 return call_tunnel_bytes(c, bytes);
         c->has_answer_bytes = true;
-        return take_answer(c, bytes);
+        return h1_take_answer(c, bytes);
 }
 
 static bool may_try_again(const struct sg_upcall *c)
@@ -344,6 +232,8 @@ static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text
         } else if (why == SG_STREAM_END_TLS && !c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TLS, "TLS with",
                           text); /* TLS 1.3: a refusal of our certificate comes late */
+        } else if (why == SG_STREAM_END_ERROR && !c->has_answer_bytes) {
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot send to", text);
         } else if (c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TRUNCATED, "answer cut off by", text);
         } else {
@@ -396,7 +286,7 @@ static void run_deferred(struct sg_deferred *d)
         else if (c->state == CALL_NEW)
                 start(c);
         else if (c->state == CALL_ANSWERING && c->waits_for_end && !c->is_paused)
-                (void)take_answer(c, SG_STR_NONE);
+                (void)h1_take_answer(c, SG_STR_NONE);
 }
 
 int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg_endpoint *endpoint,

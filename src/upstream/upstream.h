@@ -80,10 +80,19 @@ struct sg_upcall_listener {
         void (*on_failed)(struct sg_upcall *c, enum sg_upstream_fault why, const char *text, void *owner);
 };
 
+enum sg_upcall_body {
+        SG_UPCALL_BODY_NONE,  /* and no Content-Length */
+        SG_UPCALL_BODY_WHOLE, /* body and n_body are all of it */
+};
+
+/* Everything is lent until on_head or the end of the call: it is sent again on a retry. */
 struct sg_upcall_request {
         enum sg_method method;
-        struct sg_str head;        /* complete head bytes, request line to empty line; lent as the body is */
-        const struct sg_str *body; /* pieces; lent until on_head or the end of the call (sent again on a retry) */
+        struct sg_str method_text, target, authority; /* "POST", "/v1/chat/completions?x", "api.example" */
+        const struct sg_str *fields; /* pieces of complete lines "name: value\r\n"; without host, framing, connection */
+        size_t n_fields;
+        enum sg_upcall_body kind;
+        const struct sg_str *body;
         size_t n_body;
         bool may_resend; /* nothing was answered on a reused connection: send once more on a fresh one */
 };

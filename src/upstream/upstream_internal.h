@@ -123,7 +123,7 @@ struct sg_upcall {
         size_t tunnel_bytes; /* of the proxy's answer */
         bool is_warming;     /* over when connected */
 
-        /* sending: the piece (0 is the head) and what of it is sent */
+        /* sending: the piece of the body and what of it is sent */
         size_t piece, offset;
 
         /* the answer */
@@ -144,6 +144,15 @@ void call_drop_connection(struct sg_upcall *c);
 
 /* Connected, secured: the request may go. */
 void call_connected(struct sg_upcall *c);
+
+/* The answer is complete. has_more_bytes: and something came behind it. */
+void call_finish(struct sg_upcall *c, bool has_more_bytes);
+
+/* call_h1.c */
+void h1_send_request(struct sg_upcall *c);
+void h1_send_more(struct sg_upcall *c);
+/* Returns how many bytes are used. */
+size_t h1_take_answer(struct sg_upcall *c, struct sg_str in);
 
 /* call_connect.c */
 void call_begin_fresh(struct sg_upcall *c);

@@ -75,11 +75,8 @@ void call_start(struct caller *k, struct world *x)
 {
         k->x = x;
         sg_buf_init(&k->body, SIZE_MAX);
-        if (!k->request.head.p) {
-                k->request.method = SG_METHOD_GET;
-                k->request.head = SG_STR(GET_HEAD);
-                k->request.may_resend = true;
-        }
+        if (!k->request.method_text.p)
+                k->request = (struct sg_upcall_request)GET_X;
         assert_int_equal(sg_upcall_new(&k->call, x->upstream, &x->endpoint, &k->request, &listener, k), 0);
         assert_int_equal(k->n_sent + k->n_heads + k->n_ends + k->n_failed, 0); /* never from inside */
 }

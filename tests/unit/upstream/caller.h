@@ -33,8 +33,6 @@
                 ACT_END, NULL, 0                                                                                       \
         }
 
-#define GET_HEAD "GET /x HTTP/1.1\r\nHost: test\r\n\r\n"
-
 struct world {
         struct sg_loop *loop;
         struct sg_resolver *resolver;
@@ -68,10 +66,16 @@ struct caller {
         enum frees frees;
 };
 
+#define GET_X                                                                                                          \
+        {                                                                                                              \
+                .method = SG_METHOD_GET, .method_text = SG_STR("GET"), .target = SG_STR("/x"),                         \
+                .authority = SG_STR("test"), .may_resend = true                                                        \
+        }
 #define POST_SMALL                                                                                                     \
         {                                                                                                              \
-                .method = SG_METHOD_POST, .head = SG_STR("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n"),  \
-                .body = small_body, .n_body = 3, .may_resend = true                                                    \
+                .method = SG_METHOD_POST, .method_text = SG_STR("POST"), .target = SG_STR("/x"),                       \
+                .authority = SG_STR("test"), .kind = SG_UPCALL_BODY_WHOLE, .body = small_body, .n_body = 3,            \
+                .may_resend = true                                                                                     \
         }
 extern const struct sg_str small_body[3];
 extern struct test_ca ca;

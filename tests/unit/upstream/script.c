@@ -62,7 +62,7 @@ static int read_head(struct peer *p)
 
 static int read_request(struct peer *p)
 {
-        static const char field[] = "Content-Length: ";
+        static const char field[] = "content-length: ";
         char chunk[16384];
         const char *at;
         size_t left = 0;

@@ -371,7 +371,8 @@ static void nothing_from_before_is_the_answer(struct world *x, const char *extra
                                            .pool_max = 4,
                                            .open_builtin = talker_open,
                                            .builtin_owner = &t};
-        t.second.request = (struct sg_upcall_request){.method = SG_METHOD_GET, .head = SG_STR(GET_HEAD)};
+        t.second.request = (struct sg_upcall_request)GET_X;
+        t.second.request.may_resend = false;
         call_start(&t.first, x);
         call_wait(&t.first);
         assert_answer(&t.first, 200, "one");
