@@ -89,8 +89,6 @@ static int make_room(struct sg_buf *b, size_t n)
         size_t top = b->max < SIZE_MAX ? b->max + 1 : b->max;
         size_t room;
 
-        if (b->room - b->end >= n)
-                return 0;
         /* Moving costs `length`; it is worth it when that much was taken since, or when growing is not possible. */
         if (b->room - length >= n && (b->start >= length / 2 || b->room >= top)) {
                 move_to_front(b);
@@ -107,9 +105,11 @@ int sg_buf_reserve(struct sg_buf *b, size_t n, char **ret)
 
         if (n > b->max - sg_buf_length(b))
                 return SG_BUF_E_FULL;
-        r = make_room(b, n);
-        if (r)
-                return r;
+        if (n > b->room - b->end) {
+                r = make_room(b, n);
+                if (r)
+                        return r;
+        }
         *ret = b->data ? b->data + b->end : NULL;
         return 0;
 }
@@ -120,13 +120,11 @@ void sg_buf_added(struct sg_buf *b, size_t n)
         b->end += n;
 }
 
-int sg_buf_add(struct sg_buf *b, struct sg_str s)
+int sg_buf_add_grow_(struct sg_buf *b, struct sg_str s)
 {
         char *at;
         int r;
 
-        if (s.n == 0)
-                return 0;
         r = sg_buf_reserve(b, s.n, &at);
         if (r)
                 return r;
@@ -137,13 +135,9 @@ int sg_buf_add(struct sg_buf *b, struct sg_str s)
 
 int sg_buf_add_u64(struct sg_buf *b, uint64_t v)
 {
-        char digits[20];
-        size_t at = sizeof(digits);
+        char digits[SG_U64_DIGITS_MAX];
 
-        do
-                digits[--at] = (char)('0' + v % 10);
-        while (v /= 10);
-        return sg_buf_add(b, sg_str_make(digits + at, sizeof(digits) - at));
+        return sg_buf_add(b, sg_str_u64(digits, v));
 }
 
 int sg_buf_vprintf(struct sg_buf *b, const char *format, va_list args)
@@ -193,20 +187,17 @@ static size_t plain_bytes(struct sg_str s)
 {
         size_t at = 0;
 
-        while (at < s.n) {
-                unsigned char c = (unsigned char)s.p[at];
-                size_t n = 1;
+        for (;;) {
+                size_t n;
 
-                if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
-                        break;
-                if (c >= 0x80) {
-                        n = sg_str_utf8_first(sg_str_skip(s, at));
-                        if (n == 0 || (c == 0xc2 && (unsigned char)s.p[at + 1] < 0xa0))
-                                break;
-                }
+                at += sg_str_plain(sg_str_skip(s, at));
+                if (at == s.n || (unsigned char)s.p[at] < 0x80)
+                        return at;
+                n = sg_str_utf8_first(sg_str_skip(s, at));
+                if (n == 0 || ((unsigned char)s.p[at] == 0xc2 && (unsigned char)s.p[at + 1] < 0xa0))
+                        return at;
                 at += n;
         }
-        return at;
 }
 
 /* Adds the escape for the first character of s, which is not plain; *ret_n is how many bytes of s it stands for. */
@@ -247,9 +238,21 @@ static int add_json_content(struct sg_buf *b, struct sg_str s)
 
 int sg_buf_add_json_string(struct sg_buf *b, struct sg_str s)
 {
-        size_t before = sg_buf_length(b);
+        size_t before = sg_buf_length(b), n = plain_bytes(s);
+        char *at;
         int r;
 
+        if (n == s.n) { /* nearly always */
+                r = sg_buf_reserve(b, n + 2, &at);
+                if (r)
+                        return r;
+                at[0] = '"';
+                if (n)
+                        memcpy(at + 1, s.p, n);
+                at[n + 1] = '"';
+                b->end += n + 2;
+                return 0;
+        }
         r = sg_buf_add(b, SG_STR("\""));
         if (!r)
                 r = add_json_content(b, s);

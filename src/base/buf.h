@@ -45,7 +45,8 @@ static inline struct sg_str sg_buf_view(const struct sg_buf *b)
 int sg_buf_reserve(struct sg_buf *b, size_t n, char **ret) SG_MUST_CHECK;
 void sg_buf_added(struct sg_buf *b, size_t n);
 
-int sg_buf_add(struct sg_buf *b, struct sg_str s) SG_MUST_CHECK;
+SG_MUST_CHECK
+static inline int sg_buf_add(struct sg_buf *b, struct sg_str s);
 int sg_buf_add_u64(struct sg_buf *b, uint64_t v) SG_MUST_CHECK;
 int sg_buf_printf(struct sg_buf *b, const char *format, ...) SG_PRINTF(2, 3) SG_MUST_CHECK;
 int sg_buf_vprintf(struct sg_buf *b, const char *format, va_list args) SG_PRINTF(2, 0) SG_MUST_CHECK;
@@ -60,3 +61,17 @@ void sg_buf_release(struct sg_buf *b);
 
 /* Whole file into *b (added). -errno, or SG_BUF_E_FULL when it is larger than the maximum allows. */
 int sg_buf_add_file(struct sg_buf *b, const char *path) SG_MUST_CHECK;
+
+/* ---- inline: lines and heads are made of many short pieces */
+
+int sg_buf_add_grow_(struct sg_buf *b, struct sg_str s) SG_MUST_CHECK;
+
+static inline int sg_buf_add(struct sg_buf *b, struct sg_str s)
+{
+        if (SG_UNLIKELY(s.n > b->room - b->end || s.n > b->max - sg_buf_length(b)))
+                return sg_buf_add_grow_(b, s);
+        if (s.n)
+                memcpy(b->data + b->end, s.p, s.n);
+        b->end += s.n;
+        return 0;
+}

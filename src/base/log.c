@@ -66,9 +66,28 @@ struct field_head {
         uint16_t value_n;
 };
 
-static size_t field_bytes(const struct sg_log_field *f)
+/* What is about to become a frame. */
+struct line {
+        const struct sg_log_field *fields;
+        size_t n_fields;
+        size_t name_n[SG_LOG_FIELDS_MAX]; /* with the NUL */
+        size_t rest_bytes;                /* of the fields that are not in the frame yet */
+};
+
+static size_t field_bytes(const struct line *l, size_t i)
 {
-        return sizeof(struct field_head) + strlen(f->name) + 1 + f->value.n;
+        return sizeof(struct field_head) + l->name_n[i] + l->fields[i].value.n;
+}
+
+static void line_init(struct line *l, const struct sg_log_field *fields, size_t n_fields)
+{
+        l->fields = fields;
+        l->n_fields = SG_MIN(n_fields, (size_t)SG_LOG_FIELDS_MAX);
+        l->rest_bytes = 0;
+        for (size_t i = 0; i < l->n_fields; i++) {
+                l->name_n[i] = strlen(fields[i].name) + 1;
+                l->rest_bytes += field_bytes(l, i);
+        }
 }
 
 /* The longest head of s of at most n bytes that does not end inside a character. */
@@ -82,11 +101,12 @@ static struct sg_str cut(struct sg_str s, size_t n)
 }
 
 /* Appends one field, its value cut to what leaves the fields after it their share. Returns the end of the frame. */
-static size_t put_field(char *frame, size_t at, const struct sg_log_field *f, size_t n_left, size_t rest_bytes)
+static size_t put_field(char *frame, size_t at, const struct line *l, size_t i)
 {
+        const struct sg_log_field *f = &l->fields[i];
         size_t room = SG_LOG_LINE_BYTES_MAX - at;
-        size_t share = SG_MAX(room > rest_bytes ? room - rest_bytes : 0, room / n_left);
-        size_t name_n = strlen(f->name) + 1;
+        size_t share = SG_MAX(room > l->rest_bytes ? room - l->rest_bytes : 0, room / (l->n_fields - i));
+        size_t name_n = l->name_n[i];
         struct field_head head;
         struct sg_str value;
 
@@ -103,11 +123,17 @@ static size_t put_field(char *frame, size_t at, const struct sg_log_field *f, si
         return at + value.n;
 }
 
-SG_PRINTF(4, 0)
-static size_t put_message(char *frame, size_t at, size_t fields_bytes, const char *format, va_list args)
+static size_t message_share(size_t at, size_t fields_bytes)
 {
         size_t room = SG_LOG_LINE_BYTES_MAX - at;
-        size_t share = SG_MAX(room > fields_bytes ? room - fields_bytes : 0, room / 2);
+
+        return SG_MAX(room > fields_bytes ? room - fields_bytes : 0, room / 2);
+}
+
+SG_PRINTF(4, 0)
+static size_t print_message(char *frame, size_t at, size_t fields_bytes, const char *format, va_list args)
+{
+        size_t share = message_share(at, fields_bytes);
         int n;
 
         n = vsnprintf(frame + at, share, format, args);
@@ -124,34 +150,50 @@ static size_t put_message(char *frame, size_t at, size_t fields_bytes, const cha
         return (size_t)n;
 }
 
-SG_PRINTF(5, 0)
-static size_t make_frame(char *frame, struct sg_log_frame head, const char *message_id,
-                         const struct sg_log_field *fields, const char *format, va_list args)
+static size_t put_message(char *frame, size_t at, size_t fields_bytes, struct sg_str message)
 {
-        size_t at = sizeof(head), rest_bytes = 0;
-        uint8_t n_put = 0;
+        message = cut(message, message_share(at, fields_bytes));
+        if (message.n)
+                memcpy(frame + at, message.p, message.n);
+        return message.n;
+}
 
-        for (size_t i = 0; i < head.n_fields; i++)
-                rest_bytes += field_bytes(&fields[i]);
-        if (message_id && strlen(message_id) < SG_NAME_BYTES_MAX) {
-                head.id_n = (uint16_t)(strlen(message_id) + 1);
-                memcpy(frame + at, message_id, head.id_n);
-                at += head.id_n;
-        }
-        head.message_n = (uint16_t)put_message(frame, at, rest_bytes, format, args);
-        at += head.message_n;
-        for (size_t i = 0; i < head.n_fields; i++) {
+static struct sg_log_frame head_of(enum sg_log_level level)
+{
+        return (struct sg_log_frame){.level = (uint8_t)level, .wall_usec = sg_clock_wall_usec()};
+}
+
+/* Returns where the message begins. */
+static size_t put_id(char *frame, struct sg_log_frame *head, const char *message_id)
+{
+        size_t n = message_id ? strlen(message_id) : SG_NAME_BYTES_MAX;
+
+        if (n >= SG_NAME_BYTES_MAX)
+                return sizeof(*head);
+        head->id_n = (uint16_t)(n + 1);
+        memcpy(frame + sizeof(*head), message_id, head->id_n);
+        return sizeof(*head) + head->id_n;
+}
+
+/* The fields behind the message, which ends at `at`; then the frame is whole, and goes. */
+static void line_go(char *frame, struct sg_log_frame *head, size_t at, struct line *l)
+{
+        for (size_t i = 0; i < l->n_fields; i++) {
                 size_t end;
 
-                rest_bytes -= field_bytes(&fields[i]);
-                end = put_field(frame, at, &fields[i], head.n_fields - i, rest_bytes);
-                n_put += end > at;
+                l->rest_bytes -= field_bytes(l, i);
+                end = put_field(frame, at, l, i);
+                head->n_fields += end > at;
                 at = end;
         }
-        head.n_fields = n_put;
-        head.n_bytes = (uint32_t)at;
-        memcpy(frame, &head, sizeof(head));
-        return at;
+        head->n_bytes = (uint32_t)at;
+        memcpy(frame, head, sizeof(*head));
+        if (!sg_log_queue_push(frame, at)) {
+                struct sg_log_record r;
+
+                sg_log_read_frame(frame, &r);
+                sg_log_write_direct(&r);
+        }
 }
 
 void sg_log_read_frame(const char *frame, struct sg_log_record *ret)
@@ -182,24 +224,32 @@ void sg_log_read_frame(const char *frame, struct sg_log_record *ret)
 void sg_log_line(enum sg_log_level level, const char *message_id, const struct sg_log_field *fields, size_t n_fields,
                  const char *format, ...)
 {
-        struct sg_log_frame head = {
-                .level = (uint8_t)level,
-                .n_fields = (uint8_t)SG_MIN(n_fields, (size_t)SG_LOG_FIELDS_MAX),
-                .wall_usec = sg_clock_wall_usec(),
-        };
+        struct sg_log_frame head = head_of(level);
         char frame[SG_LOG_LINE_BYTES_MAX];
+        struct line l;
         va_list args;
-        size_t n;
+        size_t at;
 
+        line_init(&l, fields, n_fields);
+        at = put_id(frame, &head, message_id);
         va_start(args, format);
-        n = make_frame(frame, head, message_id, fields, format, args);
+        head.message_n = (uint16_t)print_message(frame, at, l.rest_bytes, format, args);
         va_end(args);
-        if (!sg_log_queue_push(frame, n)) {
-                struct sg_log_record r;
+        line_go(frame, &head, at + head.message_n, &l);
+}
 
-                sg_log_read_frame(frame, &r);
-                sg_log_write_direct(&r);
-        }
+void sg_log_text(enum sg_log_level level, const char *message_id, const struct sg_log_field *fields, size_t n_fields,
+                 struct sg_str message)
+{
+        struct sg_log_frame head = head_of(level);
+        char frame[SG_LOG_LINE_BYTES_MAX];
+        struct line l;
+        size_t at;
+
+        line_init(&l, fields, n_fields);
+        at = put_id(frame, &head, message_id);
+        head.message_n = (uint16_t)put_message(frame, at, l.rest_bytes, message);
+        line_go(frame, &head, at + head.message_n, &l);
 }
 
 void sg_log_error(enum sg_log_level level, const struct sg_error *err)

@@ -68,6 +68,10 @@ uint64_t sg_log_n_lost(void);
 void sg_log_line(enum sg_log_level level, const char *message_id, const struct sg_log_field *fields, size_t n_fields,
                  const char *format, ...) SG_PRINTF(5, 6);
 
+/* The same with a message that is ready: for lines that come with every request. */
+void sg_log_text(enum sg_log_level level, const char *message_id, const struct sg_log_field *fields, size_t n_fields,
+                 struct sg_str message);
+
 /* What struct sg_error says, as one line under its MESSAGE_ID, with ERRNO= and SCRIBE_WHERE=. */
 void sg_log_error(enum sg_log_level level, const struct sg_error *err);
 

@@ -146,29 +146,49 @@ int sg_log_format_text(struct sg_buf *b, const struct sg_log_record *r, struct s
         return e;
 }
 
+#define TIME_BEGIN   "{\"time\":\""
+#define TIME_YEAR_AT (sizeof(TIME_BEGIN) - 1)
+
+static void put_digits(char *at, size_t n, unsigned v)
+{
+        for (; n-- > 0; v /= 10)
+                at[n] = (char)('0' + v % 10);
+}
+
 static int add_json_time(struct sg_buf *b, uint64_t wall_usec)
 {
+        char text[] = TIME_BEGIN "0000-00-00T00:00:00.000000Z\"";
         time_t seconds = (time_t)(wall_usec / SG_USEC_PER_SEC);
         struct tm tm;
 
-        if (!gmtime_r(&seconds, &tm))
-                return sg_buf_add(b, SG_STR("{\"time\":null")); /* a year beyond int */
-        return sg_buf_printf(b, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06uZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
-                             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_usec % SG_USEC_PER_SEC));
+        if (!gmtime_r(&seconds, &tm) || tm.tm_year > 9999 - 1900) /* RFC 3339 has four digits for a year */
+                return sg_buf_add(b, SG_STR("{\"time\":null"));
+        put_digits(text + TIME_YEAR_AT, 4, (unsigned)tm.tm_year + 1900);
+        put_digits(text + TIME_YEAR_AT + 5, 2, (unsigned)tm.tm_mon + 1);
+        put_digits(text + TIME_YEAR_AT + 8, 2, (unsigned)tm.tm_mday);
+        put_digits(text + TIME_YEAR_AT + 11, 2, (unsigned)tm.tm_hour);
+        put_digits(text + TIME_YEAR_AT + 14, 2, (unsigned)tm.tm_min);
+        put_digits(text + TIME_YEAR_AT + 17, 2, (unsigned)tm.tm_sec);
+        put_digits(text + TIME_YEAR_AT + 20, 6, (unsigned)(wall_usec % SG_USEC_PER_SEC));
+        return sg_buf_add(b, sg_str_make(text, sizeof(text) - 1));
 }
 
 static int add_json_member(struct sg_buf *b, struct sg_str name, struct sg_str value)
 {
+        size_t n = name.n + 4;
+        char *at;
         int r;
 
-        r = sg_buf_add(b, SG_STR(",\""));
-        if (!r)
-                r = sg_buf_add(b, name); /* from our own tables: nothing to escape */
-        if (!r)
-                r = sg_buf_add(b, SG_STR("\":"));
-        if (!r)
-                r = sg_buf_add_json_string(b, value);
-        return r;
+        r = sg_buf_reserve(b, n, &at);
+        if (r)
+                return r;
+        at[0] = ',';
+        at[1] = '"';
+        memcpy(at + 2, name.p, name.n); /* from our own tables: nothing to escape */
+        at[n - 2] = '"';
+        at[n - 1] = ':';
+        sg_buf_added(b, n);
+        return sg_buf_add_json_string(b, value);
 }
 
 int sg_log_format_json(struct sg_buf *b, const struct sg_log_record *r)

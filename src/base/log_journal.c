@@ -22,7 +22,9 @@ static int add_part(struct entry *e, const char *name, struct sg_str value)
         size_t before = sg_buf_length(&e->text);
         int r;
 
-        r = sg_buf_printf(&e->text, "%s=", name);
+        r = sg_buf_add(&e->text, sg_str_from(name));
+        if (!r)
+                r = sg_buf_add(&e->text, SG_STR("="));
         if (!r)
                 r = sg_buf_add(&e->text, value);
         if (!r)

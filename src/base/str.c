@@ -1,4 +1,7 @@
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/limits.h"
 #include "base/str.h"
@@ -13,14 +16,31 @@ static bool is_digit(char c)
         return c >= '0' && c <= '9';
 }
 
-bool sg_str_ieq(struct sg_str a, struct sg_str b)
+static bool ieq_each(const char *a, const char *b, size_t n)
 {
-        if (a.n != b.n)
-                return false;
-        for (size_t i = 0; i < a.n; i++)
-                if (a.p[i] != b.p[i] && lower(a.p[i]) != lower(b.p[i]))
+        for (size_t i = 0; i < n; i++)
+                if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
                         return false;
         return true;
+}
+
+/* Eight bytes at a time: letters of either case differ in one bit, and only where they do are the bytes looked at. */
+bool sg_str_ieq_bytes_(struct sg_str a, struct sg_str b)
+{
+        size_t i = 0;
+
+        for (; a.n - i >= 8; i += 8) {
+                uint64_t x, y;
+
+                memcpy(&x, a.p + i, 8);
+                memcpy(&y, b.p + i, 8);
+                x ^= y;
+                if (x & ~UINT64_C(0x2020202020202020))
+                        return false;
+                if (x && !ieq_each(a.p + i, b.p + i, 8))
+                        return false;
+        }
+        return ieq_each(a.p + i, b.p + i, a.n - i);
 }
 
 bool sg_str_starts(struct sg_str s, struct sg_str prefix)
@@ -171,6 +191,60 @@ char *sg_str_dup(struct sg_str s)
                 memcpy(copy, s.p, s.n);
         copy[s.n] = '\0';
         return copy;
+}
+
+struct sg_str sg_str_u64(char out[SG_U64_DIGITS_MAX], uint64_t v)
+{
+        size_t at = SG_U64_DIGITS_MAX;
+
+        do
+                out[--at] = (char)('0' + v % 10);
+        while (v /= 10);
+        return sg_str_make(out + at, SG_U64_DIGITS_MAX - at);
+}
+
+void sg_str_put_hex64(char out[16], uint64_t v)
+{
+        static const char digits[] = "0123456789abcdef";
+
+        for (size_t i = 16; i-- > 0; v >>= 4)
+                out[i] = digits[v & 15];
+}
+
+size_t sg_str_copy(char *out, size_t out_bytes, struct sg_str s)
+{
+        size_t n = SG_MIN(s.n, out_bytes - 1);
+
+        SG_ASSERT(out_bytes > 0);
+        if (n)
+                memcpy(out, s.p, n);
+        out[n] = '\0';
+        return n;
+}
+
+size_t sg_str_plain(struct sg_str s)
+{
+        size_t at = 0;
+
+#ifdef __SSE2__
+        while (s.n - at >= 16) {
+                __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + at));
+                /* compared as signed: what is not ASCII is below the space, too */
+                __m128i stop =
+                        _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+                unsigned mask;
+
+                stop = _mm_or_si128(stop, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
+                stop = _mm_or_si128(stop, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+                mask = (unsigned)_mm_movemask_epi8(stop);
+                if (mask)
+                        return at + (size_t)__builtin_ctz(mask);
+                at += 16;
+        }
+#endif
+        while (at < s.n && (signed char)s.p[at] >= ' ' && s.p[at] != 0x7f && s.p[at] != '"' && s.p[at] != '\\')
+                at++;
+        return at;
 }
 
 /* RFC 3629 section 4: the second byte's range excludes overlong forms, surrogates and what is above U+10FFFF. */

@@ -56,7 +56,11 @@ static inline struct sg_str sg_str_head(struct sg_str s, size_t n)
 }
 
 /* ASCII letters compare equal in either case; other bytes by value. */
-bool sg_str_ieq(struct sg_str a, struct sg_str b);
+bool sg_str_ieq_bytes_(struct sg_str a, struct sg_str b);
+static inline bool sg_str_ieq(struct sg_str a, struct sg_str b)
+{
+        return a.n == b.n && (a.n == 0 || (((a.p[0] ^ b.p[0]) & ~0x20) == 0 && sg_str_ieq_bytes_(a, b)));
+}
 bool sg_str_starts(struct sg_str s, struct sg_str prefix);
 bool sg_str_istarts(struct sg_str s, struct sg_str prefix);
 bool sg_str_ends(struct sg_str s, struct sg_str suffix);
@@ -84,9 +88,19 @@ bool sg_str_matches(struct sg_str pattern, struct sg_str text);
  * strings longer than SG_NAME_BYTES_MAX count as far apart unless they are equal. */
 size_t sg_str_distance(struct sg_str a, struct sg_str b, size_t max);
 
+/* v in decimal digits; the view lies in out. */
+#define SG_U64_DIGITS_MAX 20
+struct sg_str sg_str_u64(char out[SG_U64_DIGITS_MAX], uint64_t v);
+/* v as sixteen lower-case hex digits, without a NUL. */
+void sg_str_put_hex64(char out[16], uint64_t v);
+/* Copies what there is room for beside the NUL. Returns how many bytes that were. */
+size_t sg_str_copy(char *out, size_t out_bytes, struct sg_str s);
+
 /* A NUL-terminated copy on the heap, or NULL without memory; the caller owns it. */
 char *sg_str_dup(struct sg_str s) SG_MUST_CHECK;
 
+/* How many bytes at the begin of s are printable ASCII but for the quote and the backslash. */
+size_t sg_str_plain(struct sg_str s);
 /* Bytes of the UTF-8 character that s begins with: 1 to 4, or 0 when s is empty or does not begin with a valid one. */
 size_t sg_str_utf8_first(struct sg_str s);
 /* Valid UTF-8 by RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF. */

@@ -6,8 +6,6 @@
  *   4. counters and the access line.
  * An answered exchange has its event, then; one that dies before 2 is found by its open record.
  */
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "base/message_id.h"
 #include "gateway/exchange.h"
@@ -152,20 +150,33 @@ static void count(struct sg_exchange *x)
         sg_count(&n->output_tokens, x->usage.output_tokens);
 }
 
-#define NUMBER_CHARS 24
+#define LOGGED_PATH_BYTES_MAX 200
 
-static struct sg_log_field number_field(const char *name, char out[NUMBER_CHARS], uint64_t v)
+static struct sg_log_field number_field(const char *name, char out[SG_U64_DIGITS_MAX], uint64_t v)
 {
-        snprintf(out, NUMBER_CHARS, "%" PRIu64, v);
-        return (struct sg_log_field){name, sg_str_from(out)};
+        return (struct sg_log_field){name, sg_str_u64(out, v)};
+}
+
+/* "POST /v1/chat/completions 200" */
+static struct sg_str access_message(const struct sg_exchange *x, char out[LOGGED_PATH_BYTES_MAX + 64])
+{
+        struct sg_str path = sg_target_path(sg_buf_view(&x->path), NULL);
+        char digits[SG_U64_DIGITS_MAX];
+        size_t n;
+
+        n = sg_str_copy(out, 32, sg_str_from(sg_method_name(x->method)));
+        out[n++] = ' ';
+        n += sg_str_copy(out + n, LOGGED_PATH_BYTES_MAX + 1, path);
+        out[n++] = ' ';
+        n += sg_str_copy(out + n, 31, sg_str_u64(digits, x->status));
+        return sg_str_make(out, n);
 }
 
 static void log_access(struct sg_exchange *x)
 {
         enum sg_log_level level = x->is_local ? SG_LOG_DEBUG : sg_failure_row(x->failure)->level;
         uint64_t took_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
-        struct sg_str path = sg_target_path(sg_buf_view(&x->path), NULL);
-        char numbers[7][NUMBER_CHARS];
+        char numbers[7][SG_U64_DIGITS_MAX], message[LOGGED_PATH_BYTES_MAX + 64];
         struct sg_log_field fields[18];
         size_t n = 0;
 
@@ -205,8 +216,7 @@ static void log_access(struct sg_exchange *x)
         if (x->has_record)
                 fields[n++] = (struct sg_log_field){"SCRIBE_OUTCOME", sg_str_from(sg_outcome_name(x->outcome))};
         SG_ASSERT(n <= SG_N_ELEMENTS(fields));
-        sg_log_line(level, SG_MESSAGE_EXCHANGE, fields, n, "%s %.*s %u", sg_method_name(x->method),
-                    SG_STR_ARG(sg_str_head(path, SG_MIN(path.n, (size_t)200))), x->status);
+        sg_log_text(level, SG_MESSAGE_EXCHANGE, fields, n, access_message(x, message));
 }
 
 /* What is wrong is the gateway's own key: whoever runs it must know, beside the clients who get 502. */

@@ -239,7 +239,7 @@ struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, co
         x->snapshot = snapshot;
         x->asked = asked;
         x->letting_go.run = exchange_free;
-        snprintf(x->peer, sizeof(x->peer), "%s", sg_client_peer(c));
+        (void)sg_str_copy(x->peer, sizeof(x->peer), sg_str_from(sg_client_peer(c)));
         x->start_usec = sg_loop_now_usec(w->loop);
         x->start_wall_usec = sg_clock_wall_usec();
         x->op = SG_OP_PASS; /* until route says more */

@@ -2,8 +2,6 @@
  * receive: what the exchange keeps of the request's head. The bytes of the head are gone when its callback returns, so
  * what will be passed on is written down here, in the form in which it will be sent.
  */
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "base/random.h"
 #include "base/secret.h"
@@ -39,11 +37,13 @@ static void take_request_id(struct sg_exchange *x, struct sg_str given)
                 is_plain = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
                            ch == '-' || ch == '_' || ch == '.';
         }
-        if (is_plain)
-                snprintf(x->request_id, sizeof(x->request_id), SG_STR_FMT, SG_STR_ARG(given));
-        else
-                snprintf(x->request_id, sizeof(x->request_id), "%016" PRIx64 "%016" PRIx64, sg_random_u64(),
-                         sg_random_u64());
+        if (is_plain) {
+                (void)sg_str_copy(x->request_id, sizeof(x->request_id), given);
+                return;
+        }
+        sg_str_put_hex64(x->request_id, sg_random_u64());
+        sg_str_put_hex64(x->request_id + 16, sg_random_u64());
+        x->request_id[32] = '\0';
 }
 
 /* The peer, until a trusted one speaks for somebody. */

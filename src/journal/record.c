@@ -1,3 +1,4 @@
+#include <endian.h>
 #include <string.h>
 
 #include "journal/record.h"
@@ -104,12 +105,13 @@ static unsigned char *take(struct cursor *c, size_t n)
         return p;
 }
 
-static void put(struct cursor *c, uint64_t v, size_t n_bytes)
+static inline void put(struct cursor *c, uint64_t v, size_t n_bytes)
 {
         unsigned char *p = take(c, n_bytes);
 
-        for (size_t i = 0; p && i < n_bytes; i++)
-                p[i] = (unsigned char)(v >> (8 * i));
+        v = htole64(v);
+        if (p)
+                memcpy(p, &v, n_bytes);
 }
 
 static uint64_t get(struct cursor *c, size_t n_bytes)

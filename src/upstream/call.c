@@ -155,7 +155,7 @@ struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
 static void enter_sending(struct sg_upcall *c)
 {
         c->has_answer_bytes = c->is_interim = c->may_keep = false;
-        (void)snprintf(c->peer, sizeof(c->peer), "%s", sg_stream_peer(c->conn->stream));
+        (void)sg_str_copy(c->peer, sizeof(c->peer), sg_str_from(sg_stream_peer(c->conn->stream)));
         if (c->is_paused)
                 sg_upcall_pause(c);
         else if (!c->was_reused)

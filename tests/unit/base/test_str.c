@@ -13,6 +13,23 @@ static void test_case_is_ignored_for_ascii_only(void **state)
         assert_true(sg_str_ieq(SG_STR_NONE, SG_STR("")));
 }
 
+/* Every pair of bytes at every place of a name of eight and of one of eleven: as the rule says, letter by letter. */
+static void test_case_at_every_place(void **state)
+{
+        for (unsigned a = 0; a < 256; a++)
+                for (unsigned b = 0; b < 256; b++) {
+                        char one[11] = "some-header", other[11] = "SOME-hEADER";
+                        size_t at = (a * 7 + b) % sizeof(one);
+                        bool is_letter = (a | 0x20) >= 'a' && (a | 0x20) <= 'z';
+
+                        one[at] = (char)a;
+                        other[at] = (char)b;
+                        if (sg_str_ieq(sg_str_make(one, 11), sg_str_make(other, 11)) !=
+                            (a == b || (is_letter && (a ^ b) == 0x20)))
+                                fail_msg("bytes %u and %u at %zu", a, b, at);
+                }
+}
+
 static void test_starts_and_ends(void **state)
 {
         assert_true(sg_str_starts(SG_STR("bearer x"), SG_STR("bearer")));
@@ -211,10 +228,54 @@ static void test_utf8_of_every_code_point(void **state)
         }
 }
 
+static void test_numbers_are_written(void **state)
+{
+        char digits[SG_U64_DIGITS_MAX], hex[17] = {0};
+
+        assert_true(sg_str_eq(sg_str_u64(digits, 0), SG_STR("0")));
+        assert_true(sg_str_eq(sg_str_u64(digits, 1090), SG_STR("1090")));
+        assert_true(sg_str_eq(sg_str_u64(digits, UINT64_MAX), SG_STR("18446744073709551615")));
+        sg_str_put_hex64(hex, UINT64_C(0x0123456789abcdef));
+        assert_string_equal(hex, "0123456789abcdef");
+        sg_str_put_hex64(hex, 0);
+        assert_string_equal(hex, "0000000000000000");
+}
+
+static void test_copy_is_cut_to_its_room(void **state)
+{
+        char out[4];
+
+        assert_int_equal(sg_str_copy(out, sizeof(out), SG_STR("abcd")), 3);
+        assert_string_equal(out, "abc");
+        assert_int_equal(sg_str_copy(out, sizeof(out), SG_STR_NONE), 0);
+        assert_string_equal(out, "");
+        assert_int_equal(sg_str_copy(out, 1, SG_STR("a")), 0);
+        assert_string_equal(out, "");
+}
+
+/* A byte that is not plain is found wherever it stands, in vectors and behind them. */
+static void test_plain_ends_at_what_needs_an_escape(void **state)
+{
+        char text[40];
+
+        for (unsigned c = 0; c < 256; c++)
+                for (size_t n = 0; n <= sizeof(text); n++) {
+                        bool is_plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+
+                        memset(text, 'x', sizeof(text));
+                        if (n < sizeof(text))
+                                text[n] = (char)c;
+                        assert_int_equal(sg_str_plain(sg_str_make(text, sizeof(text))), is_plain ? sizeof(text) : n);
+                        assert_int_equal(sg_str_plain(sg_str_make(text, n)), n);
+                }
+        assert_int_equal(sg_str_plain(SG_STR_NONE), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_case_is_ignored_for_ascii_only),
+                cmocka_unit_test(test_case_at_every_place),
                 cmocka_unit_test(test_starts_and_ends),
                 cmocka_unit_test(test_order_is_by_bytes_then_length),
                 cmocka_unit_test(test_trim_takes_blanks_only),
@@ -225,6 +286,9 @@ int main(void)
                 cmocka_unit_test(test_star_matches_the_rest),
                 cmocka_unit_test(test_distance_counts_edits),
                 cmocka_unit_test(test_copy_ends_in_nul),
+                cmocka_unit_test(test_numbers_are_written),
+                cmocka_unit_test(test_copy_is_cut_to_its_room),
+                cmocka_unit_test(test_plain_ends_at_what_needs_an_escape),
                 cmocka_unit_test(test_utf8_of_every_shape),
                 cmocka_unit_test(test_utf8_of_every_code_point),
         };
