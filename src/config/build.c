@@ -53,6 +53,25 @@ int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw
         return 0;
 }
 
+int sg_section_places(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
+                      const struct sg_surroundings *around, struct sg_error *err)
+{
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                const struct sg_raw_line *line = sg_raw_last(section, s);
+                void *field = (char *)object + s->offset;
+                int r;
+
+                if (s->section != id || !sg_setting_is_place(s) || !line || line->value.n == 0)
+                        continue;
+                struct sg_value v = {s, line->value, line->where, &w->pool, err};
+
+                r = s->kind == SG_KIND_SECRET ? sg_credential_read(&v, around, field) : sg_pem_path(&v, around, field);
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
 /* Names that stand in other values, units and paths. */
 int sg_section_check_name(const struct sg_raw_section *section, struct sg_error *err)
 {
@@ -87,21 +106,6 @@ static int add_admin(struct sg_whole *w, const struct sg_value *v, struct sg_str
         return 0;
 }
 
-static struct sg_str next_user(struct sg_str *rest)
-{
-        size_t start = 0, end;
-
-        while (start < rest->n && strchr(" \t,", rest->p[start]))
-                start++;
-        end = start;
-        while (end < rest->n && !strchr(" \t,", rest->p[end]))
-                end++;
-        *rest = sg_str_skip(*rest, start);
-        struct sg_str word = sg_str_head(*rest, end - start);
-        *rest = sg_str_skip(*rest, end - start);
-        return word;
-}
-
 static int build_admins(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
 {
         const struct sg_setting *s = sg_setting_get("control.admins");
@@ -119,7 +123,8 @@ static int build_admins(struct sg_whole *w, const struct sg_surroundings *around
                 struct sg_value v = {s, line->value, line->where, &w->pool, err};
                 struct sg_str rest = line->value;
 
-                for (struct sg_str name = next_user(&rest); name.n && !r; name = next_user(&rest))
+                for (struct sg_str name = sg_value_next_word(&rest, " \t,"); name.n && !r;
+                     name = sg_value_next_word(&rest, " \t,"))
                         r = add_admin(w, &v, name, room, around);
         }
         return r;
@@ -231,25 +236,6 @@ static int check_proxy(const struct sg_raw_section *section, const struct sg_con
         return 0;
 }
 
-static int read_places(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
-                       const struct sg_surroundings *around, struct sg_error *err)
-{
-        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
-                const struct sg_raw_line *line = sg_raw_last(section, s);
-                void *field = (char *)p + s->offset;
-                int r;
-
-                if (s->section != SG_SECTION_PROVIDER || !sg_setting_is_place(s) || !line || line->value.n == 0)
-                        continue;
-                struct sg_value v = {s, line->value, line->where, &w->pool, err};
-
-                r = s->kind == SG_KIND_SECRET ? sg_credential_read(&v, around, field) : sg_pem_path(&v, around, field);
-                if (r)
-                        return r;
-        }
-        return 0;
-}
-
 static int build_provider(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
                           const struct sg_surroundings *around, struct sg_error *err)
 {
@@ -261,7 +247,7 @@ static int build_provider(struct sg_whole *w, const struct sg_raw_section *secti
         if (!r)
                 r = sg_section_store(w, SG_SECTION_PROVIDER, section, p, err);
         if (!r)
-                r = read_places(w, section, p, around, err);
+                r = sg_section_places(w, SG_SECTION_PROVIDER, section, p, around, err);
         if (!r)
                 r = check_dialect(section, p, err);
         if (!r)
@@ -303,5 +289,7 @@ int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, str
                 r = build_providers(w, around, err);
         if (!r)
                 r = sg_models_build(w, err);
+        if (!r)
+                r = sg_services_build(w, around, err);
         return r ? r : sg_dependencies_build(w, err);
 }

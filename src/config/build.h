@@ -57,6 +57,9 @@ int sg_proxy_from_environment(struct sg_whole *w, struct sg_config_provider *p, 
  * in other values, units and paths. */
 int sg_section_store(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
                      struct sg_error *err) SG_MUST_CHECK;
+/* The settings that say where a secret or a file is. */
+int sg_section_places(struct sg_whole *w, enum sg_section id, const struct sg_raw_section *section, void *object,
+                      const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 int sg_section_check_name(const struct sg_raw_section *section, struct sg_error *err) SG_MUST_CHECK;
 /* trusted.c: whose word about clients counts; listeners must stand. */
 int sg_trusted_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
@@ -65,5 +68,10 @@ int sg_listeners_build(struct sg_whole *w, const struct sg_surroundings *around,
 /* dependencies.c: all [dependency]s, and those that variables name. */
 int sg_dependencies_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 int sg_dependencies_from_environment(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
+/* services.c: all [service]s; listeners must stand. */
+int sg_services_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+/* Why a setting has no meaning beside the others of its service: the rest of a sentence that begins with its name. NULL:
+ * it has one. */
+const char *sg_service_lacks(const struct sg_config_service *s, const struct sg_setting *setting);
 /* models.c: all [model]s; providers must stand. */
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;

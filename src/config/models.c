@@ -7,26 +7,7 @@
 #include "base/limits.h"
 #include "config/build.h"
 
-#define WEIGHT_MAX  1000u
 #define TARGETS_MAX 64u /* of one model; the sum of weights stays far from the end of an unsigned */
-
-static bool is_blank(char c)
-{
-        return c == ' ' || c == '\t';
-}
-
-static struct sg_str next_word(struct sg_str *rest)
-{
-        struct sg_str word;
-        size_t n = 0;
-
-        *rest = sg_str_trim(*rest);
-        while (n < rest->n && !is_blank(rest->p[n]))
-                n++;
-        word = sg_str_head(*rest, n);
-        *rest = sg_str_skip(*rest, n);
-        return word;
-}
 
 static int find_provider(const struct sg_value *v, const struct sg_config *c, struct sg_str name,
                          const struct sg_config_provider **ret)
@@ -64,37 +45,15 @@ static int read_upstream(const struct sg_value *v, struct sg_str name, const cha
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_options(const struct sg_value *v, struct sg_str rest, struct sg_config_target *target)
-{
-        const struct sg_str weight = SG_STR("weight=");
-        char shown[SG_VALUE_SHOWN_BYTES];
-        uint64_t number;
-
-        for (struct sg_str word = next_word(&rest); word.n; word = next_word(&rest)) {
-                if (!sg_str_starts(word, weight))
-                        return sg_value_refuse(v, "'%s' is not an option of a target; there is weight=N",
-                                               sg_value_shown(word, shown));
-                if (target->weight)
-                        return sg_value_refuse(v, "weight= stands twice");
-                if (sg_str_to_u64(sg_str_skip(word, weight.n), &number) || number < 1 || number > WEIGHT_MAX)
-                        return sg_value_refuse(v, "'%s' is not a number from 1 to %u",
-                                               sg_value_shown(sg_str_skip(word, weight.n), shown), WEIGHT_MAX);
-                target->weight = (unsigned)number;
-        }
-        if (!target->weight)
-                target->weight = 1;
-        return 0;
-}
-
 static int read_target(const struct sg_value *v, const struct sg_config *c, struct sg_config_target *target)
 {
-        struct sg_str rest = v->text, upstream = next_word(&rest), provider;
+        struct sg_str rest = v->text, upstream = sg_value_next_word(&rest, " \t"), provider;
         bool has_upstream = sg_str_cut(&upstream, '/', &provider);
         int r = find_provider(v, c, provider, &target->provider);
 
         if (!r && has_upstream)
                 r = read_upstream(v, upstream, &target->upstream_model);
-        return r ? r : read_options(v, rest, target);
+        return r ? r : sg_value_weight(v, rest, "a target", &target->weight);
 }
 
 static int check_name(const struct sg_raw_section *section, struct sg_error *err)

@@ -38,6 +38,10 @@ static void add_form(struct page *p, const struct sg_setting *s)
         case SG_KIND_DURATION:
                 add(p, "duration, %s to %s", sg_units_duration_text(s->min, min), sg_units_duration_text(s->max, max));
                 return;
+        case SG_KIND_DURATION_OR_NONE:
+                add(p, "`none`, duration, %s to %s", sg_units_duration_text(s->min, min),
+                    sg_units_duration_text(s->max, max));
+                return;
         case SG_KIND_SIZE:
                 add(p, "size, %s to %s", sg_units_size_text(s->min, min), sg_units_size_text(s->max, max));
                 return;

@@ -24,6 +24,7 @@
 #define LISTENER(setting)          ID(LISTENER, "listener", setting)
 #define PROVIDER(setting)          ID(PROVIDER, "provider", setting)
 #define MODEL(setting)             ID(MODEL, "model", setting)
+#define SERVICE(setting)           ID(SERVICE, "service", setting)
 #define DEPENDENCY(setting)        ID(DEPENDENCY, "dependency", setting)
 #define OPENAI                     (1u << SG_DIALECT_OPENAI)
 #define ECHO                       (1u << SG_DIALECT_ECHO)
@@ -34,6 +35,9 @@ static const char *const start_words[] = {"auto", "yes", "no", NULL};
 static const char *const level_words[] = {"err", "warning", "notice", "info", "debug", NULL};
 static const char *const client_words[] = {"none", "optional", "required", NULL};
 static const char *const dialect_words[] = {"openai", "echo", NULL};
+static const char *const protocol_words[] = {"http1", "http2", "auto", NULL};
+static const char *const auth_words[] = {"key", "certificate", "none", NULL};
+static const char *const balance_words[] = {"round_robin", "least_outstanding", "hash", NULL};
 
 _Static_assert(SG_N_ELEMENTS(sync_words) == SG_JOURNAL_SYNC_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(full_words) == SG_WHEN_FULL_N + 1, "a word for each");
@@ -41,6 +45,9 @@ _Static_assert(SG_N_ELEMENTS(start_words) == SG_LEDGER_START_N + 1, "a word for 
 _Static_assert(SG_N_ELEMENTS(level_words) == SG_LOG_DEBUG - SG_LOG_ERR + 2, "a word for each");
 _Static_assert(SG_N_ELEMENTS(client_words) == SG_CLIENT_CERTIFICATE_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(dialect_words) == SG_DIALECT_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(protocol_words) == SG_PROTOCOL_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(auth_words) == SG_SERVICE_AUTH_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(balance_words) == SG_BALANCE_N + 1, "a word for each");
 
 const struct sg_section_info sg_sections[SG_SECTION_N] = {
         [SG_SECTION_GATEWAY] = {"gateway", NULL, "The process: its threads, directories, limits and patience."},
@@ -61,6 +68,10 @@ const struct sg_section_info sg_sections[SG_SECTION_N] = {
                  "A name that clients ask for. It may end in `*` and then stands for every name that begins so; "
                  "an exact name goes before a pattern, a longer pattern before a shorter. Requests that name no "
                  "model get \"default\"."},
+        [SG_SECTION_SERVICE] =
+                {"service", "query",
+                 "An HTTP or gRPC service behind the gateway: the requests whose path begins with its prefix go to one "
+                 "of its endpoints. The longest prefix counts; the gateway's own paths go before all."},
         [SG_SECTION_DEPENDENCY] =
                 {"dependency", "neo4j",
                  "Something that the services behind the gateway need. It is asked again and again whether it serves; "
@@ -169,7 +180,7 @@ const struct sg_setting sg_settings[] = {
          .default_note = "none", AT(sg_config_listener, client_ca),
          .help = "Certificates (PEM) of the authorities that clients' certificates must lead to."},
         {LISTENER("client_certificate"), .kind = SG_KIND_WORD, .words = client_words, .default_text = "none",
-         AT(sg_config_listener, client_certificate),
+         .example = "optional", AT(sg_config_listener, client_certificate),
          .help = "Whether clients are asked for a certificate: `none`, `optional` (one that is sent must be valid) or "
                  "`required`."},
         {LISTENER("proxy_protocol"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config_listener, proxy_protocol),
@@ -233,6 +244,10 @@ const struct sg_setting sg_settings[] = {
         {PROVIDER("warm_connections"), .kind = SG_KIND_COUNT, .max = 1024, .default_text = "0", .dialects = OPENAI,
          AT(sg_config_provider, warm_connections),
          .help = "Idle connections that each worker opens ahead of need. At most pool_max."},
+        {PROVIDER("protocol"), .kind = SG_KIND_WORD, .words = protocol_words, .default_text = "http1",
+         .dialects = OPENAI, AT(sg_config_provider, protocol),
+         .help = "What is spoken with the provider: `http1`; `http2`, in the clear without asking before; `auto`: over "
+                 "TLS what the provider chooses (ALPN), in the clear `http1`."},
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 
@@ -243,6 +258,133 @@ const struct sg_setting sg_settings[] = {
                  "1000, 1 if not said), the share among the targets. One a line; lines add up, an empty one clears "
                  "what "
                  "stood before."},
+
+        {SERVICE("prefix"), .kind = SG_KIND_PREFIX, .max = 1000, .example = "/api/query/",
+         .default_note = "none: must be given", AT(sg_config_service, prefix),
+         .help = "What the path begins with, whole segments: `/api/query/` is also for `/api/query`, not for "
+                 "`/api/query2`. `/` is for all that nobody else takes."},
+        {SERVICE("host"), .kind = SG_KIND_HOSTS, .example = "api.example.com", .default_note = "any",
+         AT(sg_config_service, hosts),
+         .help = "The hosts it answers for, without ports: `api.example.com`, `[::1]`; `*.example.com` stands for one "
+                 "more label. Several in a line or in lines; an empty one clears what stood before."},
+        {SERVICE("method"), .kind = SG_KIND_METHODS, .example = "GET POST OPTIONS", .default_note = "any",
+         AT(sg_config_service, methods),
+         .help = "The methods it takes, in capitals. Several in a line or in lines; an empty one clears what stood "
+                 "before."},
+        {SERVICE("endpoint"), .kind = SG_KIND_ENDPOINTS, .example = "https://127.0.0.1:8082",
+         .default_note = "none: at least one must be given", AT(sg_config_service, endpoints),
+         .help = "Where it is: `http://host:port` or `https://host:port`, with a path that is put before the request's "
+                 "if need be, or `http://unix:/run/query.sock:/`; then `weight=N` (1 to 1000, 1 if not said), its "
+                 "share. One a line, at most 64; lines add up, an empty one clears what stood before."},
+        {SERVICE("strip_prefix"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config_service, strip_prefix),
+         .help = "Whether the endpoint sees the path without the prefix."},
+        {SERVICE("protocol"), .kind = SG_KIND_WORD, .words = protocol_words, .default_text = "http1",
+         AT(sg_config_service, protocol),
+         .help = "What is spoken with the endpoints: `http1`; `http2`, in the clear without asking before; `auto`: "
+                 "over "
+                 "TLS what the endpoint chooses (ALPN), in the clear `http1`. gRPC needs HTTP/2."},
+        {SERVICE("auth"), .kind = SG_KIND_WORD, .words = auth_words, .default_text = "key", .example = "certificate",
+         AT(sg_config_service, auth),
+         .help = "Who is let in: `key`: callers with an API key, as for models; `certificate`: clients with a "
+                 "certificate that the listener has verified; `none`: everybody."},
+        {SERVICE("client_subject"), .kind = SG_KIND_SUBJECTS, .example = "CN=alice,O=Example", .default_note = "any",
+         AT(sg_config_service, client_subjects),
+         .help = "With `auth = certificate` the subjects that are let in. One a line; lines add up, an empty one "
+                 "clears "
+                 "what stood before."},
+        {SERVICE("request_header"), .kind = SG_KIND_FIELDS, .example = "X-Forwarded-Prefix: /api/query",
+         .default_note = "none", AT(sg_config_service, request_fields),
+         .help = "A field that the endpoint gets, in place of what the client sent under that name: `Name: value`. "
+                 "`Host` too; not those of the connection and the length, and none that hold secrets. One a line; "
+                 "lines add up, an empty one clears what stood before."},
+        {SERVICE("response_header"), .kind = SG_KIND_FIELDS, .example = "X-Frame-Options: DENY", .default_note = "none",
+         AT(sg_config_service, response_fields), .help = "The same for what the client gets."},
+        {SERVICE("remove_request_header"), .kind = SG_KIND_FIELD_NAMES, .example = "Cookie", .default_note = "none",
+         AT(sg_config_service, request_removed),
+         .help = "Names of fields that are not passed to the endpoint. Several in a line or in lines; an empty one "
+                 "clears what stood before."},
+        {SERVICE("remove_response_header"), .kind = SG_KIND_FIELD_NAMES, .example = "Server X-Powered-By",
+         .default_note = "none", AT(sg_config_service, response_removed),
+         .help = "Names of fields that are not passed to the client. Several in a line or in lines; an empty one "
+                 "clears what stood before."},
+        {SERVICE("max_body"), .kind = SG_KIND_SIZE, .min = K, .max = 1024 * G, .default_text = "64M",
+         AT(sg_config_service, body_bytes_max),
+         .help = "Largest request body; a larger one gets a 413. Bodies of services are passed on as they come and not "
+                 "held, so this may be more than [gateway] max_body."},
+        {SERVICE("connect_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "5s",
+         AT(sg_config_service, connect_timeout_usec), .help = "For the name, the connection and TLS together."},
+        {SERVICE("first_byte_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
+         AT(sg_config_service, first_byte_timeout_usec),
+         .help = "From the end of the request to the first byte of its answer."},
+        {SERVICE("between_bytes_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY,
+         .default_text = "60s", AT(sg_config_service, between_bytes_timeout_usec),
+         .help = "Longest pause within an answer."},
+        {SERVICE("total_timeout"), .kind = SG_KIND_DURATION_OR_NONE, .min = 10 * MSEC, .max = DAY,
+         .default_text = "none", AT(sg_config_service, total_timeout_usec),
+         .help = "For the whole exchange, with all attempts."},
+        {SERVICE("idle_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
+         AT(sg_config_service, idle_timeout_usec), .help = "How long a connection is kept for the next request."},
+        {SERVICE("pool_max"), .kind = SG_KIND_COUNT, .min = 1, .max = 65536, .default_text = "64",
+         AT(sg_config_service, pool_max), .help = "Idle connections that each worker keeps to each endpoint."},
+        {SERVICE("warm_connections"), .kind = SG_KIND_COUNT, .max = 1024, .default_text = "0",
+         AT(sg_config_service, warm_connections),
+         .help = "Idle connections that each worker opens to each endpoint ahead of need. At most pool_max."},
+        {SERVICE("upgrade"), .kind = SG_KIND_BOOL, .default_text = "yes", AT(sg_config_service, may_upgrade),
+         .help = "Whether requests may ask for another protocol, as WebSocket does."},
+        {SERVICE("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
+         .default_note = "what the system trusts", AT(sg_config_service, ca_file),
+         .help = "Certificates (PEM) that those of the endpoints must lead to."},
+        {SERVICE("tls_server_name"), .kind = SG_KIND_HOST, .example = "api.internal.example",
+         .default_note = "the host of the endpoint", AT(sg_config_service, tls_server_name),
+         .help = "The name that the endpoints' certificates must have, also sent as SNI."},
+        {SERVICE("tls_certificate"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.crt",
+         .default_note = "none is shown", AT(sg_config_service, tls_certificate),
+         .help = "Where the certificate is that the gateway shows to endpoints that ask for one, in PEM, with those "
+                 "between it and its authority: `file:/path` (read again at reload) or `credential:NAME`."},
+        {SERVICE("tls_key"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.key",
+         .default_note = "none", AT(sg_config_service, tls_key),
+         .help = "Where the private key of tls_certificate is."},
+        {SERVICE("cors_origin"), .kind = SG_KIND_ORIGINS, .example = "https://app.example",
+         .default_note = "none: CORS is the service's own matter", AT(sg_config_service, cors_origins),
+         .help = "Origins whose pages may call the service from a browser: scheme and host, and the port unless it is "
+                 "the usual one; never `*`. Several in a line or in lines; an empty one clears what stood before."},
+        {SERVICE("cors_methods"), .kind = SG_KIND_TOKENS, .example = "GET, POST", .default_note = "none",
+         AT(sg_config_service, cors_methods), .help = "What `Access-Control-Allow-Methods` says."},
+        {SERVICE("cors_headers"), .kind = SG_KIND_TOKENS, .example = "Authorization, Content-Type",
+         .default_note = "none", AT(sg_config_service, cors_headers),
+         .help = "What `Access-Control-Allow-Headers` says."},
+        {SERVICE("cors_expose"), .kind = SG_KIND_TOKENS, .example = "X-Request-Id", .default_note = "none",
+         AT(sg_config_service, cors_expose), .help = "What `Access-Control-Expose-Headers` says."},
+        {SERVICE("cors_credentials"), .kind = SG_KIND_BOOL, .default_text = "no",
+         AT(sg_config_service, cors_credentials), .help = "Whether browsers may send cookies and the like."},
+        {SERVICE("cors_max_age"), .kind = SG_KIND_DURATION, .max = DAY, .default_text = "10m",
+         AT(sg_config_service, cors_max_age_usec),
+         .help = "How long a browser may remember what it was allowed; in whole seconds."},
+        {SERVICE("balance"), .kind = SG_KIND_WORD, .words = balance_words, .default_text = "round_robin",
+         .example = "hash", AT(sg_config_service, balance),
+         .help = "Which endpoint is next, by weight: `round_robin`: in turn; `least_outstanding`: the one with the "
+                 "fewest open exchanges; `hash`: the same one for the same hash_by."},
+        {SERVICE("hash_by"), .kind = SG_KIND_HASH_BY, .default_text = "key", AT(sg_config_service, hash_by),
+         .help = "With `balance = hash`: `key` (the caller's; without one the address), `address` (the client's) or "
+                 "`header:NAME` (its value; without one the address)."},
+        {SERVICE("health"), .kind = SG_KIND_HEALTH, .example = "/api/health", .default_text = "none",
+         AT(sg_config_service, check),
+         .help = "How endpoints are asked whether they serve: `none`: not; a path: GET, any answer from 200 to 399; "
+                 "`tcp`: a connection is enough; `grpc`, `grpc:SERVICE.NAME`: grpc.health.v1.Health/Check."},
+        {SERVICE("health_interval"), .kind = SG_KIND_DURATION, .min = 100 * MSEC, .max = HOUR, .default_text = "5s",
+         AT(sg_config_service, health_interval_usec), .help = "From one check to the next."},
+        {SERVICE("health_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = 60 * SEC, .default_text = "2s",
+         AT(sg_config_service, health_timeout_usec),
+         .help = "For the name, the connection, TLS and the answer together."},
+        {SERVICE("breaker_failures"), .kind = SG_KIND_COUNT, .max = 1000, .default_text = "5",
+         AT(sg_config_service, breaker_failures),
+         .help = "After so many failures in a row an endpoint gets no requests for a while; 0: never."},
+        {SERVICE("breaker_time"), .kind = SG_KIND_DURATION, .min = 100 * MSEC, .max = HOUR, .default_text = "10s",
+         AT(sg_config_service, breaker_usec), .help = "How long; then one request tries."},
+        {SERVICE("retries"), .kind = SG_KIND_COUNT, .max = 5, .default_text = "1", AT(sg_config_service, retries),
+         .help = "Further attempts on other endpoints, at most, of a request that may be sent twice."},
+        {SERVICE("retry_budget"), .kind = SG_KIND_COUNT, .max = 100, .default_text = "20",
+         AT(sg_config_service, retry_percent), .help = "Percent of the requests of late that may be retries."},
 
         {DEPENDENCY("probe"), .kind = SG_KIND_PROBE, .example = "bolt+s://graph.example:7687",
          .default_note = "none: must be given", AT(sg_config_dependency, probe),
@@ -269,6 +411,7 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_BOOL] = "yes or no",
                 [SG_KIND_WORD] = "word",
                 [SG_KIND_DURATION] = "duration",
+                [SG_KIND_DURATION_OR_NONE] = "duration or none",
                 [SG_KIND_SIZE] = "size",
                 [SG_KIND_COUNT] = "number",
                 [SG_KIND_WORKERS] = "number or auto",
@@ -288,6 +431,17 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_PROXY] = "URL, `environment`, `none`",
                 [SG_KIND_HOST] = "name",
                 [SG_KIND_PROBE] = "URL",
+                [SG_KIND_PREFIX] = "path",
+                [SG_KIND_HOSTS] = "names",
+                [SG_KIND_METHODS] = "methods",
+                [SG_KIND_ENDPOINTS] = "URL, weight",
+                [SG_KIND_SUBJECTS] = "subject",
+                [SG_KIND_FIELDS] = "`Name: value`",
+                [SG_KIND_FIELD_NAMES] = "names",
+                [SG_KIND_ORIGINS] = "origins",
+                [SG_KIND_TOKENS] = "words, commas between",
+                [SG_KIND_HASH_BY] = "`key`, `address`, `header:NAME`",
+                [SG_KIND_HEALTH] = "`none`, path, `tcp`, `grpc`",
         };
 
         SG_ASSERT(kind < SG_KIND_N);

@@ -18,6 +18,7 @@ enum sg_section {
         SG_SECTION_LISTENER,
         SG_SECTION_PROVIDER,
         SG_SECTION_MODEL,
+        SG_SECTION_SERVICE,
         SG_SECTION_DEPENDENCY,
         SG_SECTION_N,
 };
@@ -32,6 +33,7 @@ enum sg_kind {
         SG_KIND_BOOL,
         SG_KIND_WORD, /* one of .words, stored as .first + its position */
         SG_KIND_DURATION,
+        SG_KIND_DURATION_OR_NONE, /* none: SG_USEC_NEVER */
         SG_KIND_SIZE,
         SG_KIND_COUNT,
         SG_KIND_WORKERS, /* a count, or auto: one for each processor */
@@ -49,8 +51,19 @@ enum sg_kind {
         SG_KIND_NETWORKS, /* list */
         SG_KIND_PROXY,    /* environment, none or the URL of a proxy: several fields */
         SG_KIND_HOST,
-        SG_KIND_PROBE,    /* the URL of a dependency: several fields */
+        SG_KIND_PROBE,   /* the URL of a dependency: several fields */
         SG_KIND_TARGETS, /* list */
+        SG_KIND_PREFIX,
+        SG_KIND_HOSTS,       /* list */
+        SG_KIND_METHODS,     /* list */
+        SG_KIND_ENDPOINTS,   /* list */
+        SG_KIND_SUBJECTS,    /* list */
+        SG_KIND_FIELDS,      /* list of "Name: value" */
+        SG_KIND_FIELD_NAMES, /* list */
+        SG_KIND_ORIGINS,     /* list */
+        SG_KIND_TOKENS,      /* with commas between them, kept as one text */
+        SG_KIND_HASH_BY,     /* two fields */
+        SG_KIND_HEALTH,      /* two fields */
         SG_KIND_N,
 };
 
@@ -88,8 +101,22 @@ static inline bool sg_setting_is_place(const struct sg_setting *s)
 
 static inline bool sg_setting_is_list(const struct sg_setting *s)
 {
-        return s->kind == SG_KIND_USERS || s->kind == SG_KIND_TARGETS || s->kind == SG_KIND_PEM ||
-               s->kind == SG_KIND_NETWORKS;
+        switch (s->kind) {
+        case SG_KIND_USERS:
+        case SG_KIND_TARGETS:
+        case SG_KIND_PEM:
+        case SG_KIND_NETWORKS:
+        case SG_KIND_HOSTS:
+        case SG_KIND_METHODS:
+        case SG_KIND_ENDPOINTS:
+        case SG_KIND_SUBJECTS:
+        case SG_KIND_FIELDS:
+        case SG_KIND_FIELD_NAMES:
+        case SG_KIND_ORIGINS:
+                return true;
+        default:
+                return false;
+        }
 }
 
 /* NULL when there is none. */

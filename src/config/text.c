@@ -42,6 +42,10 @@ static const char *value_text(const struct sg_setting *s, const void *object, ch
                 return s->words[number_at(s, object) - s->first];
         case SG_KIND_DURATION:
                 return sg_units_duration_text(number_at(s, object), out);
+        case SG_KIND_DURATION_OR_NONE:
+                if (number_at(s, object) == SG_USEC_NEVER)
+                        return "none";
+                return sg_units_duration_text(number_at(s, object), out);
         case SG_KIND_SIZE:
                 return sg_units_size_text(number_at(s, object), out);
         case SG_KIND_COUNT:
@@ -72,6 +76,12 @@ static int add_list(struct sg_buf *b, const struct sg_raw_section *section, cons
         return r;
 }
 
+/* Of a kind that fills several fields: as it was written. */
+static const char *value_as_written(const struct sg_setting *s, const struct sg_raw_line *line)
+{
+        return line ? line->value.p : s->default_text;
+}
+
 static int add_setting(struct sg_buf *b, const struct sg_whole *w, const struct sg_raw_section *section,
                        const struct sg_setting *s, const void *object)
 {
@@ -85,6 +95,8 @@ static int add_setting(struct sg_buf *b, const struct sg_whole *w, const struct 
                 return line ? add_line(b, s->name, line->value.p, where) : 0;
         if (s->kind == SG_KIND_SINK && w->config.log_sink == SG_LOG_TO_FILE)
                 return sg_buf_printf(b, "%s = file:%s  # %s\n", s->name, w->config.log_path, where);
+        if (s->kind == SG_KIND_HASH_BY || s->kind == SG_KIND_HEALTH)
+                return add_line(b, s->name, value_as_written(s, line), where);
         value = s->kind == SG_KIND_SINK ? sink_text(&w->config) : value_text(s, object, out);
         return value ? add_line(b, s->name, value, where) : 0;
 }
@@ -118,7 +130,8 @@ static int add_section(struct sg_buf *b, const struct sg_whole *w, enum sg_secti
         if (!r)
                 r = sg_buf_add(b, SG_STR("]\n"));
         for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
-                if (!r && s->section == id && (!s->dialects || (s->dialects & dialects)))
+                if (!r && s->section == id && (!s->dialects || (s->dialects & dialects)) &&
+                    (id != SG_SECTION_SERVICE || !sg_service_lacks(object, s)))
                         r = add_setting(b, w, section, s, object);
         return r;
 }
@@ -139,6 +152,8 @@ int sg_config_add_text(const struct sg_config *c, struct sg_buf *b)
                                 1u << c->providers[i].dialect);
         for (size_t i = 0; i < c->n_models && !r; i++)
                 r = add_section(b, w, SG_SECTION_MODEL, c->models[i].name, NULL, 0);
+        for (size_t i = 0; i < c->n_services && !r; i++)
+                r = add_section(b, w, SG_SECTION_SERVICE, c->services[i].name, &c->services[i], 0);
         for (size_t i = 0; i < c->n_dependencies && !r; i++)
                 r = add_section(b, w, SG_SECTION_DEPENDENCY, c->dependencies[i].name, &c->dependencies[i], 0);
         return r;

@@ -7,21 +7,6 @@
 
 #define SEPARATORS " \t,"
 
-static struct sg_str next_word(struct sg_str *rest)
-{
-        size_t start = 0, end;
-        struct sg_str word;
-
-        while (start < rest->n && strchr(SEPARATORS, rest->p[start]))
-                start++;
-        end = start;
-        while (end < rest->n && !strchr(SEPARATORS, rest->p[end]))
-                end++;
-        word = sg_str_make(rest->p + start, end - start);
-        *rest = sg_str_skip(*rest, end);
-        return word;
-}
-
 static int add_word(struct sg_config *c, struct sg_network *items, const struct sg_value *v, struct sg_str word)
 {
         static const char *const why[] = {
@@ -79,7 +64,8 @@ int sg_trusted_build(struct sg_whole *w, struct sg_error *err)
                 struct sg_value v = {s, line->value, line->where, &w->pool, err};
                 struct sg_str rest = line->value;
 
-                for (struct sg_str word = next_word(&rest); word.n && !r; word = next_word(&rest))
+                for (struct sg_str word = sg_value_next_word(&rest, SEPARATORS); word.n && !r;
+                     word = sg_value_next_word(&rest, SEPARATORS))
                         r = add_word(&w->config, items, &v, word);
         }
         return r ? r : check_listeners(w, err);

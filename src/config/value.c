@@ -9,6 +9,8 @@
 #include "base/limits.h"
 #include "config/units.h"
 
+#define WEIGHT_MAX 1000u
+
 int sg_value_refuse(const struct sg_value *v, const char *format, ...)
 {
         char text[sizeof(v->err->text)];
@@ -33,6 +35,42 @@ const char *sg_value_shown(struct sg_str text, char *out)
         snprintf(out, SG_VALUE_SHOWN_BYTES, SG_STR_FMT "%s", SG_STR_ARG(sg_str_head(text, n)),
                  n < text.n ? "\xe2\x80\xa6" : "");
         return out;
+}
+
+struct sg_str sg_value_next_word(struct sg_str *rest, const char *separators)
+{
+        size_t start = 0, end;
+        struct sg_str word;
+
+        while (start < rest->n && strchr(separators, rest->p[start]))
+                start++;
+        end = start;
+        while (end < rest->n && !strchr(separators, rest->p[end]))
+                end++;
+        word = sg_str_make(rest->p + start, end - start);
+        *rest = sg_str_skip(*rest, end);
+        return word;
+}
+
+int sg_value_weight(const struct sg_value *v, struct sg_str options, const char *of, unsigned *ret)
+{
+        const struct sg_str weight = SG_STR("weight=");
+        char shown[SG_VALUE_SHOWN_BYTES];
+        uint64_t number = 0;
+
+        for (struct sg_str word = sg_value_next_word(&options, " \t"); word.n;
+             word = sg_value_next_word(&options, " \t")) {
+                if (!sg_str_starts(word, weight))
+                        return sg_value_refuse(v, "'%s' is not an option of %s; there is weight=N",
+                                               sg_value_shown(word, shown), of);
+                if (number)
+                        return sg_value_refuse(v, "weight= stands twice");
+                if (sg_str_to_u64(sg_str_skip(word, weight.n), &number) || number < 1 || number > WEIGHT_MAX)
+                        return sg_value_refuse(v, "'%s' is not a number from 1 to %u",
+                                               sg_value_shown(sg_str_skip(word, weight.n), shown), WEIGHT_MAX);
+        }
+        *ret = number ? (unsigned)number : 1;
+        return 0;
 }
 
 static void *field(const struct sg_value *v, void *object)
@@ -81,7 +119,7 @@ static int store_bool(const struct sg_value *v, void *object)
         return sg_value_refuse(v, "'%s' is neither yes nor no", sg_value_shown(v->text, shown));
 }
 
-static int refuse_word(const struct sg_value *v, const char *const *words, size_t n_words)
+int sg_value_refuse_word(const struct sg_value *v, const char *const *words, size_t n_words)
 {
         char shown[SG_VALUE_SHOWN_BYTES], guess[64], list[256] = "";
         struct sg_nearest nearest;
@@ -105,7 +143,7 @@ static int store_word(const struct sg_value *v, void *object)
                         store_number(v, object, v->setting->first + n);
                         return 0;
                 }
-        return refuse_word(v, words, n);
+        return sg_value_refuse_word(v, words, n);
 }
 
 /* ---- numbers */
@@ -135,6 +173,14 @@ static int store_duration(const struct sg_value *v, void *object)
                                        sg_units_duration_text(v->setting->min, min),
                                        sg_units_duration_text(v->setting->max, max));
         store_number(v, object, usec);
+        return 0;
+}
+
+static int store_duration_or_none(const struct sg_value *v, void *object)
+{
+        if (!sg_str_ieq(v->text, SG_STR("none")))
+                return store_duration(v, object);
+        store_number(v, object, SG_USEC_NEVER);
         return 0;
 }
 
@@ -255,7 +301,7 @@ static int store_sink(const struct sg_value *v, void *object)
                 c->log_path = sg_pool_dup(v->pool, path);
                 return c->log_path ? 0 : -ENOMEM;
         } else {
-                return refuse_word(v, words, SG_N_ELEMENTS(words));
+                return sg_value_refuse_word(v, words, SG_N_ELEMENTS(words));
         }
         return 0;
 }
@@ -297,14 +343,27 @@ static int store_host(const struct sg_value *v, void *object)
 int sg_value_store(const struct sg_value *v, void *object)
 {
         static int (*const store[SG_KIND_N])(const struct sg_value *v, void *object) = {
-                [SG_KIND_BOOL] = store_bool,         [SG_KIND_WORD] = store_word,
-                [SG_KIND_DURATION] = store_duration, [SG_KIND_SIZE] = store_size,
-                [SG_KIND_COUNT] = store_count,       [SG_KIND_WORKERS] = store_workers,
-                [SG_KIND_DIRECTORY] = store_path,    [SG_KIND_FILE] = store_path,
-                [SG_KIND_GROUP] = store_group,       [SG_KIND_SINK] = store_sink,
-                [SG_KIND_DATABASE] = store_database, [SG_KIND_ADDRESS] = sg_value_address,
-                [SG_KIND_URL] = store_url,           [SG_KIND_PROXY] = store_proxy,
-                [SG_KIND_HOST] = store_host,         [SG_KIND_PROBE] = sg_value_probe,
+                [SG_KIND_BOOL] = store_bool,
+                [SG_KIND_WORD] = store_word,
+                [SG_KIND_DURATION] = store_duration,
+                [SG_KIND_SIZE] = store_size,
+                [SG_KIND_COUNT] = store_count,
+                [SG_KIND_WORKERS] = store_workers,
+                [SG_KIND_DIRECTORY] = store_path,
+                [SG_KIND_FILE] = store_path,
+                [SG_KIND_GROUP] = store_group,
+                [SG_KIND_SINK] = store_sink,
+                [SG_KIND_DATABASE] = store_database,
+                [SG_KIND_ADDRESS] = sg_value_address,
+                [SG_KIND_URL] = store_url,
+                [SG_KIND_PROXY] = store_proxy,
+                [SG_KIND_HOST] = store_host,
+                [SG_KIND_PROBE] = sg_value_probe,
+                [SG_KIND_PREFIX] = sg_value_prefix,
+                [SG_KIND_TOKENS] = sg_value_tokens,
+                [SG_KIND_HASH_BY] = sg_value_hash_by,
+                [SG_KIND_HEALTH] = sg_value_health,
+                [SG_KIND_DURATION_OR_NONE] = store_duration_or_none,
         };
 
         SG_ASSERT(v->text.n > 0 && store[v->setting->kind]);

@@ -24,6 +24,12 @@ int sg_value_store(const struct sg_value *v, void *object) SG_MUST_CHECK;
 
 /* -EINVAL with "name: …". */
 int sg_value_refuse(const struct sg_value *v, const char *format, ...) SG_PRINTF(2, 3);
+/* "'…' is not one of …", and the nearest of them. */
+int sg_value_refuse_word(const struct sg_value *v, const char *const *words, size_t n_words);
+/* Cuts the next word off, which ends at one of the separators; empty at the end. */
+struct sg_str sg_value_next_word(struct sg_str *rest, const char *separators);
+/* "weight=N" or nothing, which is 1. of: "a target". */
+int sg_value_weight(const struct sg_value *v, struct sg_str options, const char *of, unsigned *ret) SG_MUST_CHECK;
 
 /* What stands between "//" and the path of a URL. */
 struct sg_url_authority {
@@ -34,7 +40,23 @@ struct sg_url_authority {
 /* NULL, or what is wrong with it: the rest of a sentence that begins with "the URL". */
 const char *sg_url_read_authority(struct sg_url_authority *a, struct sg_str text);
 bool sg_url_is_host(struct sg_str host); /* a name, or an address without brackets */
+bool sg_url_is_path(struct sg_str path); /* bytes that may stand in a request line as they are, no query */
 char *sg_url_lower_case(struct sg_pool *pool, struct sg_str s);
+
+/* Of a service; host, path_prefix and the rest as in a provider. */
+int sg_value_endpoint_url(const struct sg_value *v, struct sg_str url, struct sg_config_endpoint *ret) SG_MUST_CHECK;
+/* value_service.c: scalars into an sg_config_service, items of lists into an item. */
+int sg_value_prefix(const struct sg_value *v, void *object) SG_MUST_CHECK;
+int sg_value_tokens(const struct sg_value *v, void *object) SG_MUST_CHECK;
+int sg_value_hash_by(const struct sg_value *v, void *object) SG_MUST_CHECK;
+int sg_value_health(const struct sg_value *v, void *object) SG_MUST_CHECK;
+int sg_value_host_name(const struct sg_value *v, void *item) SG_MUST_CHECK;  /* const char * */
+int sg_value_method(const struct sg_value *v, void *item) SG_MUST_CHECK;     /* const char * */
+int sg_value_subject(const struct sg_value *v, void *item) SG_MUST_CHECK;    /* const char * */
+int sg_value_field_name(const struct sg_value *v, void *item) SG_MUST_CHECK; /* const char * */
+int sg_value_origin(const struct sg_value *v, void *item) SG_MUST_CHECK;     /* const char * */
+int sg_value_field(const struct sg_value *v, void *item) SG_MUST_CHECK;      /* struct sg_config_field */
+int sg_value_endpoint(const struct sg_value *v, void *item) SG_MUST_CHECK;   /* struct sg_config_endpoint */
 
 /* A base_url into its parts. */
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;

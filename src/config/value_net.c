@@ -84,13 +84,14 @@ int sg_value_address(const struct sg_value *v, void *object)
         return listener->address ? 0 : -ENOMEM;
 }
 
-/* ---- providers */
+/* ---- providers and services */
 
 struct url {
         bool is_tls;
         struct sg_url_authority at;
         struct sg_str socket_path; /* of "unix:/path" in place of an authority */
         struct sg_str path;        /* without trailing slashes */
+        const char *instead;       /* of a user and password: the rest of the sentence */
 };
 
 static bool is_host_name(struct sg_str host)
@@ -117,7 +118,7 @@ static bool is_host_name(struct sg_str host)
 }
 
 /* RFC 3986: pchar and '/', which is what may stand in a request line as it is. */
-static bool is_path(struct sg_str path)
+bool sg_url_is_path(struct sg_str path)
 {
         static const char others[] = "-._~!$&'()*+,;=:@/%";
 
@@ -176,7 +177,7 @@ static const char *read_socket(struct url *u, struct sg_str rest)
                 return "has no absolute path of a socket after unix:; write http://unix:/run/model.sock:/v1";
         if (u->socket_path.n > 107) /* sun_path of unix(7) and its NUL */
                 return "has a socket whose path has more than 107 bytes";
-        if (!is_path(u->socket_path))
+        if (!sg_url_is_path(u->socket_path))
                 return "has a byte in the socket's path that may not stand in a URL";
         if (u->path.n && u->path.p[0] != '/')
                 return "has no / after the colon behind the socket; write http://unix:/run/model.sock:/v1";
@@ -190,7 +191,7 @@ static const char *read_network(struct url *u, struct sg_str rest)
 
         u->path = sg_str_skip(rest, end);
         if (sg_str_find_byte(authority, '@') < authority.n)
-                return "holds a user name or password; leave them out and write api_key = credential:, file: or env:";
+                return u->instead;
         return sg_url_read_authority(&u->at, authority);
 }
 
@@ -217,10 +218,8 @@ static const char *read_url(struct url *u, struct sg_str text)
                 return why;
         while (u->path.n && u->path.p[u->path.n - 1] == '/')
                 u->path.n--;
-        if (!is_path(u->path))
+        if (!sg_url_is_path(u->path))
                 return "has a byte in its path that must be written as %XX";
-        if (sg_str_ends(u->path, SG_STR("/chat/completions")))
-                return "ends with /chat/completions, which the gateway adds itself; leave it out";
         return NULL;
 }
 
@@ -247,42 +246,72 @@ static int refuse_scheme(const struct sg_value *v)
 }
 
 /* A server on a Unix socket has no name of its own: the Host field says what nginx says there. */
-static int store_socket(const struct sg_value *v, const struct url *u, struct sg_config_provider *p)
+static int store_socket(const struct sg_value *v, const struct url *u, struct sg_config_endpoint *e)
 {
-        p->socket_path = sg_pool_dup(v->pool, u->socket_path);
-        p->host = p->authority = "localhost";
-        p->port = 0;
-        return p->socket_path ? 0 : -ENOMEM;
+        e->socket_path = sg_pool_dup(v->pool, u->socket_path);
+        e->host = e->authority = "localhost";
+        e->port = 0;
+        return e->socket_path ? 0 : -ENOMEM;
 }
 
-static int store_network(const struct sg_value *v, const struct url *u, struct sg_config_provider *p)
+static int store_network(const struct sg_value *v, const struct url *u, struct sg_config_endpoint *e)
 {
         const bool is_usual = u->at.port == (u->is_tls ? 443 : 80);
 
-        p->socket_path = NULL;
-        p->port = u->at.port;
-        p->host = sg_url_lower_case(v->pool, u->at.host);
-        if (!p->host)
+        e->socket_path = NULL;
+        e->port = u->at.port;
+        e->host = sg_url_lower_case(v->pool, u->at.host);
+        if (!e->host)
                 return -ENOMEM;
-        p->authority = is_usual ? sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]" : "%s", p->host)
-                                : sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]:%u" : "%s:%u", p->host, p->port);
-        return p->authority ? 0 : -ENOMEM;
+        e->authority = is_usual ? sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]" : "%s", e->host)
+                                : sg_pool_printf(v->pool, u->at.is_v6 ? "[%s]:%u" : "%s:%u", e->host, e->port);
+        return e->authority ? 0 : -ENOMEM;
+}
+
+static int read_endpoint(const struct sg_value *v, struct sg_str text, const char *instead,
+                         struct sg_config_endpoint *ret)
+{
+        struct url u = {.instead = instead};
+        const char *why;
+
+        if (!sg_str_istarts(text, SG_STR("https://")) && !sg_str_istarts(text, SG_STR("http://")))
+                return refuse_scheme(v);
+        why = read_url(&u, text);
+        if (why)
+                return sg_value_refuse(v, "the URL %s", why);
+        ret->url = sg_pool_dup(v->pool, text);
+        ret->is_tls = u.is_tls;
+        ret->path_prefix = sg_pool_dup(v->pool, u.path);
+        if (!ret->url || !ret->path_prefix)
+                return -ENOMEM;
+        return u.socket_path.n ? store_socket(v, &u, ret) : store_network(v, &u, ret);
+}
+
+int sg_value_endpoint_url(const struct sg_value *v, struct sg_str url, struct sg_config_endpoint *ret)
+{
+        return read_endpoint(v, url, "holds a user name or password; leave them out", ret);
 }
 
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p)
 {
-        struct url u = {.is_tls = false};
-        const char *why;
+        struct sg_config_endpoint e;
+        int r = read_endpoint(v, v->text,
+                              "holds a user name or password; leave them out and write api_key = credential:, file: or "
+                              "env:",
+                              &e);
 
-        if (!sg_str_istarts(v->text, SG_STR("https://")) && !sg_str_istarts(v->text, SG_STR("http://")))
-                return refuse_scheme(v);
-        why = read_url(&u, v->text);
-        if (why)
-                return sg_value_refuse(v, "the URL %s", why);
-        p->base_url = sg_pool_dup(v->pool, v->text);
-        p->is_tls = u.is_tls;
-        p->path_prefix = sg_pool_dup(v->pool, u.path);
-        if (!p->base_url || !p->path_prefix)
-                return -ENOMEM;
-        return u.socket_path.n ? store_socket(v, &u, p) : store_network(v, &u, p);
+        if (r)
+                return r;
+        if (sg_str_ends(sg_str_from(e.path_prefix), SG_STR("/chat/completions")))
+                return sg_value_refuse(v,
+                                       "the URL ends with /chat/completions, which the gateway adds itself; leave it "
+                                       "out");
+        p->base_url = e.url;
+        p->is_tls = e.is_tls;
+        p->host = e.host;
+        p->port = e.port;
+        p->authority = e.authority;
+        p->path_prefix = e.path_prefix;
+        p->socket_path = e.socket_path;
+        return 0;
 }

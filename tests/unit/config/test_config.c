@@ -204,6 +204,7 @@ static void test_text_tells_values_and_places(void **state)
                        "idle_timeout = 1m  # default\n"
                        "pool_max = 64  # default\n"
                        "warm_connections = 0  # default\n"
+                       "protocol = http1  # default\n"
                        "\n[model \"q\\\"\\\\\"]\n"
                        "target = p weight=2  # a.conf:15\n"
                        "target = p/m  # b.conf:4\n");

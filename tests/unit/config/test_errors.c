@@ -32,7 +32,7 @@ static void test_words_that_do_not_exist(void **state)
                 {"[model \"m\"]\nfallback = echo\n", "a.conf:2: unknown setting 'fallback' in [model \"m\"]"},
                 {"[gatway]\nworkers = 2\n", "a.conf:1: unknown section [gatway]; did you mean [gateway]?"},
                 {"[Provider \"x\"]\n", "a.conf:1: unknown section [Provider]; did you mean [provider]?"},
-                {"[service \"query\"]\nprefix = /\n", "a.conf:1: unknown section [service]"},
+                {"[servce \"query\"]\nprefix = /\n", "a.conf:1: unknown section [servce]; did you mean [service]?"},
                 {"[redis]\nurl =\n", "a.conf:1: unknown section [redis]"},
                 {"[cluster \"neo4j\"]\n", "a.conf:1: unknown section [cluster]"},
                 {"[gateway \"x\"]\n", "a.conf:1: [gateway] stands once and takes no name"},

@@ -94,7 +94,7 @@ static void test_table_is_sound(void **state)
         }
         assert_null(sg_setting_find(SG_SECTION_LOG, SG_STR("workers")));
         assert_int_equal(sg_section_find(SG_STR("model")), SG_SECTION_MODEL);
-        assert_int_equal(sg_section_find(SG_STR("service")), SG_SECTION_N);
+        assert_int_equal(sg_section_find(SG_STR("services")), SG_SECTION_N);
 }
 
 static void test_defaults_are_the_documented_ones(void **state)
@@ -345,6 +345,7 @@ static void test_example_is_valid_when_uncommented(void **state)
                 assert_int_equal(r, 0);
                 assert_int_equal(w->config.n_providers, 2);
                 assert_int_equal(w->config.n_models, 1);
+                assert_int_equal(w->config.n_services, 1);
         }
         sg_buf_done(&example);
         sg_buf_done(&text);
