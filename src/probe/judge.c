@@ -148,9 +148,11 @@ static enum sg_judgement judge_bolt(struct sg_str answer, struct sg_judge_words 
         return SG_JUDGEMENT_ALIVE;
 }
 
-/* ---- HTTP: any final answer but a 5xx */
+/* ---- HTTP: of a dependency any final answer but a 5xx, since it may want to know who asks; of an endpoint, whose path was
+ * named for this, what says that all is well */
 
-static enum sg_judgement judge_http(struct sg_str answer, struct sg_judge_words *words)
+/* The status of the final answer when the judgement is ALIVE. */
+static enum sg_judgement read_status(struct sg_str answer, unsigned *ret_status, struct sg_judge_words *words)
 {
         const struct sg_h1_limits limits = {.head_bytes = SG_JUDGE_BYTES_MAX / 2};
         struct sg_h1_event e;
@@ -169,28 +171,64 @@ static enum sg_judgement judge_http(struct sg_str answer, struct sg_judge_words 
                         return SG_JUDGEMENT_MORE;
                 if (e.kind == SG_H1_HEAD && head.status == 101)
                         return dead(words, SG_PROBE_F_GARBAGE, "it switches to a protocol that nobody asked for");
-                if (e.kind == SG_H1_HEAD && head.status >= 200)
-                        return head.status < 500 ? SG_JUDGEMENT_ALIVE
-                                                 : dead(words, SG_PROBE_F_UNAVAILABLE, "it answers %u", head.status);
+                if (e.kind == SG_H1_HEAD && head.status >= 200) {
+                        *ret_status = head.status;
+                        return SG_JUDGEMENT_ALIVE;
+                }
                 answer = sg_str_skip(answer, e.used);
         }
 }
 
+static enum sg_judgement judge_http(struct sg_str answer, struct sg_judge_words *words)
+{
+        unsigned status;
+        const enum sg_judgement j = read_status(answer, &status, words);
+
+        if (j != SG_JUDGEMENT_ALIVE || status < 500)
+                return j;
+        return dead(words, SG_PROBE_F_UNAVAILABLE, "it answers %u", status);
+}
+
+static enum sg_judgement judge_check(struct sg_str answer, struct sg_judge_words *words)
+{
+        unsigned status;
+        const enum sg_judgement j = read_status(answer, &status, words);
+
+        if (j != SG_JUDGEMENT_ALIVE || status < 400)
+                return j;
+        return dead(words, SG_PROBE_F_UNAVAILABLE, "status %u", status);
+}
+
 /* ---- all */
 
-static int add_http_question(struct sg_buf *b, const struct sg_config_dependency *d)
+static enum sg_judgement judge_within(enum sg_judgement (*judge)(struct sg_str answer, struct sg_judge_words *words),
+                                      struct sg_str answer, struct sg_judge_words *words)
 {
-        int r = sg_h1_add_request_line(b, SG_STR("GET"), sg_str_from(d->path));
+        enum sg_judgement j;
 
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("host"), sg_str_from(d->authority));
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("user-agent"), SG_STR("scribe-gateway/" SG_VERSION " (probe)"));
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("accept"), SG_STR("*/*"));
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("connection"), SG_STR("close"));
-        return r ? r : sg_h1_add_head_end(b);
+        if (answer.n == 0)
+                return SG_JUDGEMENT_MORE;
+        j = judge(answer, words);
+        if (j == SG_JUDGEMENT_MORE && answer.n >= SG_JUDGE_BYTES_MAX)
+                return dead(words, SG_PROBE_F_GARBAGE, "%zu bytes that are no answer", answer.n);
+        return j;
+}
+
+/* path follows prefix in the target. */
+static int add_get(struct sg_buf *b, const char *prefix, const char *path, const char *authority)
+{
+        const struct sg_str pieces[] = {SG_STR("GET "),
+                                        sg_str_from(prefix),
+                                        sg_str_from(path),
+                                        SG_STR(" HTTP/1.1\r\nhost: "),
+                                        sg_str_from(authority),
+                                        SG_STR("\r\nuser-agent: scribe-gateway/" SG_VERSION " (probe)\r\n"
+                                               "accept: */*\r\nconnection: close\r\n\r\n")};
+        int r = 0;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(pieces) && !r; i++)
+                r = sg_buf_add(b, pieces[i]);
+        return r;
 }
 
 /* Nobody's password is sent; the user's name is for PostgreSQL's log. */
@@ -215,7 +253,7 @@ int sg_judge_add_question(struct sg_buf *b, const struct sg_config_dependency *d
         case SG_PROBE_TCP:
                 return 0;
         case SG_PROBE_HTTP:
-                return add_http_question(b, d);
+                return add_get(b, "", d->path, d->authority);
         case SG_PROBE_REDIS:
                 return sg_buf_add(b, SG_STR("*1\r\n$4\r\nPING\r\n"));
         case SG_PROBE_POSTGRES:
@@ -229,6 +267,11 @@ int sg_judge_add_question(struct sg_buf *b, const struct sg_config_dependency *d
         SG_UNREACHABLE();
 }
 
+int sg_judge_add_check(struct sg_buf *b, const struct sg_config_service *s, const struct sg_config_endpoint *e)
+{
+        return add_get(b, e->path_prefix, s->health_path, e->authority);
+}
+
 enum sg_judgement sg_judge_answer(enum sg_probe_kind kind, struct sg_str answer, struct sg_judge_words *words)
 {
         static enum sg_judgement (*const judges[SG_PROBE_N])(struct sg_str answer, struct sg_judge_words * words) = {
@@ -237,15 +280,14 @@ enum sg_judgement sg_judge_answer(enum sg_probe_kind kind, struct sg_str answer,
                 [SG_PROBE_POSTGRES] = judge_postgres,
                 [SG_PROBE_BOLT] = judge_bolt,
         };
-        enum sg_judgement j;
 
         SG_ASSERT((unsigned)kind < SG_PROBE_N);
         if (!judges[kind])
                 return SG_JUDGEMENT_ALIVE; /* tcp: that there is a connection says it all */
-        if (answer.n == 0)
-                return SG_JUDGEMENT_MORE;
-        j = judges[kind](answer, words);
-        if (j == SG_JUDGEMENT_MORE && answer.n >= SG_JUDGE_BYTES_MAX)
-                return dead(words, SG_PROBE_F_GARBAGE, "%zu bytes that are no answer", answer.n);
-        return j;
+        return judge_within(judges[kind], answer, words);
+}
+
+enum sg_judgement sg_judge_check(struct sg_str answer, struct sg_judge_words *words)
+{
+        return judge_within(judge_check, answer, words);
 }

@@ -1,5 +1,5 @@
 /*
- * probe/judge.h - what a dependency is asked, and whether its answer shows that it serves
+ * probe/judge.h - what a dependency or an endpoint is asked, and whether its answer shows that it serves
  *
  * Shape    pure functions of bytes: no state, no I/O, so that a judgement depends on the bytes alone and not on how they
  *          were cut
@@ -32,3 +32,8 @@ struct sg_judge_words {
 int sg_judge_add_question(struct sg_buf *b, const struct sg_config_dependency *d) SG_MUST_CHECK;
 /* `answer` is all that has come so far. words is written when the judgement is DEAD. */
 enum sg_judgement sg_judge_answer(enum sg_probe_kind kind, struct sg_str answer, struct sg_judge_words *words);
+
+/* The same for an endpoint of a service with check = http over HTTP/1.1: 200 to 399 is alive. */
+int sg_judge_add_check(struct sg_buf *b, const struct sg_config_service *s, const struct sg_config_endpoint *e)
+        SG_MUST_CHECK;
+enum sg_judgement sg_judge_check(struct sg_str answer, struct sg_judge_words *words);

@@ -6,13 +6,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "base/limits.h"
-#include "probe/judge.h"
+#include "base/random.h"
 #include "probe/probe_internal.h"
 
 #define REST_USEC_MIN      (10 * SG_USEC_PER_MSEC)
-#define QUESTION_BYTES_MAX (SG_TARGET_BYTES_MAX + 1024u)
+#define SPREAD_USEC_MAX    SG_USEC_PER_SEC /* the first checks of all endpoints are spread over so long */
+#define QUESTION_BYTES_MAX (2 * SG_TARGET_BYTES_MAX + 1024u)
 #define TELL_MAX           6u /* lines in a minute: three times down and up */
 #define TELL_INTERVAL_USEC (60 * SG_USEC_PER_SEC)
 
@@ -32,8 +34,8 @@ static const struct probe_step {
         void (*on_time)(struct probe *p);
         uint32_t may_follow;
 } steps[PROBE_STATE_N] = {
-        [PROBE_NEW] = {"new", NULL, NULL, TO(RESOLVING) | TO(STOPPED)},
-        [PROBE_RESTING] = {"resting", NULL, resting_over, TO(RESOLVING) | TO(STOPPED)},
+        [PROBE_NEW] = {"new", NULL, NULL, TO(RESTING) | TO(RESOLVING) | TO(STOPPED)},
+        [PROBE_RESTING] = {"resting", NULL, resting_over, TO(RESOLVING) | TO(CONNECTING) | TO(STOPPED)},
         [PROBE_RESOLVING] = {"resolving", enter_resolving, resolving_too_long,
                              TO(CONNECTING) | TO(RESTING) | TO(STOPPED)},
         [PROBE_CONNECTING] = {"connecting", enter_connecting, connecting_too_long,
@@ -45,7 +47,7 @@ static const struct probe_step {
 static void probe_go(struct probe *p, enum probe_state to)
 {
         SG_ASSERT(steps[p->state].may_follow & (UINT32_C(1) << to));
-        sg_debug("probe %s: %s -> %s", p->config->name, steps[p->state].name, steps[to].name);
+        sg_debug("probe %s: %s -> %s", p->goal.name, steps[p->state].name, steps[to].name);
         p->state = to;
         sg_timer_stop(&p->timer);
         if (steps[to].enter)
@@ -74,14 +76,20 @@ static void drop_attempt(struct probe *p)
 
 /* ---- the end of an attempt */
 
+/* Many endpoints shall not be asked in the same instant, and those that were shall not stay together. */
+static uint64_t spread(const struct probe *p, uint64_t usec)
+{
+        return p->goal.service ? usec - sg_random_u64() % (usec / 10 + 1) : usec;
+}
+
 /* What may be a slip is confirmed soon. */
 static uint64_t rest_usec(const struct probe *p)
 {
-        const uint64_t now = sg_loop_now_usec(p->probes->loop), interval = p->config->interval_usec;
-        const uint64_t next = p->begun_usec + interval;
+        const uint64_t now = sg_loop_now_usec(p->probes->loop), interval = p->goal.interval_usec;
+        const uint64_t next = p->begun_usec + spread(p, interval);
 
         if (p->known.n_failures && p->known.state != SG_DEPENDENCY_DOWN)
-                return SG_MIN(interval, SG_PROBE_CONFIRM_USEC);
+                return spread(p, SG_MIN(interval, SG_PROBE_CONFIRM_USEC));
         return next > now + REST_USEC_MIN ? next - now : REST_USEC_MIN;
 }
 
@@ -93,29 +101,44 @@ static void probe_over(struct probe *p, enum sg_probe_fault fault, const char *t
         sg_timer_start(&p->timer, rest_usec(p));
 }
 
+/* Says where, unless the name does that. */
 static void SG_PRINTF(3, 4) probe_failed(struct probe *p, enum sg_probe_fault fault, const char *format, ...)
 {
-        char text[SG_PROBE_TEXT_BYTES];
+        const char *where = p->stream ? sg_stream_peer(p->stream) : p->goal.host;
+        char text[SG_PROBE_TEXT_BYTES] = "";
+        size_t n = 0;
         va_list args;
 
+        if (!p->goal.names_address)
+                n = SG_MIN((size_t)snprintf(text, sizeof(text), "%s: ", where), sizeof(text) - 1);
         va_start(args, format);
-        vsnprintf(text, sizeof(text), format, args);
+        vsnprintf(text + n, sizeof(text) - n, format, args);
         va_end(args);
         probe_over(p, fault, text);
 }
 
 /* ---- resolving */
 
-void probe_begin(struct probe *p)
+static void begin(struct probe *p)
 {
         p->begun_usec = sg_clock_usec();
-        p->until_usec = p->begun_usec + p->config->timeout_usec;
-        probe_go(p, PROBE_RESOLVING);
+        p->until_usec = p->begun_usec + p->goal.timeout_usec;
+        probe_go(p, p->goal.socket_path ? PROBE_CONNECTING : PROBE_RESOLVING);
+}
+
+void probe_begin(struct probe *p)
+{
+        if (p->goal.dependency) {
+                begin(p);
+                return;
+        }
+        probe_go(p, PROBE_RESTING);
+        sg_timer_start(&p->timer, sg_random_u64() % SG_MIN(p->goal.interval_usec, SPREAD_USEC_MAX));
 }
 
 static void resting_over(struct probe *p)
 {
-        probe_begin(p);
+        begin(p);
 }
 
 static void on_resolved(struct sg_query *q, int error, const struct sg_resolved *found, void *owner)
@@ -123,7 +146,7 @@ static void on_resolved(struct sg_query *q, int error, const struct sg_resolved 
         struct probe *p = owner;
 
         if (error) {
-                probe_failed(p, SG_PROBE_F_RESOLVE, "%s: %s", p->config->host,
+                probe_failed(p, SG_PROBE_F_RESOLVE, "%s",
                              error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
                 return;
         }
@@ -136,13 +159,13 @@ static void enter_resolving(struct probe *p)
 {
         sg_timer_start(&p->timer, time_left(p));
         p->query = (struct sg_query){.on_resolved = on_resolved, .owner = p};
-        sg_resolve(p->probes->resolver, &p->query, sg_str_from(p->config->host), p->config->port);
+        sg_resolve(p->probes->resolver, &p->query, sg_str_from(p->goal.host), p->goal.port);
 }
 
 static void resolving_too_long(struct probe *p)
 {
-        probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: no name server answered within %" PRIu64 " ms", p->config->host,
-                     p->config->timeout_usec / SG_USEC_PER_MSEC);
+        probe_failed(p, SG_PROBE_F_TIMEOUT, "no name server answered within %" PRIu64 " ms",
+                     p->goal.timeout_usec / SG_USEC_PER_MSEC);
 }
 
 /* ---- connecting */
@@ -157,12 +180,12 @@ static size_t on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
         struct probe *p = owner;
         struct sg_judge_words words;
 
-        switch (sg_judge_answer(p->config->kind, bytes, &words)) {
+        switch (probe_goal_judge(&p->goal, bytes, &words)) {
         case SG_JUDGEMENT_ALIVE:
                 probe_over(p, SG_PROBE_F_NONE, "");
                 break;
         case SG_JUDGEMENT_DEAD:
-                probe_failed(p, words.fault, "%s: %s", sg_stream_peer(s), words.text);
+                probe_failed(p, words.fault, "%s", words.text);
                 break;
         case SG_JUDGEMENT_MORE:
         case SG_JUDGEMENT_N:
@@ -178,23 +201,26 @@ static bool has_next_address(const struct probe *p)
 
 static void try_next_address(struct probe *p);
 
+static enum sg_probe_fault fault_of(const struct probe *p, enum sg_stream_end why)
+{
+        if (why == SG_STREAM_END_TLS)
+                return SG_PROBE_F_TLS;
+        if (why == SG_STREAM_END_TIMEOUT)
+                return SG_PROBE_F_TIMEOUT;
+        /* Of a Unix socket it is that as many as may wait do so already. */
+        return why == SG_STREAM_END_ERROR && !p->goal.socket_path ? SG_PROBE_F_RESOURCES : SG_PROBE_F_CONNECT;
+}
+
 static void on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
 {
         struct probe *p = owner;
 
         if (p->state == PROBE_ASKING)
-                probe_failed(p, SG_PROBE_F_CLOSED, "%s: closed before an answer (%s)", sg_stream_peer(s),
-                             sg_stream_end_text(s));
-        else if (why == SG_STREAM_END_TLS)
-                probe_failed(p, SG_PROBE_F_TLS, "%s: %s", sg_stream_peer(s), sg_stream_end_text(s));
-        else if (has_next_address(p))
+                probe_failed(p, SG_PROBE_F_CLOSED, "closed before an answer (%s)", sg_stream_end_text(s));
+        else if (why != SG_STREAM_END_TLS && has_next_address(p))
                 try_next_address(p);
         else
-                probe_failed(p,
-                             why == SG_STREAM_END_TIMEOUT ? SG_PROBE_F_TIMEOUT
-                             : why == SG_STREAM_END_ERROR ? SG_PROBE_F_RESOURCES
-                                                          : SG_PROBE_F_CONNECT,
-                             "%s: %s", sg_stream_peer(s), sg_stream_end_text(s));
+                probe_failed(p, fault_of(p, why), "%s", sg_stream_end_text(s));
 }
 
 static void on_drained(struct sg_stream *s, void *owner)
@@ -211,10 +237,10 @@ static int open_stream(struct probe *p, size_t i)
         int r = sg_stream_new_connect(&p->stream, p->probes->loop, (const struct sockaddr *)&p->addresses.addresses[i],
                                       p->addresses.lengths[i], &options, &listener, p);
 
-        if (r || !p->config->is_tls)
+        if (r || !p->goal.trust)
                 return r;
-        r = sg_tls_client_layer(&layer, p->trust, NULL, sg_str_from(p->config->host),
-                                p->config->kind == SG_PROBE_HTTP ? "http/1.1" : NULL);
+        r = sg_tls_client_layer(&layer, p->goal.trust, p->goal.certificate, sg_str_from(p->goal.server_name),
+                                p->goal.alpn);
         if (r)
                 p->stream = sg_stream_free(p->stream);
         else
@@ -234,15 +260,30 @@ static void try_next_address(struct probe *p)
                         return;
                 }
                 if (n_left == 1) {
-                        probe_failed(p, r == -EAFNOSUPPORT ? SG_PROBE_F_CONNECT : SG_PROBE_F_RESOURCES, "%s: %s",
-                                     p->config->host, strerrordesc_np(-r));
+                        probe_failed(p, r == -EAFNOSUPPORT ? SG_PROBE_F_CONNECT : SG_PROBE_F_RESOURCES, "%s",
+                                     strerrordesc_np(-r));
                         return;
                 }
         }
 }
 
+static void use_socket_path(struct probe *p)
+{
+        struct sockaddr_un *un = (void *)&p->addresses.addresses[0];
+        const size_t n = strlen(p->goal.socket_path);
+
+        SG_ASSERT(n < sizeof(un->sun_path)); /* as the configuration allows */
+        *un = (struct sockaddr_un){.sun_family = AF_UNIX};
+        memcpy(un->sun_path, p->goal.socket_path, n);
+        p->addresses.lengths[0] = sizeof(*un);
+        p->addresses.n = 1;
+        p->next_address = 0;
+}
+
 static void enter_connecting(struct probe *p)
 {
+        if (p->goal.socket_path)
+                use_socket_path(p);
         try_next_address(p);
 }
 
@@ -251,9 +292,8 @@ static void connecting_too_long(struct probe *p)
         if (has_next_address(p) && time_left(p))
                 try_next_address(p);
         else
-                probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: not connected%s within %" PRIu64 " ms",
-                             sg_stream_peer(p->stream), p->config->is_tls ? " and secured" : "",
-                             p->config->timeout_usec / SG_USEC_PER_MSEC);
+                probe_failed(p, SG_PROBE_F_TIMEOUT, "not connected%s within %" PRIu64 " ms",
+                             p->goal.trust ? " and secured" : "", p->goal.timeout_usec / SG_USEC_PER_MSEC);
 }
 
 /* ---- asking */
@@ -264,13 +304,13 @@ static void enter_asking(struct probe *p)
         struct sg_buf b;
         int r;
 
-        if (p->config->kind == SG_PROBE_TCP) {
+        if (p->goal.is_open_enough) {
                 probe_over(p, SG_PROBE_F_NONE, "");
                 return;
         }
         sg_timer_start(&p->timer, time_left(p));
         sg_buf_init(&b, QUESTION_BYTES_MAX);
-        r = sg_judge_add_question(&b, p->config);
+        r = probe_goal_add_question(&p->goal, &b);
         question = sg_buf_view(&b);
         if (!r)
                 r = sg_stream_write(p->stream, &question, 1);
@@ -284,24 +324,19 @@ static void enter_asking(struct probe *p)
 
 static void asking_too_long(struct probe *p)
 {
-        probe_failed(p, SG_PROBE_F_TIMEOUT, "%s: no answer within %" PRIu64 " ms", sg_stream_peer(p->stream),
-                     p->config->timeout_usec / SG_USEC_PER_MSEC);
+        probe_failed(p, SG_PROBE_F_TIMEOUT, "no answer within %" PRIu64 " ms", p->goal.timeout_usec / SG_USEC_PER_MSEC);
 }
 
 /* ---- life */
 
-int probe_init(struct probe *p, struct sg_probes *probes, const struct sg_config_dependency *config,
-               struct sg_tls_trust *trust)
+int probe_init(struct probe *p, struct sg_probes *probes)
 {
         int r;
 
-        SG_ASSERT(!config->is_tls == !trust);
-        *p = (struct probe){.probes = probes, .config = config, .state = PROBE_NEW};
+        *p = (struct probe){.probes = probes, .state = PROBE_NEW};
         r = sg_timer_init(&p->timer, probes->loop, on_time, p);
         if (r)
                 return r;
-        p->trust = trust ? sg_tls_trust_ref(trust) : NULL;
-        p->known.config = config;
         p->known.since_wall_usec = sg_clock_wall_usec();
         sg_log_limit_init(&p->told, TELL_MAX, TELL_INTERVAL_USEC);
         return 0;
@@ -320,5 +355,5 @@ void probe_done(struct probe *p)
 {
         probe_stop(p);
         sg_timer_done(&p->timer);
-        p->trust = sg_tls_trust_unref(p->trust);
+        probe_goal_done(&p->goal);
 }

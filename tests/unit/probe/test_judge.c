@@ -29,20 +29,27 @@ struct answer {
                 SG_STR(literal), SG_JUDGEMENT_DEAD, SG_PROBE_F_##fault, text                                           \
         }
 
+#define ENDPOINT SG_PROBE_N /* in place of a kind: the check of an endpoint */
+
+static enum sg_judgement judge(enum sg_probe_kind kind, struct sg_str answer, struct sg_judge_words *words)
+{
+        return kind == ENDPOINT ? sg_judge_check(answer, words) : sg_judge_answer(kind, answer, words);
+}
+
 static void check(enum sg_probe_kind kind, const struct answer *a)
 {
         struct sg_judge_words words = {SG_PROBE_F_NONE, ""};
-        const enum sg_judgement found = sg_judge_answer(kind, a->bytes, &words);
+        const enum sg_judgement found = judge(kind, a->bytes, &words);
 
         if (found != a->judgement || words.fault != a->fault)
-                print_error("%s: '%.*s': %s\n", sg_probe_kind_name(kind), (int)a->bytes.n, a->bytes.p, words.text);
+                print_error("%u: '%.*s': %s\n", kind, (int)a->bytes.n, a->bytes.p, words.text);
         assert_int_equal(found, a->judgement);
         assert_int_equal(words.fault, a->fault);
         if (a->text)
                 assert_string_equal(words.text, a->text);
         /* What is judged alive or dead is so however much of it has come: less is either the same or not enough. */
         for (size_t n = 0; n < a->bytes.n; n++) {
-                const enum sg_judgement before = sg_judge_answer(kind, sg_str_head(a->bytes, n), &words);
+                const enum sg_judgement before = judge(kind, sg_str_head(a->bytes, n), &words);
 
                 assert_true(before == SG_JUDGEMENT_MORE || before == found);
         }
@@ -145,6 +152,24 @@ static void test_http(void **state)
         CHECK(SG_PROBE_HTTP, answers);
 }
 
+static void test_check_of_an_endpoint(void **state)
+{
+        static const struct answer answers[] = {
+                ALIVE("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"),
+                ALIVE("HTTP/1.0 399 Still\r\n\r\n"),
+                ALIVE("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"),
+                MORE("HTTP/1.1 199 Odd\r\n\r\n"),
+                MORE("HTTP/1.1 200 OK\r\n"),
+                DEAD("HTTP/1.1 400 Bad Request\r\n\r\n", UNAVAILABLE, "status 400"),
+                DEAD("HTTP/1.1 401 Unauthorized\r\n\r\n", UNAVAILABLE, "status 401"),
+                DEAD("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 503 Away\r\n\r\n", UNAVAILABLE, "status 503"),
+                DEAD("HTTP/1.1 101 Switching Protocols\r\n\r\n", GARBAGE, NULL),
+                DEAD("\x16\x03\x01", GARBAGE, NULL),
+        };
+
+        CHECK(ENDPOINT, answers);
+}
+
 static void test_tcp_needs_no_answer(void **state)
 {
         struct sg_judge_words words;
@@ -214,6 +239,20 @@ static void test_questions(void **state)
         sg_buf_done(&b);
 }
 
+static void test_question_of_an_endpoint(void **state)
+{
+        const struct sg_config_service s = {.health_path = "/api/health"};
+        const struct sg_config_endpoint e = {.path_prefix = "/v2", .authority = "query.example:8082"};
+        struct sg_buf b;
+
+        sg_buf_init(&b, 4096);
+        assert_int_equal(sg_judge_add_check(&b, &s, &e), 0);
+        assert_true(
+                sg_str_starts(sg_buf_view(&b), SG_STR("GET /v2/api/health HTTP/1.1\r\nhost: query.example:8082\r\n")));
+        assert_true(sg_str_ends(sg_buf_view(&b), SG_STR("connection: close\r\n\r\n")));
+        sg_buf_done(&b);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -221,9 +260,11 @@ int main(void)
                 cmocka_unit_test(test_postgres),
                 cmocka_unit_test(test_bolt),
                 cmocka_unit_test(test_http),
+                cmocka_unit_test(test_check_of_an_endpoint),
                 cmocka_unit_test(test_tcp_needs_no_answer),
                 cmocka_unit_test(test_no_answer_is_waited_for_without_end),
                 cmocka_unit_test(test_questions),
+                cmocka_unit_test(test_question_of_an_endpoint),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
