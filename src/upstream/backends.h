@@ -6,11 +6,12 @@
  * Units    _usec, monotonic
  * Owner    counted; an exchange holds one from its pick to its done
  * Thread   any: all that changes are atomics, and nothing waits. Writes of shared words on the way of a request that
- *          goes well: outstanding +1 and -1, and the turn of round robin
+ *          goes well: outstanding +1 and -1, and the turn of round robin; once a second a mark for the budget
  * Errors   -ENOMEM at birth; SG_BACKENDS_E_*
  * Limits   SG_ENDPOINTS_MAX endpoints
- * Source   breaker: closed, open for breaker_usec (doubled at each failed trial, up to 16 times), then a single trial;
- *          retry budget as in Finagle: a share of the requests of late, and a few a second in any case
+ * Source   breaker: closed, open for breaker_usec (doubled at each failed trial, up to 16 times), then a single trial,
+ *          which is given up for lost when its time to connect and answer is over;
+ *          retry budget as in Finagle: a share of the requests of the last 10 s, and 3 a second in any case
  */
 #pragma once
 
@@ -44,19 +45,21 @@ const char *sg_backend_state_name(enum sg_backend_state s); /* "up", … */
 
 struct sg_backends;
 
-/* previous (may be NULL): of the service of the same name in the configuration before. */
+/* Keeps nothing of service. previous (may be NULL): of the service of the same name in the configuration before. */
 int sg_backends_new(struct sg_backends **ret, const struct sg_config_service *service,
                     const struct sg_backends *previous) SG_MUST_CHECK;
 struct sg_backends *sg_backends_ref(struct sg_backends *b);
 struct sg_backends *sg_backends_unref(struct sg_backends *b);
+SG_DEFINE_AUTO(struct sg_backends *, sg_backends_unref)
 
 struct sg_pick {
         unsigned index; /* of service->endpoints */
         bool is_trial;  /* its breaker's */
+        uint64_t trial; /* which one */
 };
 
 /* The next to ask, one more outstanding there. hash: of SG_BALANCE_HASH. tried: a bit for each index that is not
- * wanted. SG_BACKENDS_E_NONE: *ret_wait_usec is when it is worth to ask again (at least a second). Each pick has its
+ * wanted. SG_BACKENDS_E_NONE: *ret_wait_usec is after how long it is worth to ask again (a second to a minute). Each pick has its
  * sg_backends_done(). */
 int sg_backends_pick(struct sg_backends *b, uint64_t hash, uint64_t tried, uint64_t now_usec, struct sg_pick *ret,
                      uint64_t *ret_wait_usec) SG_MUST_CHECK;
@@ -67,12 +70,16 @@ enum sg_backend_turn {
         SG_BACKEND_TURN_TRIPPED, /* the breaker has opened */
         SG_BACKEND_TURN_RETURNED /* the trial went well: in service again */
 };
-/* Once per pick. text: of a fault, for views; kept cut. */
+/* For an answer that may last (a stream, a tunnel), when its head has come and is no fault: a trial has gone well then,
+ * and not hours later. Optional, before sg_backends_done(). */
+enum sg_backend_turn sg_backends_answered(struct sg_backends *b, const struct sg_pick *pick, uint64_t now_usec);
+/* Once per pick. text (may be NULL): of a fault, for views; kept cut. */
 enum sg_backend_turn sg_backends_done(struct sg_backends *b, const struct sg_pick *pick, enum sg_backend_result result,
                                       uint64_t now_usec, const char *text);
 
-/* For each exchange once, when it begins; and before each further attempt: false when retries are too large a share. */
+/* For each exchange once, when it begins. */
 void sg_backends_begin(struct sg_backends *b, uint64_t now_usec);
+/* Before each further attempt, which it counts: false when retries are too large a share. */
 bool sg_backends_may_retry(struct sg_backends *b, uint64_t now_usec);
 
 /* From health checks: true when this changes it. text: why, or "". */
