@@ -214,6 +214,12 @@ dialect = echo
 [model "echo"]
 target = echo
 
+# A service of your own: take the # away.
+#[service "query"]
+#prefix = /api/query/
+#endpoint = http://127.0.0.1:8082
+#health = /api/health
+
 # LLM_API_KEY in the environment (or .env) makes this one go to that provider.
 [model "default"]
 target = echo

@@ -182,7 +182,7 @@ struct sg_config_field {
 struct sg_config_service {
         const char *name;
         const char *prefix; /* begins with '/'; ends on a segment's border, whether with a slash or without */
-        const char **hosts; /* lower case, without port; "*.example.com" stands for one label; none: any */
+        const char **hosts; /* lower case, without port: "[::1]"; "*.example.com" stands for one label; none: any */
         size_t n_hosts;
         const char **methods; /* "GET"; none: any */
         size_t n_methods;
@@ -208,7 +208,7 @@ struct sg_config_service {
         const char *tls_server_name;           /* NULL: the endpoint's host */
         const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
 
-        const char **cors_origins; /* "https://app.example"; none: CORS is the service's own matter */
+        const char **cors_origins; /* "https://app.example", as browsers send it; none: CORS is the service's own matter */
         size_t n_cors_origins;
         const char *cors_methods, *cors_headers, *cors_expose; /* lists as sent; NULL: none */
         bool cors_credentials;

@@ -36,9 +36,9 @@ static int check(struct sg_daemon *d, struct sg_error *err)
         int r = sg_daemon_check(d, err);
 
         if (!r)
-                printf("the configuration in %s is valid: %zu listeners, %zu providers, %zu models\n",
+                printf("the configuration in %s is valid: %zu listeners, %zu providers, %zu models, %zu services\n",
                        d->config_directory, d->first_config->n_listeners, d->first_config->n_providers,
-                       d->first_config->n_models);
+                       d->first_config->n_models, d->first_config->n_services);
         return r;
 }
 

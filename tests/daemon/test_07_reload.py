@@ -26,6 +26,9 @@ def check(gateway, *more):
 @pytest.mark.parametrize("text, line, words", [
     ("[gateway]\ndrain_timeot = 5s\n", 2, ["drain_timeot", "drain_timeout"]),
     ("[gatway]\nworkers = 2\n", 1, ["gatway", "gateway"]),
+    ('[service "s"]\nprefix = /s\nenpoint = http://127.0.0.1:1\n', 3, ["enpoint", "endpoint"]),
+    ('[service "s"]\nprefix = /s\nendpoint = http://127.0.0.1:1\nbalance = robin\n', 4, ["robin", "round_robin"]),
+    ('[service "s"]\nendpoint = http://127.0.0.1:1\n', 1, ["prefix"]),
     ("[gateway]\nworkers = many\n", 2, ["many"]),
     ("[gateway]\nworkers = 0\n", 2, ["workers"]),
     ("[gateway]\ndrain_timeout = 5 parsecs\n", 2, ["parsecs"]),

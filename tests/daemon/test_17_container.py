@@ -240,6 +240,18 @@ def test_example_of_a_port(tmp_path, port):
     assert f"\naddress = 0.0.0.0:{port}\n" in (EXAMPLES / f"listen-{port}.conf").read_text()
 
 
+def test_example_of_services(tmp_path):
+    env = {"STATE_DIRECTORY": str(tmp_path / "state"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    for name, first, tells in (("beside", ROOT / "etc/gateway.conf", "1 providers, 2 models, 4 services"),
+                               ("alone", EXAMPLES / "listen-8000.conf", "0 providers, 0 models, 4 services")):
+        config = tmp_path / name
+        (config / "gateway.conf.d").mkdir(parents=True)
+        shutil.copy(first, config / "gateway.conf")
+        shutil.copy(EXAMPLES / "services.conf", config / "gateway.conf.d")
+        done = subprocess.run([GATEWAY, "--config", config, "--check"], env=env, capture_output=True, text=True)
+        assert done.returncode == 0 and tells in done.stdout, done
+
+
 @pytest.mark.parametrize("port", [8000, 8080, 5000])
 def test_example_of_a_socket(tmp_path, port):
     text = (EXAMPLES / f"socket-{port}.conf").read_text()
