@@ -208,7 +208,7 @@ struct sg_config_service {
         const char *tls_server_name;           /* NULL: the endpoint's host */
         const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
 
-        const char **cors_origins; /* "https://app.example", as browsers send it; none: CORS is the service's own matter */
+        const char **cors_origins; /* "https://app.example", as browsers send it; none: CORS is left to the service */
         size_t n_cors_origins;
         const char *cors_methods, *cors_headers, *cors_expose; /* lists as sent; NULL: none */
         bool cors_credentials;
