@@ -2,10 +2,13 @@
  * The life of a call:
  *
  *      new -> [resolving -> connecting -> (tunnelling ->)] sending -> waiting -> answering -> done -> freed
+ *                                                                        waiting -> switched -> (half ->) done
  *
- * A connection from the pool skips the bracket; tunnelling is where there is a proxy. Any state may end in done: by a fault, or with the answer complete.
- * From sending and waiting a call goes back into the bracket once, when a pooled connection breaks without a byte of
- * answer. An answer may come while the request is still being sent (sending -> answering): the rest is not sent then.
+ * A connection from the pool skips the bracket; tunnelling is where there is a proxy. Any state may end in done: by a
+ * fault, or with the answer complete. From sending and waiting a call goes back into the bracket once, when a pooled
+ * connection breaks without a byte of answer. An answer may come while the request is still being sent (sending ->
+ * answering): the rest of a body that was given whole is not sent then, one that is streamed may go on. Switched is the
+ * tunnel behind an upgrade, half that tunnel once its server has ended.
  *
  * The owner may free the call in any callback, so that after each the state is looked at again. Its memory goes at the
  * end of the turn.
@@ -18,7 +21,6 @@
 #include "upstream/upstream_internal.h"
 
 static void enter_sending(struct sg_upcall *c);
-static void enter_waiting(struct sg_upcall *c);
 static void enter_freed(struct sg_upcall *c);
 
 #define MAY(state) (UINT32_C(1) << (state))
@@ -39,8 +41,10 @@ static const struct call_step {
                              MAY(CALL_SENDING) | MAY_END},
         [CALL_SENDING] = {"sending", enter_sending, NULL,
                           MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
-        [CALL_WAITING] = {"waiting", enter_waiting, NULL, MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
+        [CALL_WAITING] = {"waiting", NULL, NULL, MAY(CALL_ANSWERING) | MAY(CALL_SWITCHED) | MAY_RETRY | MAY_END},
         [CALL_ANSWERING] = {"answering", NULL, NULL, MAY_END},
+        [CALL_SWITCHED] = {"switched", NULL, NULL, MAY(CALL_HALF) | MAY_END},
+        [CALL_HALF] = {"half", NULL, NULL, MAY_END},
         [CALL_DONE] = {"done", NULL, NULL, MAY(CALL_FREED)},
         [CALL_FREED] = {"freed", enter_freed, NULL, 0},
 };
@@ -72,6 +76,7 @@ const char *sg_upstream_fault_name(enum sg_upstream_fault f)
 
 void call_drop_connection(struct sg_upcall *c)
 {
+        c->owes_sent = false;
         if (c->conn)
                 conn_close(SG_GIVE(c->conn));
 }
@@ -119,9 +124,14 @@ void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doin
 
 void call_finish(struct sg_upcall *c, bool has_more_bytes)
 {
-        struct conn *n = SG_GIVE(c->conn);
+        struct conn *n;
 
-        if (c->may_keep && !has_more_bytes && sg_stream_is_open(n->stream) && sg_stream_queued(n->stream) == 0)
+        call_tell_sent(c);
+        if (!c->conn)
+                return;
+        n = SG_GIVE(c->conn);
+        if (c->may_keep && c->is_whole && !has_more_bytes && sg_stream_is_open(n->stream) &&
+            sg_stream_queued(n->stream) == 0)
                 conn_release(n);
         else
                 conn_close(n);
@@ -154,7 +164,8 @@ struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
 
 static void enter_sending(struct sg_upcall *c)
 {
-        c->has_answer_bytes = c->is_interim = c->may_keep = false;
+        c->has_answer_bytes = c->is_interim = c->may_keep = c->is_whole = c->owes_sent = false;
+        c->n_given = 0;
         (void)sg_str_copy(c->peer, sizeof(c->peer), sg_str_from(sg_stream_peer(c->conn->stream)));
         if (c->is_paused)
                 sg_upcall_pause(c);
@@ -163,8 +174,20 @@ static void enter_sending(struct sg_upcall *c)
         h1_send_request(c);
 }
 
-static void enter_waiting(struct sg_upcall *c)
+void call_sent(struct sg_upcall *c)
 {
+        c->is_whole = true;
+        if (c->state == CALL_SENDING)
+                call_go(c, CALL_WAITING);
+        c->owes_sent = true;
+}
+
+/* Before the answer's head or, when the end of the body comes behind that, before the answer's end, at the latest. */
+void call_tell_sent(struct sg_upcall *c)
+{
+        if (!c->owes_sent)
+                return;
+        c->owes_sent = false;
         if (c->listener->on_sent)
                 c->listener->on_sent(c, c->owner);
 }
@@ -195,9 +218,23 @@ void call_on_open(struct sg_upcall *c)
                 call_connected(c);
 }
 
+static bool is_tunnel(const struct sg_upcall *c)
+{
+        return c->state == CALL_SWITCHED || c->state == CALL_HALF;
+}
+
+/* Whether sg_upcall_send() is heard. */
+static bool takes_pieces(const struct sg_upcall *c)
+{
+        return is_tunnel(c) || (c->request.kind == SG_UPCALL_BODY_STREAM && !c->is_whole &&
+                                (c->state == CALL_SENDING || c->state == CALL_ANSWERING));
+}
+
 void call_on_drained(struct sg_upcall *c)
 {
-        if (c->state == CALL_SENDING)
+        if (takes_pieces(c) && !c->is_whole)
+                c->listener->on_room(c, c->owner);
+        else if (c->state == CALL_SENDING)
                 h1_send_more(c);
 }
 
@@ -207,6 +244,10 @@ size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes)
 {
         if (c->state == CALL_TUNNELLING)
                 return call_tunnel_bytes(c, bytes);
+        if (c->state == CALL_SWITCHED) {
+                c->listener->on_body(c, bytes, c->owner);
+                return bytes.n;
+        }
         c->has_answer_bytes = true;
         return h1_take_answer(c, bytes);
 }
@@ -241,6 +282,22 @@ static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text
         }
 }
 
+/* The directions end one by one. The connection closes with the second, once what was given it last has left. */
+static void tunnel_ended(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        if (c->state == CALL_HALF) {
+                call_drop_connection(c);
+                call_go(c, CALL_DONE);
+        } else if (why != SG_STREAM_END_EOF) {
+                call_fail(c, SG_UPSTREAM_F_TRUNCATED, "tunnel cut off by", text);
+        } else {
+                if (c->is_whole)
+                        conn_leave(SG_GIVE(c->conn));
+                call_go(c, c->is_whole ? CALL_DONE : CALL_HALF);
+                c->listener->on_end(c, c->owner);
+        }
+}
+
 void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
 {
         char kept[200];
@@ -251,6 +308,8 @@ void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
                 call_connecting_failed(c, why, kept);
         else if (c->state == CALL_TUNNELLING)
                 call_tunnelling_failed(c, why, kept);
+        else if (is_tunnel(c))
+                tunnel_ended(c, why, kept);
         else
                 broken(c, why, kept);
 }
@@ -281,6 +340,7 @@ static void run_deferred(struct sg_deferred *d)
 {
         struct sg_upcall *c = SG_CONTAINER(d, struct sg_upcall, deferred);
 
+        call_tell_sent(c);
         if (c->state == CALL_FREED)
                 free(c);
         else if (c->state == CALL_NEW)
@@ -296,6 +356,8 @@ int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg
         int r;
 
         SG_ASSERT(listener->on_head && listener->on_body && listener->on_end && listener->on_failed);
+        SG_ASSERT(listener->on_room || (request->kind != SG_UPCALL_BODY_STREAM && !request->upgrade.n));
+        SG_ASSERT(request->kind != SG_UPCALL_BODY_STREAM || !request->upgrade.n);
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
@@ -339,12 +401,48 @@ void sg_upcall_resume(struct sg_upcall *c)
                 sg_loop_defer(c->loop, &c->deferred);
 }
 
-bool sg_upcall_was_reused(const struct sg_upcall *c)
+/* ---- streaming */
+
+static void tunnel_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
 {
-        return c->was_reused;
+        (void)!sg_stream_write(c->conn->stream, pieces, n); /* what fails is told later in this turn */
+        if (!is_last)
+                return;
+        c->is_whole = true;
+        sg_stream_shutdown(c->conn->stream);
+        if (c->state != CALL_HALF)
+                return;
+        conn_leave(SG_GIVE(c->conn));
+        call_go(c, CALL_DONE);
 }
 
-const char *sg_upcall_peer(const struct sg_upcall *c)
+void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
 {
-        return c->peer;
+        SG_ASSERT(c->state != CALL_FREED && (c->request.kind == SG_UPCALL_BODY_STREAM || c->request.upgrade.n));
+        if (c->state == CALL_DONE || !c->conn || c->conn->state == CONN_CONNECTING) {
+                SG_ASSERT(c->state == CALL_DONE || c->was_resent);
+                return;
+        }
+        SG_ASSERT(takes_pieces(c) && !c->is_whole);
+        if (is_tunnel(c))
+                tunnel_send(c, pieces, n, is_last);
+        else
+                h1_send(c, pieces, n, is_last);
+}
+
+bool sg_upcall_is_full(const struct sg_upcall *c)
+{
+        if (c->state == CALL_DONE)
+                return false; /* it would never end */
+        return !takes_pieces(c) || sg_stream_is_full(c->conn->stream);
+}
+
+uint64_t sg_upcall_n_given(const struct sg_upcall *c)
+{
+        return c->n_given;
+}
+
+void sg_upcall_forbid_resend(struct sg_upcall *c)
+{
+        c->request.may_resend = false;
 }

@@ -73,12 +73,12 @@ static struct pool *pool_new(struct sg_upstream *u, const struct sg_endpoint *at
         return p;
 }
 
-static void close_idle(struct pool *p)
+static void close_all(struct pool *p, enum conn_state which)
 {
         struct sg_link *k;
 
         p->n_users++; /* the last connection must not take the pool along */
-        while ((k = sg_list_first(&p->conns[CONN_IDLE])))
+        while ((k = sg_list_first(&p->conns[which])))
                 conn_close(SG_CONTAINER(k, struct conn, link));
         pool_put(p);
 }
@@ -110,7 +110,7 @@ static void pool_update(struct pool *p, const struct sg_endpoint *at)
         sg_tls_trust_unref(trust);
         sg_tls_certificate_unref(certificate);
         sg_secret_unref(authorization);
-        close_idle(p); /* they were verified by the old one, or let in by it */
+        close_all(p, CONN_IDLE); /* they were verified by the old one, or let in by it */
 }
 
 int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
@@ -207,6 +207,8 @@ static void on_drained(struct sg_stream *s, void *owner)
 
         if (n->call)
                 call_on_drained(n->call);
+        else if (n->state == CONN_LEAVING && sg_stream_queued(s) == 0)
+                conn_close(n);
 }
 
 static void on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
@@ -346,6 +348,17 @@ void conn_release(struct conn *n)
         sg_timer_start(&n->idle, p->at.idle_timeout_usec);
 }
 
+void conn_leave(struct conn *n)
+{
+        if (sg_stream_queued(n->stream) == 0) {
+                conn_close(n);
+                return;
+        }
+        n->call = NULL;
+        conn_go(n, CONN_LEAVING);
+        sg_timer_start(&n->idle, n->pool->at.idle_timeout_usec);
+}
+
 /* ---- the whole */
 
 int sg_upstream_new(struct sg_upstream **ret, struct sg_loop *l, struct sg_resolver *resolver)
@@ -363,11 +376,16 @@ int sg_upstream_new(struct sg_upstream **ret, struct sg_loop *l, struct sg_resol
         return 0;
 }
 
-void sg_upstream_close_idle(struct sg_upstream *u)
+static void close_everywhere(struct sg_upstream *u, enum conn_state which)
 {
         for (size_t i = 0; i < N_BUCKETS; i++)
                 SG_LIST_EACH (&u->buckets[i], k)
-                        close_idle(SG_CONTAINER(k, struct pool, link));
+                        close_all(SG_CONTAINER(k, struct pool, link), which);
+}
+
+void sg_upstream_close_idle(struct sg_upstream *u)
+{
+        close_everywhere(u, CONN_IDLE);
 }
 
 struct sg_upstream *sg_upstream_free(struct sg_upstream *u)
@@ -376,7 +394,8 @@ struct sg_upstream *sg_upstream_free(struct sg_upstream *u)
                 return NULL;
         sg_upstream_settle_warm(u); /* nothing was named: they end */
         SG_ASSERT(u->n_calls == 0);
-        sg_upstream_close_idle(u);
+        close_everywhere(u, CONN_IDLE);
+        close_everywhere(u, CONN_LEAVING);
         for (size_t i = 0; i < N_BUCKETS; i++)
                 SG_ASSERT(sg_list_is_empty(&u->buckets[i]));
         free(u);

@@ -2,7 +2,8 @@
  * upstream/upstream.h - connections to endpoints: resolved, connected, pooled, one exchange at a time
  *
  * Shape    a sg_upstream per worker holds pools by endpoint; a call (sg_upcall) is one request and its answer on a
- *          connection that it takes from the pool or opens, and that goes back or is closed at its end
+ *          connection that it takes from the pool or opens, and that goes back or is closed at its end. After an upgrade
+ *          it is a tunnel, whose directions end one by one
  * Units    _usec, bytes
  * Owner    the owner of a call frees it, in every case; connections are the pool's
  * Thread   one worker
@@ -10,7 +11,7 @@
  * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist: a new connection is opened;
  *          a proxy's answer to CONNECT has 16 KiB
  * Source   RFC 9112 section 9.3: a pooled connection may close at any time; a request that got no byte of answer on a
- *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT
+ *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT; section 7.8: Upgrade
  */
 #pragma once
 
@@ -65,27 +66,38 @@ struct sg_upstream *sg_upstream_free(struct sg_upstream *u);
 SG_DEFINE_AUTO(struct sg_upstream *, sg_upstream_free)
 
 struct sg_upcall_listener {
-        /* The request was handed to the socket (connected, head and body written or queued). After a retry once more;
-         * not at all when the answer came before: the rest of the body is not sent then, and the connection closed
-         * after the end. */
+        /* The request was handed to the socket whole (connected, head and body written or queued). After a retry once
+         * more. Not at all when the answer came before it: the rest of a body that was given whole is not sent then, and
+         * the connection closed after the end. Streamed: after the last piece, be it before the answer or inside. */
         void (*on_sent)(struct sg_upcall *c, void *owner);
-        /* The answer's head (a final one; 1xx are swallowed). Views are lent for the callback. */
+        /* Streamed bodies and tunnels: sg_upcall_send() is heard, and there is room. First when connected (what is given
+         * inside goes out together with the head; tunnels: behind on_head), then whenever what was given has left. After
+         * a retry on a fresh connection once more: nothing of the body is with the server then (sg_upcall_n_given() is
+         * 0), it is given from its beginning. May be NULL where nothing is streamed. */
+        void (*on_room)(struct sg_upcall *c, void *owner);
+        /* The answer's head (a final one; 1xx are swallowed, but 101 where an upgrade was asked for, which makes the call a
+         * tunnel: on_body gives what comes, sg_upcall_send() takes what goes, on_end is the server's FIN). Views are lent
+         * for the callback. A 101 to anything else, or of another protocol, is garbage. */
         void (*on_head)(struct sg_upcall *c, const struct sg_head *head, void *owner);
         /* A piece of the body, lent. */
         void (*on_body)(struct sg_upcall *c, struct sg_str bytes, void *owner);
+        /* Fields after the body (only headers and n_headers), before on_end. NULL: they are dropped. */
+        void (*on_trailers)(struct sg_upcall *c, const struct sg_head *trailers, void *owner);
         /* The message is complete by its framing; the connection has gone back to its pool or closed. The call is over:
-         * sg_upcall_free() is still the owner's duty. */
+         * sg_upcall_free() is still the owner's duty. A streamed body that was not whole yet is not sent on. Tunnels: all
+         * that the server sent was given; the way to it stays open until the owner ends or frees it. */
         void (*on_end)(struct sg_upcall *c, void *owner);
-        /* Over with a fault; text for the log. */
+        /* Over with a fault; text for the log. Not after on_end: what breaks of a tunnel then is nobody's loss. */
         void (*on_failed)(struct sg_upcall *c, enum sg_upstream_fault why, const char *text, void *owner);
 };
 
 enum sg_upcall_body {
-        SG_UPCALL_BODY_NONE,  /* and no Content-Length */
-        SG_UPCALL_BODY_WHOLE, /* body and n_body are all of it */
+        SG_UPCALL_BODY_NONE,   /* and no Content-Length */
+        SG_UPCALL_BODY_WHOLE,  /* body and n_body are all of it */
+        SG_UPCALL_BODY_STREAM, /* by sg_upcall_send(): of `length` bytes where has_length, else chunked */
 };
 
-/* Everything is lent until on_head or the end of the call: it is sent again on a retry. */
+/* Everything is lent until on_head or the end of the call (it is sent again on a retry), but what is streamed is copied. */
 struct sg_upcall_request {
         enum sg_method method;
         struct sg_str method_text, target, authority; /* "POST", "/v1/chat/completions?x", "api.example" */
@@ -94,7 +106,12 @@ struct sg_upcall_request {
         enum sg_upcall_body kind;
         const struct sg_str *body;
         size_t n_body;
-        bool may_resend; /* nothing was answered on a reused connection: send once more on a fresh one */
+        bool has_length; /* streamed */
+        uint64_t length;
+        struct sg_str upgrade; /* "websocket": sends Connection and Upgrade; the body is not streamed */
+        /* No byte was answered on a reused connection: send once more on a fresh one. Streamed: the owner can give the body
+         * from its beginning, or has not given any of it; see sg_upcall_forbid_resend(). */
+        bool may_resend;
 };
 
 /* Starts a call. Callbacks come later in the turn or after it, never from inside. A fault that happens after the call
@@ -102,13 +119,24 @@ struct sg_upcall_request {
 int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg_endpoint *endpoint,
                   const struct sg_upcall_request *request, const struct sg_upcall_listener *listener, void *owner)
         SG_MUST_CHECK;
-/* Ends it: an unfinished call closes its connection at once, so that the provider stops. No callback after this. */
+/* Ends it: an unfinished call closes its connection at once, so that the provider stops (HTTP/2: resets its stream). No
+ * callback after this. */
 struct sg_upcall *sg_upcall_free(struct sg_upcall *c);
-/* Back pressure: no on_body while paused (bytes stay in the socket). */
+/* Back pressure: no on_body while paused (bytes stay in the socket; HTTP/2: the window is not given back). */
 void sg_upcall_pause(struct sg_upcall *c);
 void sg_upcall_resume(struct sg_upcall *c);
-bool sg_upcall_was_reused(const struct sg_upcall *c);
-const char *sg_upcall_peer(const struct sg_upcall *c); /* address in use, or "" */
+
+/* The next pieces of a streamed body, or of a tunnel, after the first on_room; what the socket does not take is copied.
+ * is_last: the body ends with them (tunnel: FIN), and nothing is given any more. Faults come by on_failed, later in the
+ * turn. Ignored when the call is over (but a tunnel whose server has ended), and between a break and the on_room after
+ * it, which asks for all of it. Never more than `length`, nor less by the last: an assertion. */
+void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last);
+/* Pause the source: on_room follows. Also before the first on_room. */
+bool sg_upcall_is_full(const struct sg_upcall *c);
+/* Of the streamed body, on the connection at hand: 0 again in the on_room after a retry. */
+uint64_t sg_upcall_n_given(const struct sg_upcall *c);
+/* The owner has let go of what it gave: the request is not sent again. */
+void sg_upcall_forbid_resend(struct sg_upcall *c);
 
 struct sg_upstream_counts {
         uint64_t n_idle, n_busy, n_connecting, n_opened, n_reused;

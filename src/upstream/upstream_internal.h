@@ -14,6 +14,7 @@ enum conn_state {
         CONN_CONNECTING, /* a call waits for it */
         CONN_BUSY,       /* a call has it */
         CONN_IDLE,
+        CONN_LEAVING, /* of no call: what was given it last is still being sent */
         CONN_CLOSED,
         CONN_STATE_N,
 };
@@ -75,6 +76,8 @@ void conn_go(struct conn *n, enum conn_state to);
 int conn_add_tls(struct conn *n) SG_MUST_CHECK;
 /* Back to the pool, or closed when that is full. */
 void conn_release(struct conn *n);
+/* Closed once all that was written has left, or idle_timeout has passed. */
+void conn_leave(struct conn *n);
 void conn_close(struct conn *n);
 
 /* warm.c: an idle connection has gone, or is in use; how it went with warm connections so far. */
@@ -97,6 +100,8 @@ enum call_state {
         CALL_SENDING,
         CALL_WAITING, /* all is sent; no final head yet */
         CALL_ANSWERING,
+        CALL_SWITCHED, /* a tunnel, after 101 */
+        CALL_HALF,     /* its server has ended, we have not */
         CALL_DONE,
         CALL_FREED,
         CALL_STATE_N,
@@ -123,8 +128,12 @@ struct sg_upcall {
         size_t tunnel_bytes; /* of the proxy's answer */
         bool is_warming;     /* over when connected */
 
-        /* sending: the piece of the body and what of it is sent */
-        size_t piece, offset;
+        /* sending */
+        size_t piece, offset; /* of a body given whole: the next */
+        uint64_t n_given;     /* of one that is streamed */
+        bool is_head_given;
+        bool is_whole;  /* all of it is with the stream; in a tunnel, our end */
+        bool owes_sent; /* on_sent, later in this turn: not from inside sg_upcall_send() */
 
         /* the answer */
         bool was_reused, was_resent;
@@ -145,11 +154,15 @@ void call_drop_connection(struct sg_upcall *c);
 /* Connected, secured: the request may go. */
 void call_connected(struct sg_upcall *c);
 
+/* The request is whole. */
+void call_sent(struct sg_upcall *c);
+void call_tell_sent(struct sg_upcall *c);
 /* The answer is complete. has_more_bytes: and something came behind it. */
 void call_finish(struct sg_upcall *c, bool has_more_bytes);
 
 /* call_h1.c */
 void h1_send_request(struct sg_upcall *c);
+void h1_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last);
 void h1_send_more(struct sg_upcall *c);
 /* Returns how many bytes are used. */
 size_t h1_take_answer(struct sg_upcall *c, struct sg_str in);

@@ -1,5 +1,7 @@
 #include "caller.h"
 
+#include "upstream/upstream_internal.h"
+
 struct test_ca ca;
 const struct sg_str small_body[3] = {{"hel", 3}, {"", 0}, {"lo", 2}};
 
@@ -21,13 +23,37 @@ static void on_sent(struct sg_upcall *c, void *owner)
                 free_call(k);
 }
 
+static void on_room(struct sg_upcall *c, void *owner)
+{
+        struct caller *k = owner;
+
+        k->n_rooms++;
+        if (k->frees == FREES_ON_ROOM)
+                free_call(k);
+        else if (k->feed)
+                k->feed(k);
+}
+
+static void on_trailers(struct sg_upcall *c, const struct sg_head *trailers, void *owner)
+{
+        struct caller *k = owner;
+
+        assert_int_equal(k->n_ends, 0);
+        for (size_t i = 0; i < trailers->n_headers; i++) {
+                assert_int_equal(sg_buf_add(&k->trailers, trailers->headers[i].name), 0);
+                assert_int_equal(sg_buf_add(&k->trailers, SG_STR("=")), 0);
+                assert_int_equal(sg_buf_add(&k->trailers, trailers->headers[i].value), 0);
+                assert_int_equal(sg_buf_add(&k->trailers, SG_STR(";")), 0);
+        }
+}
+
 static void on_head(struct sg_upcall *c, const struct sg_head *head, void *owner)
 {
         struct caller *k = owner;
 
         k->n_heads++;
         k->status = head->status;
-        k->was_reused = sg_upcall_was_reused(c);
+        k->was_reused = c->was_reused;
         if (k->frees == FREES_ON_HEAD)
                 free_call(k);
 }
@@ -69,12 +95,20 @@ static void on_failed(struct sg_upcall *c, enum sg_upstream_fault why, const cha
 }
 
 static const struct sg_upcall_listener listener = {
-        .on_sent = on_sent, .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_failed = on_failed};
+        .on_sent = on_sent,
+        .on_room = on_room,
+        .on_head = on_head,
+        .on_body = on_body,
+        .on_trailers = on_trailers,
+        .on_end = on_end,
+        .on_failed = on_failed,
+};
 
 void call_start(struct caller *k, struct world *x)
 {
         k->x = x;
         sg_buf_init(&k->body, SIZE_MAX);
+        sg_buf_init(&k->trailers, SIZE_MAX);
         if (!k->request.method_text.p)
                 k->request = (struct sg_upcall_request)GET_X;
         assert_int_equal(sg_upcall_new(&k->call, x->upstream, &x->endpoint, &k->request, &listener, k), 0);
@@ -85,6 +119,7 @@ void call_done(struct caller *k)
 {
         k->call = sg_upcall_free(k->call);
         sg_buf_done(&k->body);
+        sg_buf_done(&k->trailers);
 }
 
 void wait_for(struct world *x, unsigned n_over)

@@ -20,6 +20,14 @@
         {                                                                                                              \
                 ACT_SEND, text, 0                                                                                      \
         }
+#define EXPECT(text)                                                                                                   \
+        {                                                                                                              \
+                ACT_EXPECT, text, 0                                                                                    \
+        }
+#define FIN                                                                                                            \
+        {                                                                                                              \
+                ACT_FIN, NULL, 0                                                                                       \
+        }
 #define WAIT_CLOSE                                                                                                     \
         {                                                                                                              \
                 ACT_WAIT_CLOSE, NULL, 0                                                                                \
@@ -46,6 +54,7 @@ struct world {
 
 enum frees {
         FREES_LATER,
+        FREES_ON_ROOM,
         FREES_ON_SENT,
         FREES_ON_HEAD,
         FREES_ON_BODY,
@@ -59,6 +68,10 @@ struct caller {
         unsigned n_sent, n_heads, n_bodies, n_ends, n_failed;
         unsigned status;
         struct sg_buf body;
+        struct sg_buf trailers;         /* "name=value;" */
+        void (*feed)(struct caller *k); /* in on_room */
+        unsigned n_rooms;
+        size_t n_fed;
         enum sg_upstream_fault fault;
         char text[512];
         bool was_reused;

@@ -83,6 +83,34 @@ static int read_request(struct peer *p)
         return 0;
 }
 
+static int expect(struct peer *p, const char *text)
+{
+        char got[2048];
+        size_t n = 0;
+
+        while (n < strlen(text)) {
+                ssize_t r = peer_read(p, got + n, SG_MIN(strlen(text) - n, sizeof(got) - n));
+
+                if (r <= 0)
+                        break;
+                n += (size_t)r;
+        }
+        if (n == strlen(text) && memcmp(got, text, n) == 0)
+                return 0;
+        fprintf(stderr, "expected \"%s\", not \"%.*s\"\n", text, (int)n, got);
+        atomic_fetch_add(&p->script->n_unexpected, 1);
+        return -1;
+}
+
+static void read_to_end(struct peer *p)
+{
+        char chunk[16384];
+        ssize_t n;
+
+        while ((n = peer_read(p, chunk, sizeof(chunk))) > 0)
+                count(p, chunk, (size_t)n);
+}
+
 static int shake_hands(struct peer *p)
 {
         size_t n = sizeof(p->script->sni[0]);
@@ -109,7 +137,6 @@ static int shake_hands(struct peer *p)
 static int act(struct peer *p, const struct act *a)
 {
         const struct linger now = {.l_onoff = 1, .l_linger = 0};
-        char byte;
 
         switch (a->kind) {
         case ACT_READ_REQUEST:
@@ -124,9 +151,12 @@ static int act(struct peer *p, const struct act *a)
                                 return -1;
                 return 0;
         case ACT_WAIT_CLOSE:
-                while (peer_read(p, &byte, 1) > 0)
-                        ;
+                read_to_end(p);
                 return 0;
+        case ACT_EXPECT:
+                return expect(p, a->text);
+        case ACT_FIN:
+                return shutdown(p->fd, SHUT_WR);
         case ACT_RESET:
                 (void)setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
                 return -1;

@@ -15,9 +15,11 @@ enum act_kind {
         ACT_END = 0,      /* closes */
         ACT_READ_REQUEST, /* head and body (Content-Length) */
         ACT_READ_HEAD,
+        ACT_EXPECT,     /* these bytes, and no others */
         ACT_SEND,       /* text */
         ACT_SEND_MANY,  /* text, n times */
-        ACT_WAIT_CLOSE, /* until the client closes */
+        ACT_WAIT_CLOSE, /* until the client closes, or ends its side; what it sends is counted */
+        ACT_FIN,        /* ends this side */
         ACT_RESET,      /* closes with RST */
         ACT_TLS,        /* the handshake, here and not at the beginning */
 };
@@ -45,6 +47,7 @@ struct script {
         atomic_uint n_accepted, n_closed;
         size_t request_bytes[SCRIPT_CONNECTIONS_MAX];
         unsigned request_sum[SCRIPT_CONNECTIONS_MAX]; /* of all bytes of all requests */
+        atomic_uint n_unexpected;                     /* ACT_EXPECT that got something else */
         char first_head[SCRIPT_CONNECTIONS_MAX][1024];
         char sni[SCRIPT_CONNECTIONS_MAX][64];
         bool saw_certificate[SCRIPT_CONNECTIONS_MAX];
