@@ -43,11 +43,6 @@ bool sg_str_ieq_bytes_(struct sg_str a, struct sg_str b)
         return ieq_each(a.p + i, b.p + i, a.n - i);
 }
 
-bool sg_str_starts(struct sg_str s, struct sg_str prefix)
-{
-        return s.n >= prefix.n && sg_str_eq(sg_str_head(s, prefix.n), prefix);
-}
-
 bool sg_str_istarts(struct sg_str s, struct sg_str prefix)
 {
         return s.n >= prefix.n && sg_str_ieq(sg_str_head(s, prefix.n), prefix);

@@ -61,7 +61,10 @@ static inline bool sg_str_ieq(struct sg_str a, struct sg_str b)
 {
         return a.n == b.n && (a.n == 0 || (((a.p[0] ^ b.p[0]) & ~0x20) == 0 && sg_str_ieq_bytes_(a, b)));
 }
-bool sg_str_starts(struct sg_str s, struct sg_str prefix);
+static inline bool sg_str_starts(struct sg_str s, struct sg_str prefix)
+{
+        return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
 bool sg_str_istarts(struct sg_str s, struct sg_str prefix);
 bool sg_str_ends(struct sg_str s, struct sg_str suffix);
 int sg_str_cmp(struct sg_str a, struct sg_str b);

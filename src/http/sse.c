@@ -144,6 +144,8 @@ static int read_line(struct sg_sse *s, struct sg_str line, struct sg_sse_event *
 {
         struct sg_str name;
 
+        if (sg_str_starts(line, SG_STR("data: ")))
+                return add_data(s, sg_str_skip(line, 6), ev);
         sg_str_cut(&line, ':', &name);
         if (line.n && line.p[0] == ' ')
                 line = sg_str_skip(line, 1);
@@ -193,6 +195,33 @@ static void drop_given(struct sg_sse *s)
                 sg_buf_release(&s->join);
 }
 
+/* The usual event: whole in one piece, lines that end in LF, one line of data. Found and read in one pass; false, with
+ * nothing changed, when it is another. */
+static bool next_plain(struct sg_sse *s, struct sg_str in, struct sg_sse_event *ret)
+{
+        struct sg_sse_event ev = {.data = SG_STR(""), .name = SG_STR("")};
+        size_t at = 0;
+
+        if (sg_buf_length(&s->carry) || !s->is_begun || s->is_first || s->after_cr)
+                return false;
+        while (at < in.n && in.p[at] != '\n') {
+                const size_t end = http_line_end(in, at);
+                const struct sg_str line = sg_str_make(in.p + at, end - at);
+
+                if (end == in.n || in.p[end] == '\r' || (ev.has_data && line.p[0] == 'd'))
+                        return false;
+                if (read_line(s, line, &ev))
+                        return false;
+                at = end + 1;
+        }
+        if (at >= in.n || at + 1 > s->carry.max)
+                return false;
+        ev.raw = sg_str_head(in, at + 1);
+        s->has_crlf = false;
+        *ret = ev;
+        return true;
+}
+
 int sg_sse_next(struct sg_sse *s, struct sg_str *in, struct sg_sse_event *ret)
 {
         bool is_whole;
@@ -203,6 +232,10 @@ int sg_sse_next(struct sg_sse *s, struct sg_str *in, struct sg_sse_event *ret)
         drop_given(s);
         if (in->n == 0)
                 return SG_SSE_E_MORE;
+        if (SG_LIKELY(next_plain(s, *in, ret))) {
+                *in = sg_str_skip(*in, ret->raw.n);
+                return 0;
+        }
         is_whole = find_end(s, *in, &end);
         if (is_whole && sg_buf_length(&s->carry) == 0) {
                 raw = sg_str_head(*in, end);

@@ -69,20 +69,40 @@ static inline bool is_stop(unsigned char c)
         return c < 0x20 || c >= 0x80 || c == '"' || c == '\\';
 }
 
+#ifdef __SSE2__
+/* Which of the 16 bytes at p are stops. */
+static inline __m128i stops(const unsigned char *p)
+{
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        /* compared as signed: bytes from 0x80 on are negative and so "less than a space", too */
+        __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+
+        return _mm_or_si128(
+                low, _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+}
+#endif
+
 /* The first byte at or after p that is not plain. Never reads past end. */
 static const unsigned char *skip_plain(const unsigned char *p, const unsigned char *end)
 {
         const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
 
 #ifdef __SSE2__
-        const __m128i space = _mm_set1_epi8(0x20), quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+        for (unsigned i = 0; i < 4 && end - p >= 16; i++, p += 16) { /* most runs end soon */
+                unsigned mask = (unsigned)_mm_movemask_epi8(stops(p));
 
+                if (mask)
+                        return p + __builtin_ctz(mask);
+        }
+        while (end - p >= 64) {
+                __m128i a = _mm_or_si128(stops(p), stops(p + 16)), b = _mm_or_si128(stops(p + 32), stops(p + 48));
+
+                if (_mm_movemask_epi8(_mm_or_si128(a, b)))
+                        break;
+                p += 64;
+        }
         while (end - p >= 16) {
-                __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-                /* compared as signed: bytes from 0x80 on are negative and so "less than a space", too */
-                __m128i low = _mm_cmplt_epi8(v, space);
-                __m128i stop = _mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)));
-                unsigned mask = (unsigned)_mm_movemask_epi8(stop);
+                unsigned mask = (unsigned)_mm_movemask_epi8(stops(p));
 
                 if (mask)
                         return p + __builtin_ctz(mask);
@@ -136,38 +156,47 @@ static bool scan_escape(struct sg_json_scan *s)
         }
 }
 
-/* With `at` on what should be its quote. */
-static bool scan_string(struct sg_json_scan *s)
+/* Behind the string that goes on at p; NULL when it is at fault. */
+static const unsigned char *string_rest(struct sg_json_scan *s, const unsigned char *p)
 {
-        if (sg_json_scan_peek(s) != '"')
-                return fail(s, "a string expected");
-        s->at++;
-        s->has_escape = false;
         for (;;) {
-                unsigned char c;
-
-                s->at = skip_plain(s->at, s->end);
-                if (s->at == s->end)
-                        return fail(s, "");
-                c = *s->at;
-                if (c == '"') {
-                        s->at++;
-                        return true;
-                }
-                if (c == '\\') {
+                p = s->at = skip_plain(p, s->end);
+                if (p == s->end)
+                        return fail(s, ""), NULL;
+                if (*p == '"')
+                        return p + 1;
+                if (*p == '\\') {
                         if (!scan_escape(s))
-                                return false;
-                } else if (c < 0x20) {
-                        return fail(s, "control byte in a string");
+                                return NULL;
+                        p = s->at;
+                } else if (*p < 0x20) {
+                        return fail(s, "control byte in a string"), NULL;
                 }
-                while (s->at < s->end && *s->at >= 0x80) {
-                        size_t n = sg_json_utf8_length(s->at, s->end);
+                while (p < s->end && *p >= 0x80) {
+                        size_t n = sg_json_utf8_length(p, s->end);
 
-                        if (!n)
-                                return sg_json_scan_fail(s, SG_JSON_E_UTF8, "bytes that are not UTF-8");
-                        s->at += n;
+                        if (!n) {
+                                s->at = p;
+                                return sg_json_scan_fail(s, SG_JSON_E_UTF8, "bytes that are not UTF-8"), NULL;
+                        }
+                        p += n;
                 }
         }
+}
+
+/* Behind the string whose opening quote stands before p. Most are names and words that end within one vector. */
+static inline const unsigned char *string_end(struct sg_json_scan *s, const unsigned char *p)
+{
+#ifdef __SSE2__
+        if (SG_LIKELY(s->end - p >= 16)) {
+                unsigned mask = (unsigned)_mm_movemask_epi8(stops(p));
+
+                p += mask ? (size_t)__builtin_ctz(mask) : 16;
+                if (SG_LIKELY(mask && *p == '"'))
+                        return p + 1;
+        }
+#endif
+        return string_rest(s, p);
 }
 
 static bool scan_digits(struct sg_json_scan *s)
@@ -213,39 +242,77 @@ static bool scan_word(struct sg_json_scan *s, struct sg_str word)
         return true;
 }
 
-static bool scan_scalar(struct sg_json_scan *s)
+/* Behind the white space at p. */
+static inline const unsigned char *space_end(const unsigned char *p, const unsigned char *end)
 {
-        switch (sg_json_kind_of(sg_json_scan_peek(s))) {
-        case SG_JSON_STRING:
-                return scan_string(s);
-        case SG_JSON_NUMBER:
-                return scan_number(s);
-        case SG_JSON_TRUE:
-                return scan_word(s, SG_STR("true"));
-        case SG_JSON_FALSE:
-                return scan_word(s, SG_STR("false"));
-        case SG_JSON_NULL:
-                return scan_word(s, SG_STR("null"));
-        default:
-                return fail(s, "a value expected");
+        while (p < end && *p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+                p++;
+        return p;
+}
+
+static inline unsigned char peek(const unsigned char *p, const unsigned char *end)
+{
+        return p < end ? *p : 0;
+}
+
+/* With p where a member's name should begin: on its value. */
+static inline const unsigned char *name_end(struct sg_json_scan *s, const unsigned char *p)
+{
+        const unsigned char *end = s->end;
+
+        if (peek(p, end) != '"') {
+                s->at = p;
+                return fail(s, "a name in quotes expected"), NULL;
         }
+        p = string_end(s, p + 1);
+        if (!p)
+                return NULL;
+        p = space_end(p, end);
+        if (peek(p, end) != ':') {
+                s->at = p;
+                return fail(s, "a colon expected"), NULL;
+        }
+        return space_end(p + 1, end);
 }
 
 bool sg_json_scan_name(struct sg_json_scan *s, struct sg_str *ret_name)
 {
-        const unsigned char *from = s->at;
+        const unsigned char *from = s->at, *p;
 
+        s->has_escape = false;
         if (sg_json_scan_peek(s) != '"')
                 return fail(s, "a name in quotes expected");
-        if (!scan_string(s))
+        p = string_end(s, from + 1);
+        if (!p)
                 return false;
-        *ret_name = sg_str_make(from, (size_t)(s->at - from));
-        sg_json_scan_space(s);
-        if (sg_json_scan_peek(s) != ':')
+        *ret_name = sg_str_make(from, (size_t)(p - from));
+        s->at = p = space_end(p, s->end);
+        if (peek(p, s->end) != ':')
                 return fail(s, "a colon expected");
-        s->at++;
-        sg_json_scan_space(s);
+        s->at = space_end(p + 1, s->end);
         return true;
+}
+
+/* Anything that is no container, at p. */
+static inline const unsigned char *scalar_end(struct sg_json_scan *s, const unsigned char *p)
+{
+        unsigned char c = peek(p, s->end);
+        bool ok;
+
+        if (c == '"')
+                return string_end(s, p + 1);
+        s->at = p;
+        if (c == 't')
+                ok = scan_word(s, SG_STR("true"));
+        else if (c == 'f')
+                ok = scan_word(s, SG_STR("false"));
+        else if (c == 'n')
+                ok = scan_word(s, SG_STR("null"));
+        else if (c == '-' || (c >= '0' && c <= '9'))
+                ok = scan_number(s);
+        else
+                ok = fail(s, "a value expected");
+        return ok ? s->at : NULL;
 }
 
 static inline bool in_object(const struct nest *n)
@@ -255,72 +322,87 @@ static inline bool in_object(const struct nest *n)
 
 /* At '{' or '['. *ret_open says whether a value follows (after its name, in an object); an empty one is closed again.
  */
-static bool scan_open(struct sg_json_scan *s, struct nest *n, bool *ret_open)
+static inline const unsigned char *open_end(struct sg_json_scan *s, const unsigned char *p, struct nest *n,
+                                            bool *ret_open)
 {
-        bool object = *s->at == '{';
+        bool object = *p == '{';
         uint64_t bit = UINT64_C(1) << (n->depth % 64);
-        struct sg_str name;
 
-        if (n->depth >= SG_JSON_DEPTH_MAX)
-                return sg_json_scan_fail(s, SG_JSON_E_DEPTH, "nested too deep");
-        s->at++;
-        sg_json_scan_space(s);
-        *ret_open = sg_json_scan_peek(s) != (object ? '}' : ']');
-        if (!*ret_open) {
-                s->at++;
-                return true;
+        if (n->depth >= SG_JSON_DEPTH_MAX) {
+                s->at = p;
+                return sg_json_scan_fail(s, SG_JSON_E_DEPTH, "nested too deep"), NULL;
         }
+        p = space_end(p + 1, s->end);
+        *ret_open = peek(p, s->end) != (object ? '}' : ']');
+        if (!*ret_open)
+                return p + 1;
         if (object)
                 n->is_object[n->depth / 64] |= bit;
         else
                 n->is_object[n->depth / 64] &= ~bit;
         n->depth++;
-        return !object || sg_json_scan_name(s, &name);
+        return object ? name_end(s, p) : p;
 }
 
 /* After a value: closes what ends here, down to `floor`. *ret_open says whether another value follows. */
-static bool scan_close(struct sg_json_scan *s, struct nest *n, unsigned floor, bool *ret_open)
+static inline const unsigned char *close_end(struct sg_json_scan *s, const unsigned char *p, struct nest *n,
+                                             unsigned floor, bool *ret_open)
 {
-        struct sg_str name;
-
         while (n->depth > floor) {
                 bool object = in_object(n);
+                unsigned char c;
 
-                sg_json_scan_space(s);
-                if (sg_json_scan_peek(s) == ',') {
-                        s->at++;
-                        sg_json_scan_space(s);
+                p = space_end(p, s->end);
+                c = peek(p, s->end);
+                if (c == ',') {
+                        p = space_end(p + 1, s->end);
                         *ret_open = true;
-                        return !object || sg_json_scan_name(s, &name);
+                        return object ? name_end(s, p) : p;
                 }
-                if (sg_json_scan_peek(s) != (object ? '}' : ']'))
-                        return fail(s, object ? "a comma or a closing brace expected"
-                                              : "a comma or a closing bracket expected");
-                s->at++;
+                if (c != (object ? '}' : ']')) {
+                        s->at = p;
+                        (void)fail(s, object ? "a comma or a closing brace expected"
+                                             : "a comma or a closing bracket expected");
+                        return NULL;
+                }
+                p++;
                 n->depth--;
         }
         *ret_open = false;
-        return true;
+        return p;
 }
 
-bool sg_json_scan_value(struct sg_json_scan *s, unsigned depth)
+bool sg_json_scan_scalar(struct sg_json_scan *s)
 {
+        const unsigned char *p = scalar_end(s, s->at);
+
+        if (p)
+                s->at = p;
+        return p;
+}
+
+bool sg_json_scan_container(struct sg_json_scan *s, unsigned depth)
+{
+        const unsigned char *p = s->at;
         struct nest n = {.depth = depth};
         bool open = true;
 
-        while (open) {
-                unsigned char c = sg_json_scan_peek(s);
+        while (open && p) {
+                unsigned char c = peek(p, s->end);
 
                 if (c == '{' || c == '[') {
-                        if (!scan_open(s, &n, &open))
-                                return false;
+                        p = open_end(s, p, &n, &open);
                         if (open)
                                 continue;
-                } else if (!scan_scalar(s)) {
-                        return false;
+                } else {
+                        p = scalar_end(s, p);
                 }
-                if (!scan_close(s, &n, depth, &open))
-                        return false;
+                if (p && n.depth > depth)
+                        p = close_end(s, p, &n, depth, &open);
+                else
+                        open = false;
         }
-        return true;
+        if (p)
+                s->at = p;
+        return p;
 }

@@ -21,7 +21,10 @@ struct sg_json_scan {
 void sg_json_scan_init(struct sg_json_scan *s, struct sg_str text);
 /* Sets code and what; returns false, so that `return sg_json_scan_fail(…)` reads as one line. */
 bool sg_json_scan_fail(struct sg_json_scan *s, enum sg_json_error code, const char *what);
-bool sg_json_scan_value(struct sg_json_scan *s, unsigned depth);
+/* Any value, with `depth` containers open around it. */
+static inline bool sg_json_scan_value(struct sg_json_scan *s, unsigned depth);
+bool sg_json_scan_scalar(struct sg_json_scan *s);
+bool sg_json_scan_container(struct sg_json_scan *s, unsigned depth);
 /* A member's name, the colon and the space up to its value. *ret_name has its quotes. */
 bool sg_json_scan_name(struct sg_json_scan *s, struct sg_str *ret_name);
 void sg_json_scan_fault(const struct sg_json_scan *s, struct sg_json_fault *fault);
@@ -54,7 +57,7 @@ static inline size_t sg_json_utf8_length(const unsigned char *p, const unsigned 
 
 static inline void sg_json_scan_space(struct sg_json_scan *s)
 {
-        while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
+        while (s->at < s->end && *s->at <= ' ' && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
                 s->at++;
 }
 
@@ -62,4 +65,11 @@ static inline void sg_json_scan_space(struct sg_json_scan *s)
 static inline unsigned char sg_json_scan_peek(const struct sg_json_scan *s)
 {
         return s->at < s->end ? *s->at : 0;
+}
+
+static inline bool sg_json_scan_value(struct sg_json_scan *s, unsigned depth)
+{
+        unsigned char c = sg_json_scan_peek(s);
+
+        return c == '{' || c == '[' ? sg_json_scan_container(s, depth) : sg_json_scan_scalar(s);
 }

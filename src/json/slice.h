@@ -40,11 +40,25 @@ struct sg_json_value {
         struct sg_str text; /* the value's own bytes, no white space around */
 };
 
+struct sg_json_inside;
+
 struct sg_json_want {
-        struct sg_str name;         /* in: decoded member name */
-        struct sg_json_value value; /* out; kind SG_JSON_NONE when absent */
-        struct sg_str member;       /* out: from the quote of its name to the last byte of its value */
-        unsigned n;                 /* out: how often it stands there */
+        struct sg_str name;                  /* in: decoded member name */
+        const struct sg_json_inside *inside; /* in: what is wanted of objects in it, or NULL */
+        struct sg_json_value value;          /* out; kind SG_JSON_NONE when absent */
+        struct sg_str member;                /* out: from the quote of its name to the last byte of its value */
+        unsigned n;                          /* out: how often it stands there */
+};
+
+/* Of an object that is the value of a wanted member, or of each object that is an element of an array there: more
+ * wants, filled in the same pass. Of an array each object fills them anew; on_object() is called after each one, before
+ * the rest of the text is known to be valid. Values that are neither leave the wants empty. Where a member stands
+ * several times, on_object() has been called for the objects of each. */
+struct sg_json_inside {
+        struct sg_json_want *wants;
+        size_t n_wants;
+        void (*on_object)(void *owner); /* or NULL */
+        void *owner;
 };
 
 struct sg_json_fault {

@@ -46,10 +46,13 @@ int sg_llm_answer_read(struct sg_llm_answer *ret, enum sg_operation op, struct s
                 [A_USAGE] = {.name = SG_STR("usage")},     [A_ERROR] = {.name = SG_STR("error")},
                 [A_MODEL] = {.name = SG_STR("model")},     [A_X_GROQ] = {.name = SG_STR("x_groq")},
         };
+        struct sg_llm_choices_reader reader;
         struct sg_llm_choices choices;
         struct sg_json_fault why;
 
         *ret = (struct sg_llm_answer){0};
+        sg_llm_choices_init(&reader, SG_STR("message"));
+        w[A_CHOICES].inside = &reader.in_choices;
         if (sg_json_slice_last(body, w, A_N, &why)) {
                 sg_llm_fault_set(fault, "", "the provider's answer is not a JSON object: %s at byte %zu", why.what,
                                  why.offset);
@@ -57,7 +60,7 @@ int sg_llm_answer_read(struct sg_llm_answer *ret, enum sg_operation op, struct s
         }
         if (sg_llm_is_truthy(w[A_ERROR].value) && !has_content(w[A_CHOICES].value) && !has_content(w[A_DATA].value))
                 return in_band(ret, w[A_ERROR].value, fault);
-        sg_llm_choices_read(&choices, w[A_CHOICES].value, SG_STR("message"));
+        choices = sg_llm_choices_take(&reader, &w[A_CHOICES]);
         sg_llm_copy_text(ret->model, sizeof(ret->model), w[A_MODEL].value);
         sg_llm_copy_text(ret->finish_reason, sizeof(ret->finish_reason), choices.finish_reason);
         read_usage(&ret->usage, op, w, &choices);

@@ -24,42 +24,79 @@ static uint64_t tool_bytes(struct sg_json_value calls)
         return n;
 }
 
-static uint64_t part_bytes(struct sg_json_value part)
+enum {
+        CHOICE_PART,
+        CHOICE_TEXT,
+        CHOICE_FINISH_REASON,
+        CHOICE_USAGE,
+};
+
+enum {
+        PART_CONTENT,
+        PART_REASONING_CONTENT,
+        PART_REASONING,
+        PART_REFUSAL,
+        PART_TOOL_CALLS,
+        PART_FUNCTION_CALL,
+};
+
+static uint64_t part_bytes(const struct sg_json_want w[SG_LLM_PART_WANTS])
 {
-        struct sg_json_want w[] = {
-                {.name = SG_STR("content")}, {.name = SG_STR("reasoning_content")}, {.name = SG_STR("reasoning")},
-                {.name = SG_STR("refusal")}, {.name = SG_STR("tool_calls")},        {.name = SG_STR("function_call")},
+        uint64_t n = content_bytes(w[PART_CONTENT].value) + string_bytes(w[PART_REFUSAL].value) +
+                     tool_bytes(w[PART_TOOL_CALLS].value);
+
+        /* some send the same under both names */
+        n += SG_MAX(string_bytes(w[PART_REASONING_CONTENT].value), string_bytes(w[PART_REASONING].value));
+        if (w[PART_FUNCTION_CALL].n)
+                n += string_bytes(sg_json_get(w[PART_FUNCTION_CALL].value, SG_STR("arguments")));
+        return n;
+}
+
+static void on_choice(void *owner)
+{
+        struct sg_llm_choices_reader *c = owner;
+        const struct sg_json_want *w = c->choice;
+
+        if (w[CHOICE_PART].value.kind == SG_JSON_OBJECT)
+                c->found.text_bytes += part_bytes(c->part);
+        c->found.text_bytes += string_bytes(w[CHOICE_TEXT].value);
+        if (c->found.finish_reason.kind == SG_JSON_NONE && string_bytes(w[CHOICE_FINISH_REASON].value) > 0)
+                c->found.finish_reason = w[CHOICE_FINISH_REASON].value;
+        if (w[CHOICE_USAGE].value.kind == SG_JSON_OBJECT)
+                c->found.usage = w[CHOICE_USAGE].value;
+}
+
+void sg_llm_choices_init(struct sg_llm_choices_reader *c, struct sg_str part)
+{
+        *c = (struct sg_llm_choices_reader){
+                .choice = {[CHOICE_PART] = {.name = part, .inside = &c->in_part},
+                           [CHOICE_TEXT] = {.name = SG_STR("text")},
+                           [CHOICE_FINISH_REASON] = {.name = SG_STR("finish_reason")},
+                           [CHOICE_USAGE] = {.name = SG_STR("usage")}},
+                .part = {[PART_CONTENT] = {.name = SG_STR("content")},
+                         [PART_REASONING_CONTENT] = {.name = SG_STR("reasoning_content")},
+                         [PART_REASONING] = {.name = SG_STR("reasoning")},
+                         [PART_REFUSAL] = {.name = SG_STR("refusal")},
+                         [PART_TOOL_CALLS] = {.name = SG_STR("tool_calls")},
+                         [PART_FUNCTION_CALL] = {.name = SG_STR("function_call")}},
+                .in_choices = {c->choice, SG_LLM_CHOICE_WANTS, on_choice, c},
+                .in_part = {c->part, SG_LLM_PART_WANTS, NULL, NULL},
         };
-        uint64_t n;
-
-        if (part.kind != SG_JSON_OBJECT || sg_json_slice_last(part.text, w, SG_N_ELEMENTS(w), NULL))
-                return 0;
-        n = content_bytes(w[0].value) + string_bytes(w[3].value) + tool_bytes(w[4].value);
-        n += SG_MAX(string_bytes(w[1].value), string_bytes(w[2].value)); /* some send the same under both names */
-        return n + string_bytes(sg_json_get(w[5].value, SG_STR("arguments")));
 }
 
-static void read_choice(struct sg_llm_choices *c, struct sg_json_value choice, struct sg_str part)
-{
-        struct sg_json_want w[] = {
-                {.name = part}, {.name = SG_STR("text")}, {.name = SG_STR("finish_reason")}, {.name = SG_STR("usage")}};
-
-        if (choice.kind != SG_JSON_OBJECT || sg_json_slice_last(choice.text, w, SG_N_ELEMENTS(w), NULL))
-                return;
-        c->text_bytes += part_bytes(w[0].value) + string_bytes(w[1].value);
-        if (c->finish_reason.kind == SG_JSON_NONE && string_bytes(w[2].value) > 0)
-                c->finish_reason = w[2].value;
-        if (w[3].value.kind == SG_JSON_OBJECT)
-                c->usage = w[3].value;
-}
-
-void sg_llm_choices_read(struct sg_llm_choices *ret, struct sg_json_value choices, struct sg_str part)
+struct sg_llm_choices sg_llm_choices_take(struct sg_llm_choices_reader *c, const struct sg_json_want *choices)
 {
         struct sg_json_value choice;
         size_t at = 0;
 
-        *ret = (struct sg_llm_choices){0};
-        if (choices.kind == SG_JSON_ARRAY)
-                while (sg_json_each(choices, &at, NULL, &choice))
-                        read_choice(ret, choice, part);
+        if (choices->value.kind == SG_JSON_ARRAY && choices->n == 1)
+                return c->found;
+        /* Several of that name: the last one counts, alone. One object in place of a list is no choice. */
+        c->found = (struct sg_llm_choices){0};
+        if (choices->value.kind == SG_JSON_ARRAY)
+                while (sg_json_each(choices->value, &at, NULL, &choice))
+                        if (choice.kind == SG_JSON_OBJECT &&
+                            sg_json_slice_last(choice.text, c->choice, SG_LLM_CHOICE_WANTS, NULL) == 0)
+                                on_choice(c);
+        return c->found;
 }

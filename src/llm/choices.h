@@ -14,5 +14,22 @@ struct sg_llm_choices {
         struct sg_json_value finish_reason; /* the first that is a string with content; else SG_JSON_NONE */
 };
 
+enum {
+        SG_LLM_CHOICE_WANTS = 4,
+        SG_LLM_PART_WANTS = 6,
+};
+
+/* Reads choices in the same pass in which the text around them is sliced. It holds views into itself: it stays where
+ * it was initialised. */
+struct sg_llm_choices_reader {
+        struct sg_llm_choices found; /* so far; nothing of it counts if the slice fails */
+        struct sg_json_want choice[SG_LLM_CHOICE_WANTS];
+        struct sg_json_want part[SG_LLM_PART_WANTS];
+        struct sg_json_inside in_choices; /* goes into the want for "choices" */
+        struct sg_json_inside in_part;
+};
+
 /* part is "message" (answers) or "delta" (chunks). */
-void sg_llm_choices_read(struct sg_llm_choices *ret, struct sg_json_value choices, struct sg_str part);
+void sg_llm_choices_init(struct sg_llm_choices_reader *c, struct sg_str part);
+/* What they say, after the slice; `choices` is the want that had in_choices. */
+struct sg_llm_choices sg_llm_choices_take(struct sg_llm_choices_reader *c, const struct sg_json_want *choices);

@@ -80,11 +80,8 @@ static void note_usage(struct sg_llm_stream *s, struct sg_json_value object)
         s->text_bytes_at_usage = s->text_bytes;
 }
 
-static void note_chunk(struct sg_llm_stream *s, const struct sg_json_want w[C_N])
+static void note_chunk(struct sg_llm_stream *s, const struct sg_json_want w[C_N], struct sg_llm_choices choices)
 {
-        struct sg_llm_choices choices;
-
-        sg_llm_choices_read(&choices, w[C_CHOICES].value, SG_STR("delta"));
         s->text_bytes += choices.text_bytes;
         if (choices.finish_reason.kind == SG_JSON_STRING) {
                 s->seen_finish = true;
@@ -122,8 +119,11 @@ static enum sg_stream_verdict on_chunk(struct sg_llm_stream *s, const struct sg_
                 [C_ERROR] = {.name = SG_STR("error")},     [C_MODEL] = {.name = SG_STR("model")},
                 [C_X_GROQ] = {.name = SG_STR("x_groq")},
         };
+        struct sg_llm_choices_reader reader;
         struct sg_json_fault why;
 
+        sg_llm_choices_init(&reader, SG_STR("delta"));
+        w[C_CHOICES].inside = &reader.in_choices;
         if (sg_json_slice_last(ev->data, w, C_N, &why)) {
                 s->seen_error = true;
                 sg_llm_fault_set(fault, "", "the provider sent an event that is not a JSON object: %s at byte %zu",
@@ -134,7 +134,7 @@ static enum sg_stream_verdict on_chunk(struct sg_llm_stream *s, const struct sg_
                 return on_error(s, w[C_ERROR].value, fault);
         if (w[C_CHOICES].n == 0 && sg_str_eq(ev->name, SG_STR("error")))
                 return on_error(s, (struct sg_json_value){SG_JSON_OBJECT, sg_llm_trim(ev->data)}, fault);
-        note_chunk(s, w);
+        note_chunk(s, w, sg_llm_choices_take(&reader, &w[C_CHOICES]));
         return hide(s, ev, w, ret_replacement);
 }
 

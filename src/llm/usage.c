@@ -69,7 +69,7 @@ static bool read_totals(struct sg_usage *u, const struct sg_json_want w[U_N])
         return has_input || has_output || has_total;
 }
 
-bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object)
+static bool read_object(struct sg_usage *ret, struct sg_json_value object)
 {
         struct sg_json_want w[U_N] = {
                 [U_PROMPT] = {.name = SG_STR("prompt_tokens")},
@@ -87,9 +87,7 @@ bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object)
         };
         struct sg_usage u = {.certainty = SG_CERTAINTY_MEASURED};
 
-        if (object.kind != SG_JSON_OBJECT || sg_json_slice_last(object.text, w, U_N, NULL))
-                return false;
-        if (!read_totals(&u, w))
+        if (sg_json_slice_last(object.text, w, U_N, NULL) || !read_totals(&u, w))
                 return false;
         /* from the least to the most specific place; the same figure may stand in several */
         (void)count_either(&w[U_CACHE_HIT], &w[U_CACHED], &u.cached_tokens);
@@ -105,6 +103,11 @@ bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object)
                 u.raw = object.text;
         *ret = u;
         return true;
+}
+
+bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object)
+{
+        return object.kind == SG_JSON_OBJECT && read_object(ret, object); /* in most events there is none */
 }
 
 uint64_t sg_usage_guess(uint64_t text_bytes)

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -145,6 +146,69 @@ static void test_faults_name_the_byte(void **state)
         }
 }
 
+struct seen {
+        struct sg_json_want wants[2], deeper[1];
+        char text[64]; /* "a1 " for each object: its a, and the b in its o */
+};
+
+static void on_object(void *owner)
+{
+        struct seen *s = owner;
+        size_t n = strlen(s->text);
+
+        snprintf(s->text + n, sizeof(s->text) - n, SG_STR_FMT SG_STR_FMT " ", SG_STR_ARG(s->wants[0].value.text),
+                 SG_STR_ARG(s->deeper[0].value.text));
+}
+
+static const char *inside_of(struct seen *s, const char *text)
+{
+        struct sg_json_inside in_o = {s->deeper, 1, NULL, NULL}, in_x = {s->wants, 2, on_object, s};
+        struct sg_json_want x = {.name = SG_STR("x"), .inside = &in_x};
+
+        *s = (struct seen){.wants = {{.name = SG_STR("a")}, {.name = SG_STR("o"), .inside = &in_o}},
+                           .deeper = {{.name = SG_STR("b")}}};
+        s->wants[0].value.kind = SG_JSON_TRUE; /* of before: forgotten */
+        assert_int_equal(sg_json_slice_last(sg_str_from(text), &x, 1, NULL), 0);
+        return s->text;
+}
+
+static void test_wants_inside_are_filled_for_each_object(void **state)
+{
+        struct seen s;
+
+        assert_string_equal(inside_of(&s, "{\"x\":{\"a\":1,\"o\":{\"b\":2}}}"), "12 ");
+        assert_string_equal(
+                inside_of(&s, "{\"x\":[{\"a\":1,\"o\":{\"b\":2}},{\"a\":3},7,[{\"a\":9}],{\"o\":{\"b\":4}}]}"),
+                "12 3 4 ");
+        assert_string_equal(inside_of(&s, "{\"x\":[],\"y\":{\"a\":1}}"), "");
+        assert_string_equal(inside_of(&s, "{\"x\":\"a\",\"a\":1}"), "");
+        assert_int_equal(s.wants[0].value.kind, SG_JSON_NONE);
+        assert_string_equal(inside_of(&s, "{\"x\":{\"a\":1},\"x\":[{\"o\":{}}]}"), "1  ");
+        assert_string_equal(inside_of(&s, "{\"x\":{\"a\":1,\"o\":{\"b\":5},\"o\":{}}}"), "1 ");
+        assert_string_equal(inside_of(&s, "{\"x\":{\"a\":1},\"x\":null}"), "1 ");
+        assert_int_equal(s.wants[0].n, 0);
+}
+
+/* Faults and the depth are those of the text, whoever looks. */
+static void test_faults_inside_wants_are_the_same(void **state)
+{
+        static const char *const texts[] = {"{\"x\":[{\"a\":1}", "{\"x\":[{\"a\":01}]}",  "{\"x\":[{\"a\":1},]}",
+                                            "{\"x\":{\"a\" 1}}", "{\"x\":[{\"a\":1} 2]}", "{\"x\":{\"o\":{\"b\":1]}}"};
+        struct sg_json_want o[] = {{.name = SG_STR("o")}};
+        struct sg_json_inside in_x = {o, 1, NULL, NULL};
+        struct sg_json_want x = {.name = SG_STR("x"), .inside = &in_x};
+        struct sg_json_fault plain, inside;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(texts); i++) {
+                assert_int_equal(sg_json_check(sg_str_from(texts[i]), NULL, &plain), SG_JSON_E_SYNTAX);
+                assert_int_equal(sg_json_slice(sg_str_from(texts[i]), &x, 1, &inside), SG_JSON_E_SYNTAX);
+                assert_int_equal(inside.offset, plain.offset);
+                assert_string_equal(inside.what, plain.what);
+        }
+        assert_int_equal(sg_json_slice(SG_STR("{\"x\":[{\"o\":1,\"o\":2}]}"), &x, 1, &inside), SG_JSON_E_DUPLICATE);
+        assert_int_equal(inside.offset, 13);
+}
+
 static void test_no_bytes_at_all_are_no_text(void **state)
 {
         assert_int_equal(sg_json_slice(SG_STR_NONE, NULL, 0, NULL), SG_JSON_E_SYNTAX);
@@ -174,6 +238,8 @@ int main(void)
                 cmocka_unit_test(test_slice_last_takes_the_last_and_counts),
                 cmocka_unit_test(test_what_a_want_held_before_is_forgotten),
                 cmocka_unit_test(test_faults_name_the_byte),
+                cmocka_unit_test(test_wants_inside_are_filled_for_each_object),
+                cmocka_unit_test(test_faults_inside_wants_are_the_same),
                 cmocka_unit_test(test_no_bytes_at_all_are_no_text),
                 cmocka_unit_test(test_names_of_kinds_and_errors),
         };

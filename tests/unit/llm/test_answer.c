@@ -82,6 +82,25 @@ static void test_without_usage_it_is_estimated_from_the_text(void **state)
         assert_int_equal(a.usage.output_tokens, 2);
 }
 
+/* As every client reads them: of one name the last counts, and a choice has only what stands in it. */
+static void test_of_repeated_members_the_last_counts(void **state)
+{
+        struct sg_llm_answer a;
+
+        a = answer_of(SG_OP_CHAT,
+                      SG_STR("{\"choices\":[{\"message\":{\"content\":\"12345678\"},\"finish_reason\":\"length\"}],"
+                             "\"choices\":[{\"message\":{\"content\":\"1234\"},\"finish_reason\":\"stop\"}]}"));
+        assert_int_equal(a.usage.output_tokens, 1);
+        assert_string_equal(a.finish_reason, "stop");
+        a = answer_of(SG_OP_CHAT, SG_STR("{\"choices\":[{\"message\":{\"content\":\"12345678\"}}],\"choices\":7}"));
+        assert_int_equal(a.usage.output_tokens, 0);
+        a = answer_of(SG_OP_CHAT, SG_STR("{\"choices\":[{\"message\":{\"content\":\"12345678\"},\"message\":"
+                                         "{\"refusal\":\"1234\"}},{\"index\":1},{\"message\":null},3]}"));
+        assert_int_equal(a.usage.output_tokens, 1);
+        a = answer_of(SG_OP_CHAT, SG_STR("{\"choices\":{\"message\":{\"content\":\"12345678\"}}}"));
+        assert_int_equal(a.usage.output_tokens, 0);
+}
+
 static void test_embeddings(void **state)
 {
         struct sg_llm_answer a =
@@ -269,6 +288,7 @@ int main(void)
                 cmocka_unit_test(test_deepseek_after_empty_lines),
                 cmocka_unit_test(test_usage_in_a_choice_and_groqs),
                 cmocka_unit_test(test_without_usage_it_is_estimated_from_the_text),
+                cmocka_unit_test(test_of_repeated_members_the_last_counts),
                 cmocka_unit_test(test_embeddings),
                 cmocka_unit_test(test_an_unknown_operation_is_not_estimated),
                 cmocka_unit_test(test_garbage_is_no_answer),
