@@ -330,7 +330,7 @@ static void on_head(struct sg_h2 *h, int32_t id, const struct sg_head *head, boo
         sg_exchange_run(r->exchange);
 }
 
-static void on_head_too_large(struct sg_h2 *h, int32_t id, void *owner)
+static void on_head_too_large(struct sg_h2 *h, int32_t id, bool is_target, void *owner)
 {
         struct h2 *c = owner;
         struct request *r = request_new(c, id);
@@ -339,7 +339,7 @@ static void on_head_too_large(struct sg_h2 *h, int32_t id, void *owner)
                 return;
         r->exchange = sg_exchange_new(&r->client, c->conn.worker, NULL);
         if (r->exchange) {
-                sg_exchange_refuse(r->exchange, SG_FAIL_HEAD_TOO_LARGE);
+                sg_exchange_refuse(r->exchange, is_target ? SG_FAIL_TARGET_TOO_LONG : SG_FAIL_HEAD_TOO_LARGE);
                 return;
         }
         sg_h2_untie(&r->stream, SG_H2_RESET_REFUSED);

@@ -1,5 +1,5 @@
 /*
- * A session of nghttp2 in the server's role, its streams, and how it ends. What comes in is in h2_receive.c, what nghttp2
+ * A session of nghttp2, its streams, and how it ends. What comes in is in h2_receive.c, what nghttp2
  * makes of it in h2_event.c.
  */
 #include <errno.h>
@@ -7,8 +7,7 @@
 
 #include "http/h2_internal.h"
 
-#define ACKS_MAX           100u            /* of SETTINGS and PING, that wait to be sent */
-#define HEAD_OUT_BYTES_MAX (1024u * 1024u) /* a bound of HPACK's result: SG_H2_FIELDS_MAX of an upstream's */
+#define ACKS_MAX 100u /* of SETTINGS and PING, that wait to be sent */
 
 const char *sg_h2_error_name(enum sg_h2_error e)
 {
@@ -76,6 +75,14 @@ struct sg_h2_stream *h2_stream_of(const struct sg_h2 *h, int32_t id)
         return nghttp2_session_get_stream_user_data(h->session, id);
 }
 
+void h2_attach(struct sg_h2 *h, struct sg_h2_stream *s, int32_t id, void *owner)
+{
+        *s = (struct sg_h2_stream){.h2 = h, .id = id, .owner = owner};
+        sg_buf_init(&s->out, SIZE_MAX);
+        sg_list_push(&h->streams, &s->link);
+        SG_ASSERT(nghttp2_session_set_stream_user_data(h->session, id, s) == 0);
+}
+
 void h2_detach(struct sg_h2_stream *s)
 {
         struct sg_h2 *h = s->h2;
@@ -112,18 +119,11 @@ void sg_h2_tie(struct sg_h2 *h, int32_t id, struct sg_h2_stream *s, void *owner)
         /* Shares: no stream of a connection waits for another, whatever the client says of their importance. */
         const nghttp2_extpri share = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
 
-        SG_ASSERT(h->is_inside && !h2_stream_of(h, id));
-        *s = (struct sg_h2_stream){
-                .h2 = h,
-                .id = id,
-                .owner = owner,
-                .has_ended = h->is_head_end,
-                .has_length = h->has_head_length,
-                .n_left = h->head_length,
-        };
-        sg_buf_init(&s->out, SIZE_MAX);
-        sg_list_push(&h->streams, &s->link);
-        SG_ASSERT(nghttp2_session_set_stream_user_data(h->session, id, s) == 0);
+        SG_ASSERT(h->is_inside && !h->is_client && !h2_stream_of(h, id));
+        h2_attach(h, s, id, owner);
+        s->has_ended = h->is_head_end;
+        s->has_length = h->has_head_length;
+        s->n_left = h->head_length;
         h2_submitted(h, nghttp2_session_change_extpri_stream_priority(h->session, id, &share, 1));
 }
 
@@ -163,21 +163,28 @@ static int open_session(struct sg_h2 *h, nghttp2_session_callbacks *callbacks, n
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
         nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
-        nghttp2_option_set_max_send_header_block_length(option, HEAD_OUT_BYTES_MAX);
-        return nghttp2_session_server_new2(&h->session, callbacks, h, option);
+        nghttp2_option_set_max_send_header_block_length(option, H2_HEAD_OUT_BYTES_MAX);
+        return h->is_client ? nghttp2_session_client_new2(&h->session, callbacks, h, option)
+                            : nghttp2_session_server_new2(&h->session, callbacks, h, option);
 }
 
 static int submit_settings(struct sg_h2 *h)
 {
-        const nghttp2_settings_entry settings[] = {
-                {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->limits.n_streams_max},
+        nghttp2_settings_entry settings[4] = {
                 {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h->limits.stream_window},
                 {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)h->limits.head_bytes},
-                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         };
+        size_t n = 2;
         int r;
 
-        r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, SG_N_ELEMENTS(settings));
+        if (h->is_client) {
+                settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
+        } else {
+                settings[n++] =
+                        (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->limits.n_streams_max};
+                settings[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1};
+        }
+        r = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, n);
         if (r)
                 return r;
         return nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
@@ -203,7 +210,8 @@ static int start(struct sg_h2 *h)
         return r ? -ENOMEM : 0;
 }
 
-int sg_h2_new(struct sg_h2 **ret, const struct sg_h2_limits *limits, const struct sg_h2_events *events, void *owner)
+int h2_new(struct sg_h2 **ret, bool is_client, const struct sg_h2_limits *limits, const struct sg_h2_events *events,
+           void *owner)
 {
         SG_AUTO(sg_h2_free) struct sg_h2 *h = calloc(1, sizeof(*h));
         int r;
@@ -212,12 +220,13 @@ int sg_h2_new(struct sg_h2 **ret, const struct sg_h2_limits *limits, const struc
         SG_ASSERT(limits->head_bytes <= UINT32_MAX / 4);
         if (!h)
                 return -ENOMEM;
+        h->is_client = is_client;
         h->limits = *limits;
         if (h->limits.head_bytes == 0)
                 h->limits.head_bytes = SG_HEAD_BYTES_MAX;
         h->events = events;
         h->owner = owner;
-        h->cutter.n_preface_left = (unsigned)SG_H2_PREFACE.n;
+        h->cutter.n_preface_left = is_client ? 0 : (unsigned)SG_H2_PREFACE.n;
         sg_list_init(&h->streams);
         /* Records are smaller than what is counted for a field; the cookies stand there twice. */
         sg_buf_init(&h->fields.bytes, 3 * h->limits.head_bytes);
@@ -226,6 +235,11 @@ int sg_h2_new(struct sg_h2 **ret, const struct sg_h2_limits *limits, const struc
                 return r;
         *ret = SG_GIVE(h);
         return 0;
+}
+
+int sg_h2_new(struct sg_h2 **ret, const struct sg_h2_limits *limits, const struct sg_h2_events *events, void *owner)
+{
+        return h2_new(ret, false, limits, events, owner);
 }
 
 struct sg_h2 *sg_h2_free(struct sg_h2 *h)
@@ -246,6 +260,10 @@ void sg_h2_drain(struct sg_h2 *h)
         if (h->is_draining || h->failure)
                 return;
         h->is_draining = true;
+        if (h->is_client) {
+                h2_submitted(h, nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0));
+                return;
+        }
         h2_submitted(h, nghttp2_submit_shutdown_notice(h->session));
         h2_submitted(h, nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, (const uint8_t *)H2_DRAIN_PING));
 }

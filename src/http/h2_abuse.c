@@ -38,6 +38,8 @@ int h2_judge_frame(struct sg_h2 *h)
                 h2_charge(h, H2_COST_RESET);
         if (c->type == NGHTTP2_SETTINGS)
                 h2_charge(h, H2_COST_SETTINGS);
+        if (c->type == NGHTTP2_PUSH_PROMISE)
+                h2_charge(h, H2_COST_MALFORMED); /* by a server that has not read our SETTINGS yet: it is reset */
         c->n_continuations = c->type == NGHTTP2_CONTINUATION ? c->n_continuations + 1 : 0;
         return h->n_idle > H2_IDLE_MAX || c->n_continuations > H2_CONTINUATIONS_MAX ? SG_H2_E_ABUSE : 0;
 }

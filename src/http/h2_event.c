@@ -3,9 +3,13 @@
 
 #include "http/h2_internal.h"
 
+/* Of an answer there may be several heads before the final one. */
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *owner)
 {
-        h2_fields_begin(owner, frame->headers.cat != NGHTTP2_HCAT_REQUEST);
+        const struct sg_h2_stream *s = h2_stream_of(owner, frame->hd.stream_id);
+        struct sg_h2 *h = owner;
+
+        h2_fields_begin(h, h->is_client ? !s || s->has_answer : frame->headers.cat != NGHTTP2_HCAT_REQUEST);
         return 0;
 }
 
@@ -45,23 +49,34 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return 0;
 }
 
+/* Of both roles; what ends with a head is not told again. */
+static int on_fields(struct sg_h2 *h, int32_t id, bool is_end)
+{
+        int r = 0;
+
+        if (h->fields.is_trailers)
+                h2_trailers_ready(h, id);
+        else
+                r = h->is_client ? h2_answer_ready(h, id, is_end) : h2_head_ready(h, id, is_end);
+        h2_fields_end(h);
+        return fail_inside(h, r);
+}
+
 /* A whole frame of a message, and nghttp2 finds it right. */
 static int on_message_frame(struct sg_h2 *h, const nghttp2_frame *frame)
 {
         const bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
         struct sg_h2_stream *s;
+        bool was_head;
         size_t n;
         int r;
 
         h->awaited = 0;
-        if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-                r = h2_head_ready(h, frame->hd.stream_id, is_end);
-                h2_fields_end(h);
-                return fail_inside(h, r);
-        }
-        if (frame->hd.type == NGHTTP2_HEADERS && h->fields.is_too_large) {
-                h2_refuse(h, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
-                return 0;
+        if (frame->hd.type == NGHTTP2_HEADERS) {
+                was_head = !h->fields.is_trailers;
+                r = on_fields(h, frame->hd.stream_id, is_end);
+                if (r || was_head)
+                        return r;
         }
         if (frame->hd.type == NGHTTP2_DATA && frame->hd.length) {
                 n = frame->hd.length - frame->data.padlen;
@@ -88,6 +103,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
         if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
                 return on_message_frame(h, frame);
+        if (h->is_client && frame->hd.type == NGHTTP2_GOAWAY)
+                h2_go_away(h, frame->goaway.last_stream_id);
         if (h->is_draining && is_drain_answer(frame))
                 h2_submitted(h, nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
                                                       nghttp2_session_get_last_proc_stream_id(session),
@@ -141,10 +158,11 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
 }
 
-/* A head over HEAD_OUT_BYTES_MAX: there will be no answer. */
+/* A head over H2_HEAD_OUT_BYTES_MAX: there will be no answer. A request is not on its way yet when this is told of it, and
+ * its stream closes by itself. */
 static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int why, void *owner)
 {
-        if (frame->hd.type == NGHTTP2_HEADERS)
+        if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST)
                 h2_submitted(owner, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                                               NGHTTP2_INTERNAL_ERROR));
         return 0;

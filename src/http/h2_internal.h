@@ -9,7 +9,9 @@
 
 #include "http/h2.h"
 
-#define H2_FRAME_HEAD_BYTES 9u
+#define H2_FRAME_HEAD_BYTES   9u
+#define H2_FIELD_OVERHEAD     32u             /* RFC 9113 section 6.5.2 */
+#define H2_HEAD_OUT_BYTES_MAX (1024u * 1024u) /* a bound of HPACK's result: SG_H2_FIELDS_MAX of an upstream's */
 
 /* The frames as they come in, told apart before nghttp2 has them. */
 struct h2_cutter {
@@ -31,6 +33,23 @@ struct h2_fields {
         size_t n_cookies, n_cookie_bytes;
         bool is_trailers;
         bool is_too_large;
+        bool is_target_too_long;
+};
+
+/* What is not in the fields of struct sg_head. */
+struct h2_pseudo {
+        struct sg_str authority, scheme, status;
+        bool has_authority;
+        const struct sg_str *host; /* the field */
+};
+
+/* Fields to be sent, as views. */
+struct h2_list {
+        nghttp2_nv all[SG_H2_FIELDS_MAX + 5]; /* and the pseudo-fields, and content-length */
+        size_t n, n_lines;
+        size_t n_bytes;  /* as SETTINGS_MAX_HEADER_LIST_SIZE counts */
+        bool has_length; /* it is added: not taken from lines */
+        char digits[20];
 };
 
 struct sg_h2 {
@@ -38,8 +57,10 @@ struct sg_h2 {
         struct sg_h2_limits limits;
         const struct sg_h2_events *events;
         void *owner;
-        int failure;    /* -ENOMEM or SG_H2_E_*: nothing is received any more */
-        bool is_inside; /* sg_h2_receive() or sg_h2_produce() */
+        bool is_client;
+        bool is_going_away; /* the peer said so */
+        int failure;        /* -ENOMEM or SG_H2_E_*: nothing is received any more */
+        bool is_inside;     /* sg_h2_receive() or sg_h2_produce() */
         bool is_draining;
         bool is_head_end; /* of the head that is told: no body follows */
         bool has_head_length;
@@ -58,6 +79,10 @@ struct sg_h2 {
 #define H2_DRAIN_PING "sgdrain"
 
 /* h2.c */
+int h2_new(struct sg_h2 **ret, bool is_client, const struct sg_h2_limits *limits, const struct sg_h2_events *events,
+           void *owner) SG_MUST_CHECK;
+/* s is new, and of h from here on. */
+void h2_attach(struct sg_h2 *h, struct sg_h2_stream *s, int32_t id, void *owner);
 int h2_result(struct sg_h2 *h, int r);     /* of nghttp2; what stands in h->failure is preferred */
 void h2_submitted(struct sg_h2 *h, int r); /* -ENOMEM is told later, by sg_h2_receive() or sg_h2_produce() */
 enum sg_h2_reset h2_reset_of(uint32_t code);
@@ -70,14 +95,32 @@ void h2_refuse(struct sg_h2 *h, int32_t id, uint32_t code);
 /* h2_event.c */
 void h2_set_callbacks(nghttp2_session_callbacks *callbacks);
 
-/* h2_head.c: fields in, and what they mean. */
+/* h2_fields.c: fields in. */
 void h2_fields_begin(struct sg_h2 *h, bool is_trailers);
 int h2_fields_add(struct sg_h2 *h, struct sg_str name, struct sg_str value) SG_MUST_CHECK;
-/* The head of a request is whole: tells the owner of it, or refuses it. */
-int h2_head_ready(struct sg_h2 *h, int32_t id, bool is_end) SG_MUST_CHECK;
+/* An empty head, and the fields as views, until h2_fields_end(). */
+int h2_fields_read(struct sg_h2 *h, struct sg_head *head, struct h2_pseudo *p) SG_MUST_CHECK;
+void h2_trailers_ready(struct sg_h2 *h, int32_t id); /* tells the owner of them, or refuses the stream */
 void h2_fields_end(struct sg_h2 *h);
 
-/* h2_send.c: callbacks of nghttp2. */
+/* h2_head.c: what they mean. */
+/* The head of a request is whole: tells the owner of it, or refuses it. */
+int h2_head_ready(struct sg_h2 *h, int32_t id, bool is_end) SG_MUST_CHECK;
+
+/* h2_client.c */
+int h2_answer_ready(struct sg_h2 *h, int32_t id, bool is_end) SG_MUST_CHECK; /* the same of an answer */
+void h2_go_away(struct sg_h2 *h, int32_t last);                              /* the peer serves up to this stream */
+
+/* h2_send.c */
+void h2_list_init(struct h2_list *l);
+void h2_list_add(struct h2_list *l, struct sg_str name, struct sg_str value);
+void h2_list_add_length(struct h2_list *l, uint64_t length);
+/* Complete lines. `keeps` may change the value. -E2BIG: more than SG_H2_FIELDS_MAX. */
+int h2_list_add_lines(struct h2_list *l, struct sg_str lines,
+                      bool (*keeps)(const struct h2_list *l, struct sg_str name, struct sg_str *value)) SG_MUST_CHECK;
+bool h2_keeps_in_head(const struct h2_list *l, struct sg_str name, struct sg_str *value);
+
+/* Callbacks of nghttp2. */
 ssize_t h2_read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t n, uint32_t *flags,
                     nghttp2_data_source *source, void *owner);
 int h2_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t n,

@@ -143,6 +143,16 @@ bool sg_header_is_hop(const struct sg_head *head, const struct sg_header *h)
         return false;
 }
 
+bool sg_name_may_trail(struct sg_str name)
+{
+        const struct sg_str others = SG_STR(
+                "host,content-length,content-type,content-encoding,content-range,authorization,cookie,set-cookie,"
+                "www-authenticate,max-forwards,cache-control,expect,range,pragma,age,date,expires,location,retry-after,"
+                "vary,if-match,if-none-match,if-modified-since,if-range,if-unmodified-since");
+
+        return !is_hop_name(name) && !sg_list_has_token(others, name);
+}
+
 bool sg_header_value_is_valid(struct sg_str value)
 {
         return http_value_end(value, 0) == value.n;

@@ -58,6 +58,9 @@ const struct sg_header *sg_head_find(const struct sg_head *head, struct sg_str n
 struct sg_str sg_head_value(const struct sg_head *head, struct sg_str name);
 /* Hop-by-hop by RFC 9110 section 7.6.1, or named by this message's Connection field: not to be forwarded. */
 bool sg_header_is_hop(const struct sg_head *head, const struct sg_header *h);
+/* May stand behind a body: not what says how the message is framed, routed, read or answered, or who asks (RFC 9110 section
+ * 6.5.1). */
+bool sg_name_may_trail(struct sg_str name);
 /* True when a comma-separated list value contains the token (case ignored). */
 bool sg_list_has_token(struct sg_str list, struct sg_str token);
 /* Valid as a field value to send: no CR, LF, NUL or other control byte but tab. */

@@ -2,7 +2,7 @@
  * h2_owner.h - an owner of an HTTP/2 connection that writes down what it is told
  *
  * "<1 GET /a @x l5|a=b|" a head with its flags and fields ("." behind it: no body), "1+body" bytes, "1." the end,
- * "1!cancel" a reset, "<1 too large>", "1sent".
+ * "1[a=b]" trailers, "1!cancel" a reset, "<1 too large>", "<1 too long>" (its path), "1sent".
  */
 #pragma once
 
@@ -52,6 +52,17 @@ static inline struct exchange *owner_tie(struct owner *o, int32_t id)
         return e;
 }
 
+static inline void add_fields_text(struct sg_buf *text, const struct sg_head *head)
+{
+        for (size_t i = 0; i < head->n_headers; i++) {
+                const struct sg_header *f = &head->headers[i];
+
+                SG_ASSERT(sg_token_is_valid(f->name) && sg_header_value_is_valid(f->value));
+                SG_ASSERT(sg_buf_printf(text, "|" SG_STR_FMT "=" SG_STR_FMT, SG_STR_ARG(f->name),
+                                        SG_STR_ARG(f->value)) == 0);
+        }
+}
+
 static inline void owner_head(struct sg_h2 *h, int32_t id, const struct sg_head *head, bool is_end, void *owner)
 {
         struct owner *o = owner;
@@ -63,12 +74,8 @@ static inline void owner_head(struct sg_h2 *h, int32_t id, const struct sg_head 
         if (head->has_length)
                 NOTE(o, "l%llu", (unsigned long long)head->length);
         NOTE(o, "%s", head->expects_continue ? "e" : "");
-        for (size_t i = 0; i < head->n_headers; i++) {
-                SG_ASSERT(sg_token_is_valid(head->headers[i].name));
-                SG_ASSERT(sg_header_value_is_valid(head->headers[i].value));
-                NOTE(o, "|" SG_STR_FMT "=" SG_STR_FMT, SG_STR_ARG(head->headers[i].name),
-                     SG_STR_ARG(head->headers[i].value));
-        }
+        if (!o->is_quiet)
+                add_fields_text(&o->text, head);
         NOTE(o, ">%s", is_end ? "." : "");
         if (o->refuses)
                 return;
@@ -80,17 +87,17 @@ static inline void owner_head(struct sg_h2 *h, int32_t id, const struct sg_head 
                 o->on_end(o, e);
 }
 
-static inline void owner_too_large(struct sg_h2 *h, int32_t id, void *owner)
+static inline void owner_too_large(struct sg_h2 *h, int32_t id, bool is_target, void *owner)
 {
         struct owner *o = owner;
         struct exchange *e;
 
-        NOTE(o, "<%d too large>", id);
+        NOTE(o, "<%d %s>", id, is_target ? "too long" : "too large");
         if (o->refuses)
                 return;
         e = owner_tie(o, id);
         e->is_refused = true;
-        SG_ASSERT(sg_h2_send_head(&e->stream, 431, SG_STR(""), true, 0, true) == 0);
+        SG_ASSERT(sg_h2_send_head(&e->stream, is_target ? 414 : 431, SG_STR(""), true, 0, true) == 0);
 }
 
 static inline void owner_body(struct sg_h2_stream *s, struct sg_str bytes)
@@ -107,6 +114,18 @@ static inline void owner_body(struct sg_h2_stream *s, struct sg_str bytes)
         e->n_body += bytes.n;
         if (!o->keeps)
                 sg_h2_consume(s, bytes.n);
+}
+
+static inline void owner_trailers(struct sg_h2_stream *s, const struct sg_head *trailers)
+{
+        struct exchange *e;
+        struct owner *o = owner_of(s, &e);
+
+        SG_ASSERT(!e->has_ended && s->h2 && trailers->n_headers);
+        NOTE(o, "%d[", s->id);
+        if (!o->is_quiet)
+                add_fields_text(&o->text, trailers);
+        NOTE(o, "]");
 }
 
 static inline void owner_end(struct sg_h2_stream *s)
@@ -144,19 +163,41 @@ static inline void owner_sent(struct sg_h2_stream *s)
                 sg_h2_untie(s, SG_H2_RESET_NONE);
 }
 
-static const struct sg_h2_events owner_events = {owner_head, owner_too_large, owner_body,
-                                                 owner_end,  owner_reset,     owner_sent};
+static const struct sg_h2_events owner_events = {
+        .on_head = owner_head,
+        .on_head_too_large = owner_too_large,
+        .on_body = owner_body,
+        .on_end = owner_end,
+        .on_reset = owner_reset,
+        .on_sent = owner_sent,
+};
+/* The same, and told of trailers. */
+static const struct sg_h2_events owner_events_all = {
+        .on_head = owner_head,
+        .on_head_too_large = owner_too_large,
+        .on_body = owner_body,
+        .on_end = owner_end,
+        .on_reset = owner_reset,
+        .on_sent = owner_sent,
+        .on_trailers = owner_trailers,
+};
 static const struct sg_h2_limits owner_limits = {
         .n_streams_max = 100, .stream_window = 65535, .connection_window = 65535};
 
-static inline void owner_init_as(struct owner *o, const struct sg_h2_limits *limits)
+static inline void owner_init_with(struct owner *o, const struct sg_h2_limits *limits,
+                                   const struct sg_h2_events *events)
 {
         *o = (struct owner){0};
         sg_list_init(&o->exchanges);
         sg_buf_init(&o->text, SIZE_MAX);
         sg_buf_init(&o->out, SIZE_MAX);
         sg_buf_init(&o->frames, SIZE_MAX);
-        SG_ASSERT(sg_h2_new(&o->h, limits, &owner_events, o) == 0);
+        SG_ASSERT(sg_h2_new(&o->h, limits, events, o) == 0);
+}
+
+static inline void owner_init_as(struct owner *o, const struct sg_h2_limits *limits)
+{
+        owner_init_with(o, limits, &owner_events);
 }
 
 static inline void owner_init(struct owner *o)
@@ -194,9 +235,8 @@ static inline int owner_produce(struct owner *o)
         return r;
 }
 
-/* In pieces of at most n, copied, so that a sanitizer sees the first byte read too far. Frames are produced behind each
- * when asked for. */
-static inline int owner_receive(struct owner *o, struct sg_str bytes, size_t n)
+/* In pieces of at most n, copied, so that a sanitizer sees the first byte read too far. */
+static inline int receive_in_pieces(struct sg_h2 *h, struct sg_str bytes, size_t n)
 {
         int r = 0;
 
@@ -206,9 +246,14 @@ static inline int owner_receive(struct owner *o, struct sg_str bytes, size_t n)
 
                 SG_ASSERT(copy);
                 memcpy(copy, piece.p, piece.n);
-                r = sg_h2_receive(o->h, sg_str_make(copy, piece.n));
+                r = sg_h2_receive(h, sg_str_make(copy, piece.n));
                 free(copy);
                 bytes = sg_str_skip(bytes, piece.n);
         }
         return r;
+}
+
+static inline int owner_receive(struct owner *o, struct sg_str bytes, size_t n)
+{
+        return receive_in_pieces(o->h, bytes, n);
 }

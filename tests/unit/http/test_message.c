@@ -84,6 +84,21 @@ static void test_hop_fields(void **state)
         assert_int_equal(n_stay, SG_N_ELEMENTS(stay));
 }
 
+static void test_who_may_trail(void **state)
+{
+        static const char *const may[] = {"grpc-status",   "grpc-message", "etag", "digest",
+                                          "server-timing", "x-a",          "hos"};
+        static const char *const may_not[] = {"Content-Length", "transfer-encoding", "HOST",         "set-cookie",
+                                              "authorization",  "connection",        "te",           "vary",
+                                              "trailer",        "if-range",          "content-type", "proxy-connection",
+                                              "expires"};
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(may); i++)
+                assert_true(sg_name_may_trail(sg_str_from(may[i])));
+        for (size_t i = 0; i < SG_N_ELEMENTS(may_not); i++)
+                assert_false(sg_name_may_trail(sg_str_from(may_not[i])));
+}
+
 static void test_list_tokens(void **state)
 {
         assert_true(sg_list_has_token(SG_STR("close"), SG_STR("close")));
@@ -154,6 +169,7 @@ int main(void)
                 cmocka_unit_test(test_methods_and_statuses_have_names),
                 cmocka_unit_test(test_find_ignores_case_and_gives_the_first),
                 cmocka_unit_test(test_hop_fields),
+                cmocka_unit_test(test_who_may_trail),
                 cmocka_unit_test(test_list_tokens),
                 cmocka_unit_test(test_every_byte_at_every_place),
                 cmocka_unit_test(test_path_of_a_target),
