@@ -31,6 +31,7 @@ void probe_goal_of_endpoint(struct probe_goal *g, const struct sg_config_service
                             struct sg_tls_trust *trust, struct sg_tls_certificate *certificate)
 {
         const struct sg_config_endpoint *e = &s->endpoints[endpoint];
+        const bool is_h2 = s->check == SG_CHECK_GRPC || (s->check == SG_CHECK_HTTP && s->protocol == SG_PROTOCOL_HTTP2);
         struct sg_ip ip;
 
         SG_ASSERT(!e->is_tls == !trust);
@@ -42,9 +43,12 @@ void probe_goal_of_endpoint(struct probe_goal *g, const struct sg_config_service
                 .port = e->port,
                 .socket_path = e->socket_path,
                 .names_address = e->socket_path || sg_ip_parse(&ip, sg_str_from(e->host)),
+                .is_h2 = is_h2,
                 .is_open_enough = s->check == SG_CHECK_TCP,
                 .server_name = s->tls_server_name ? s->tls_server_name : e->host,
-                .alpn = s->check == SG_CHECK_HTTP ? "http/1.1" : NULL,
+                .alpn = is_h2                       ? "h2"
+                        : s->check == SG_CHECK_HTTP ? "http/1.1"
+                                                    : NULL,
                 .interval_usec = s->health_interval_usec,
                 .timeout_usec = s->health_timeout_usec,
         };

@@ -23,6 +23,7 @@ struct probe_goal {
         uint16_t port;
         const char *socket_path;                /* NULL: host and port */
         bool names_address;                     /* the name says where it stands: words about it need not */
+        bool is_h2;                             /* asked by ask_h2.h */
         bool is_open_enough;                    /* that there is a connection says it all */
         struct sg_tls_trust *trust;             /* NULL: without TLS */
         struct sg_tls_certificate *certificate; /* NULL: none is shown */
@@ -39,6 +40,7 @@ void probe_goal_done(struct probe_goal *g);
 /* The same is asked in the same way, perhaps at other intervals: what is known goes on being true. */
 bool probe_goal_is_same(const struct probe_goal *a, const struct probe_goal *b);
 
+/* But for is_h2: */
 int probe_goal_add_question(const struct probe_goal *g, struct sg_buf *b) SG_MUST_CHECK;
 /* `answer` is all that has come so far. */
 enum sg_judgement probe_goal_judge(const struct probe_goal *g, struct sg_str answer, struct sg_judge_words *words);

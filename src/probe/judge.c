@@ -1,6 +1,5 @@
 #include "probe/judge.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "http/h1.h"
@@ -8,19 +7,24 @@
 
 #define REDIS_LINE_BYTES_MAX 4096u /* the longest in use, -DENIED of protected mode, has some 950 */
 
-static enum sg_judgement dead(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format, ...)
-        SG_PRINTF(3, 4);
-static enum sg_judgement dead(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format, ...)
+enum sg_judgement sg_judge_dead_v(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format,
+                                  va_list args)
 {
-        va_list args;
-
         words->fault = fault;
-        va_start(args, format);
         vsnprintf(words->text, sizeof(words->text), format, args);
-        va_end(args);
         for (char *c = words->text; *c; c++)
                 if (*c < ' ' || *c > '~')
                         *c = '?';
+        return SG_JUDGEMENT_DEAD;
+}
+
+enum sg_judgement sg_judge_dead(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        (void)sg_judge_dead_v(words, fault, format, args);
+        va_end(args);
         return SG_JUDGEMENT_DEAD;
 }
 
@@ -44,17 +48,18 @@ static enum sg_judgement judge_redis(struct sg_str answer, struct sg_judge_words
         const struct sg_str line = sg_str_head(answer, end);
 
         if (answer.p[0] != '+' && answer.p[0] != '-')
-                return dead(words, SG_PROBE_F_GARBAGE, "the answer is not Redis'");
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not Redis'");
         if (end == answer.n && answer.n < REDIS_LINE_BYTES_MAX)
                 return SG_JUDGEMENT_MORE;
         if (end == answer.n)
-                return dead(words, SG_PROBE_F_GARBAGE, "the first line of the answer has no end");
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the first line of the answer has no end");
         if (sg_str_eq(line, SG_STR("+PONG")) || begins_word(line, SG_STR("-NOAUTH")) ||
             begins_word(line, SG_STR("-NOPERM")))
                 return SG_JUDGEMENT_ALIVE;
         if (line.p[0] == '-') /* LOADING, BUSY, MASTERDOWN, DENIED, max number of clients reached */
-                return dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT, SG_STR_ARG(sg_str_skip(line, 1)));
-        return dead(words, SG_PROBE_F_GARBAGE, "the answer to PING is not PONG");
+                return sg_judge_dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT,
+                                     SG_STR_ARG(sg_str_skip(line, 1)));
+        return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer to PING is not PONG");
 }
 
 /* ---- PostgreSQL: a startup message, as PQping() sends. An error shows a server that serves, but for 57P03: it is
@@ -75,7 +80,7 @@ static enum sg_judgement judge_postgres_error(struct sg_str fields, struct sg_ju
         struct sg_str code = SG_STR_NONE, text = SG_STR_NONE;
 
         if (fields.n == 0 || fields.p[fields.n - 1] != '\0')
-                return dead(words, SG_PROBE_F_GARBAGE, "an error of PostgreSQL without its end");
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "an error of PostgreSQL without its end");
         while (fields.n && fields.p[0]) {
                 const char kind = fields.p[0];
                 struct sg_str value;
@@ -88,7 +93,7 @@ static enum sg_judgement judge_postgres_error(struct sg_str fields, struct sg_ju
                         text = value;
         }
         if (sg_str_eq(code, SG_STR("57P03")))
-                return dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT, SG_STR_ARG(text));
+                return sg_judge_dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT, SG_STR_ARG(text));
         return SG_JUDGEMENT_ALIVE;
 }
 
@@ -99,10 +104,10 @@ static enum sg_judgement judge_postgres_text(struct sg_str text, struct sg_judge
 
         for (size_t i = 0; i < end; i++)
                 if ((text.p[i] < ' ' || text.p[i] > '~') && text.p[i] != '\n')
-                        return dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
+                        return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
         if (end == text.n)
                 return SG_JUDGEMENT_MORE;
-        return dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT, SG_STR_ARG(sg_str_head(text, end)));
+        return sg_judge_dead(words, SG_PROBE_F_UNAVAILABLE, "it says: " SG_STR_FMT, SG_STR_ARG(sg_str_head(text, end)));
 }
 
 static enum sg_judgement judge_postgres(struct sg_str answer, struct sg_judge_words *words)
@@ -112,14 +117,14 @@ static enum sg_judgement judge_postgres(struct sg_str answer, struct sg_judge_wo
                 uint32_t length;
 
                 if (!strchr("RENv", kind) || !kind)
-                        return dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
+                        return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
                 if (answer.n < 5)
                         return SG_JUDGEMENT_MORE;
                 length = u32_at(answer, 1);
                 if (kind == 'E' && length > POSTGRES_MESSAGE_BYTES_MAX)
                         return judge_postgres_text(sg_str_skip(answer, 1), words);
                 if (length < 8 || length > POSTGRES_MESSAGE_BYTES_MAX)
-                        return dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
+                        return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not PostgreSQL's");
                 if (kind == 'R') /* it asks for a password, or lets us in */
                         return SG_JUDGEMENT_ALIVE;
                 if (answer.n < 1 + length)
@@ -141,10 +146,10 @@ static enum sg_judgement judge_bolt(struct sg_str answer, struct sg_judge_words 
                 return SG_JUDGEMENT_MORE;
         version = u32_at(answer, 0);
         if (version == UINT32_C(0x48545450)) /* "HTTP" */
-                return dead(words, SG_PROBE_F_GARBAGE, "HTTP answers there, not Bolt");
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "HTTP answers there, not Bolt");
         /* Zero, zero, minor, major: of what was offered. */
         if (version && (version >> 16 || (version & 0xff) < 3 || (version & 0xff) > 5))
-                return dead(words, SG_PROBE_F_GARBAGE, "the answer is not Bolt's");
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not Bolt's");
         return SG_JUDGEMENT_ALIVE;
 }
 
@@ -165,12 +170,13 @@ static enum sg_judgement read_status(struct sg_str answer, unsigned *ret_status,
         for (;;) {
                 r = sg_h1_next(&h1, answer, &head, &e);
                 if (r)
-                        return dead(words, SG_PROBE_F_GARBAGE, "the answer is not HTTP/1.1's (%s)",
-                                    sg_h1_error_name((enum sg_h1_error)r));
+                        return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "the answer is not HTTP/1.1's (%s)",
+                                             sg_h1_error_name((enum sg_h1_error)r));
                 if (e.kind == SG_H1_MORE)
                         return SG_JUDGEMENT_MORE;
                 if (e.kind == SG_H1_HEAD && head.status == 101)
-                        return dead(words, SG_PROBE_F_GARBAGE, "it switches to a protocol that nobody asked for");
+                        return sg_judge_dead(words, SG_PROBE_F_GARBAGE,
+                                             "it switches to a protocol that nobody asked for");
                 if (e.kind == SG_H1_HEAD && head.status >= 200) {
                         *ret_status = head.status;
                         return SG_JUDGEMENT_ALIVE;
@@ -186,7 +192,7 @@ static enum sg_judgement judge_http(struct sg_str answer, struct sg_judge_words 
 
         if (j != SG_JUDGEMENT_ALIVE || status < 500)
                 return j;
-        return dead(words, SG_PROBE_F_UNAVAILABLE, "it answers %u", status);
+        return sg_judge_dead(words, SG_PROBE_F_UNAVAILABLE, "it answers %u", status);
 }
 
 static enum sg_judgement judge_check(struct sg_str answer, struct sg_judge_words *words)
@@ -196,7 +202,7 @@ static enum sg_judgement judge_check(struct sg_str answer, struct sg_judge_words
 
         if (j != SG_JUDGEMENT_ALIVE || status < 400)
                 return j;
-        return dead(words, SG_PROBE_F_UNAVAILABLE, "status %u", status);
+        return sg_judge_dead(words, SG_PROBE_F_UNAVAILABLE, "status %u", status);
 }
 
 /* ---- all */
@@ -210,7 +216,7 @@ static enum sg_judgement judge_within(enum sg_judgement (*judge)(struct sg_str a
                 return SG_JUDGEMENT_MORE;
         j = judge(answer, words);
         if (j == SG_JUDGEMENT_MORE && answer.n >= SG_JUDGE_BYTES_MAX)
-                return dead(words, SG_PROBE_F_GARBAGE, "%zu bytes that are no answer", answer.n);
+                return sg_judge_dead(words, SG_PROBE_F_GARBAGE, "%zu bytes that are no answer", answer.n);
         return j;
 }
 

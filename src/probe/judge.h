@@ -6,9 +6,11 @@
  * Owner    questions are added to the caller's buffer; answers are borrowed
  * Errors   a judgement, never an errno: whatever comes from outside is judged
  * Limits   SG_JUDGE_BYTES_MAX of an answer; what says nothing within that is garbage
- * Source   PostgreSQL "Message Formats" (protocol 3.0) and libpq's PQping; Redis RESP2; Bolt handshake; RFC 9112
+ * Source   grpc/health/v1/health.proto, Protocol Buffers "Encoding"; PostgreSQL "Message Formats" (protocol 3.0) and libpq's PQping; Redis RESP2; Bolt handshake; RFC 9112
  */
 #pragma once
+
+#include <stdarg.h>
 
 #include "base/buf.h"
 #include "config/config.h"
@@ -37,3 +39,13 @@ enum sg_judgement sg_judge_answer(enum sg_probe_kind kind, struct sg_str answer,
 int sg_judge_add_check(struct sg_buf *b, const struct sg_config_service *s, const struct sg_config_endpoint *e)
         SG_MUST_CHECK;
 enum sg_judgement sg_judge_check(struct sg_str answer, struct sg_judge_words *words);
+
+/* Health/Check of gRPC: the request, and the answer's body, when grpc-status is 0. Both are one message with its prefix. */
+int sg_judge_add_grpc_check(struct sg_buf *b, struct sg_str service) SG_MUST_CHECK;
+enum sg_judgement sg_judge_grpc_answer(struct sg_str body, struct sg_judge_words *words);
+
+/* Fills words, made printable; SG_JUDGEMENT_DEAD. */
+enum sg_judgement sg_judge_dead(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format, ...)
+        SG_PRINTF(3, 4);
+enum sg_judgement sg_judge_dead_v(struct sg_judge_words *words, enum sg_probe_fault fault, const char *format,
+                                  va_list args) SG_PRINTF(3, 0);

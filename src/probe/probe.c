@@ -72,6 +72,7 @@ static void drop_attempt(struct probe *p)
 {
         sg_resolve_cancel(p->probes->resolver, &p->query);
         p->stream = sg_stream_free(p->stream);
+        p->ask = ask_h2_free(p->ask);
 }
 
 /* ---- the end of an attempt */
@@ -175,22 +176,26 @@ static void on_open(struct sg_stream *s, void *owner)
         probe_go(owner, PROBE_ASKING);
 }
 
+static void judged(struct probe *p, enum sg_judgement judgement, const struct sg_judge_words *words)
+{
+        if (judgement == SG_JUDGEMENT_ALIVE)
+                probe_over(p, SG_PROBE_F_NONE, "");
+        else if (judgement == SG_JUDGEMENT_DEAD)
+                probe_failed(p, words->fault, "%s", words->text);
+}
+
+static void turn_h2(struct probe *p, struct sg_str bytes);
+
 static size_t on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
 {
         struct probe *p = owner;
         struct sg_judge_words words;
 
-        switch (probe_goal_judge(&p->goal, bytes, &words)) {
-        case SG_JUDGEMENT_ALIVE:
-                probe_over(p, SG_PROBE_F_NONE, "");
-                break;
-        case SG_JUDGEMENT_DEAD:
-                probe_failed(p, words.fault, "%s", words.text);
-                break;
-        case SG_JUDGEMENT_MORE:
-        case SG_JUDGEMENT_N:
-                break;
+        if (p->ask) {
+                turn_h2(p, bytes);
+                return bytes.n;
         }
+        judged(p, probe_goal_judge(&p->goal, bytes, &words), &words);
         return 0; /* all of it is judged again with what follows */
 }
 
@@ -298,28 +303,69 @@ static void connecting_too_long(struct probe *p)
 
 /* ---- asking */
 
-static void enter_asking(struct probe *p)
+static void out_of_memory(struct probe *p)
 {
-        struct sg_str question;
+        probe_over(p, SG_PROBE_F_RESOURCES, "out of memory");
+}
+
+/* -ENOMEM; that the stream is closed is told by on_end. */
+static int send_all(struct probe *p, const struct sg_buf *b)
+{
+        const struct sg_str bytes = sg_buf_view(b);
+        int r = bytes.n ? sg_stream_write(p->stream, &bytes, 1) : 0;
+
+        return r == SG_STREAM_E_CLOSED ? 0 : r;
+}
+
+static void turn_h2(struct probe *p, struct sg_str bytes)
+{
+        struct sg_judge_words words;
+        enum sg_judgement judgement;
+        struct sg_buf b;
+
+        sg_buf_init(&b, ASK_H2_OUT_BYTES_MAX);
+        judgement = ask_h2_turn(p->ask, bytes, &b, &words);
+        if (send_all(p, &b))
+                out_of_memory(p);
+        else
+                judged(p, judgement, &words);
+        sg_buf_done(&b);
+}
+
+static void ask_by_h2(struct probe *p)
+{
+        const struct sg_config_service *s = p->goal.service;
+
+        if (ask_h2_new(&p->ask, s, &s->endpoints[p->goal.endpoint]))
+                out_of_memory(p);
+        else
+                turn_h2(p, SG_STR_NONE);
+}
+
+static void ask(struct probe *p)
+{
         struct sg_buf b;
         int r;
 
+        sg_buf_init(&b, QUESTION_BYTES_MAX);
+        r = probe_goal_add_question(&p->goal, &b);
+        if (r || send_all(p, &b))
+                out_of_memory(p);
+        sg_buf_done(&b);
+}
+
+static void enter_asking(struct probe *p)
+{
         if (p->goal.is_open_enough) {
                 probe_over(p, SG_PROBE_F_NONE, "");
                 return;
         }
         sg_timer_start(&p->timer, time_left(p));
-        sg_buf_init(&b, QUESTION_BYTES_MAX);
-        r = probe_goal_add_question(&p->goal, &b);
-        question = sg_buf_view(&b);
-        if (!r)
-                r = sg_stream_write(p->stream, &question, 1);
-        sg_buf_done(&b);
-        /* That it is closed is told by on_end. */
-        if (r && r != SG_STREAM_E_CLOSED)
-                probe_over(p, SG_PROBE_F_RESOURCES, "out of memory");
+        sg_stream_resume(p->stream); /* gives nothing from inside */
+        if (p->goal.is_h2)
+                ask_by_h2(p);
         else
-                sg_stream_resume(p->stream);
+                ask(p);
 }
 
 static void asking_too_long(struct probe *p)

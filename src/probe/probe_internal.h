@@ -11,6 +11,7 @@
 #include "base/log_limit.h"
 #include "net/resolve.h"
 #include "net/stream.h"
+#include "probe/ask_h2.h"
 #include "probe/goal.h"
 #include "probe/probe.h"
 
@@ -33,6 +34,7 @@ struct probe {
         struct sg_resolved addresses;
         size_t next_address;
         struct sg_stream *stream;
+        struct ask_h2 *ask; /* of goals with is_h2, while asking */
         uint64_t begun_usec, until_usec;
         struct sg_health_item known; /* of an endpoint: in no view, and its config is NULL */
         struct sg_log_limit told;

@@ -323,6 +323,21 @@ static void test_what_is_down(void **state)
         }
 }
 
+static void test_grpc_of_who_does_not_speak_it(void **state)
+{
+        struct world *w = *state;
+        struct services *s = services_of(w, SG_CHECK_GRPC, "", 50 * MSEC);
+        struct server v;
+
+        server_init(&v, w, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        add_endpoint(s, false, v.port);
+        take_services(w, s);
+        wait_until(w, first_is_down);
+        assert_string_equal(first(w)->text, "the answer is not HTTP/2's (broken)");
+        assert_non_null(strstr(v.asked, "PRI * HTTP/2.0\r\n"));
+        server_done(&v);
+}
+
 static void test_one_failure_is_none(void **state)
 {
         struct world *w = *state;
@@ -588,6 +603,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_http_goes_down_by_two_failures_and_up_by_one_success),
                 TEST(test_what_is_down),
+                TEST(test_grpc_of_who_does_not_speak_it),
                 TEST(test_one_failure_is_none),
                 TEST(test_tcp_asks_nothing),
                 TEST(test_a_unix_socket),
