@@ -1,6 +1,7 @@
 /* Any bytes as a client's side of an HTTP/2 connection: the owner is told the same, and the same frames answer, however
  * they are cut; and, with frames produced and answers given in between, everything that was tied comes to an end. */
 #include "../../unit/http/h2_owner.h"
+#include "h2_run.h"
 #include "split.h"
 
 static void answer(struct owner *o, struct exchange *e)
@@ -15,29 +16,15 @@ static void answer(struct owner *o, struct exchange *e)
                                   e->stream.id % 8 == 3) == 0);
         if (e->stream.id % 8 != 3)
                 SG_ASSERT(sg_h2_send_body(&e->stream, &piece, 1, e->stream.id % 8 == 1) == 0);
-}
-
-/* Windows are given back when enough was consumed, and that comes in other steps. */
-static void drop_windows(struct sg_buf *text)
-{
-        struct sg_str left = sg_buf_view(text), one;
-        struct sg_buf kept;
-
-        sg_buf_init(&kept, SIZE_MAX);
-        while (left.n) {
-                sg_str_cut(&left, ' ', &one);
-                if (one.n && one.p[0] != 'W')
-                        SG_ASSERT(sg_buf_printf(&kept, SG_STR_FMT " ", SG_STR_ARG(one)) == 0);
-        }
-        sg_buf_done(text);
-        *text = kept;
+        if (e->stream.id % 8 == 5)
+                SG_ASSERT(sg_h2_send_trailers(&e->stream, SG_STR("A: b\r\nHost: c\r\n")) == 0);
 }
 
 static int run(struct owner *o, struct sg_str in, size_t piece)
 {
         int r, produced;
 
-        owner_init(o);
+        owner_init_with(o, &owner_limits, &owner_events_all);
         o->on_end = answer;
         r = owner_receive(o, in, piece);
         SG_ASSERT(r >= 0);
@@ -52,7 +39,7 @@ static void run_in_turns(struct sg_str in, size_t piece)
 {
         struct owner o;
 
-        owner_init(&o);
+        owner_init_with(&o, &owner_limits, &owner_events_all);
         o.on_end = answer;
         while (in.n) {
                 struct sg_str one = sg_str_head(in, SG_MIN(piece, in.n));
