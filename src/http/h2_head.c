@@ -73,6 +73,7 @@ static bool understand(struct sg_head *head, struct h2_pseudo *p, bool is_end)
                         return false;
         if (is_end && head->length > 0)
                 return false;
+        head->is_chunked = !is_end && !head->has_length;
         head->expects_continue = head->expects_continue && !is_end && (!head->has_length || head->length > 0);
         return read_target(head, p);
 }

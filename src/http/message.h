@@ -38,8 +38,8 @@ struct sg_head {
         unsigned status;    /* responses: 100 to 999 */
         unsigned minor;     /* HTTP/1.minor: 0 or 1 */
         bool has_length;
-        uint64_t length; /* Content-Length, when has_length */
-        bool is_chunked;
+        uint64_t length;         /* Content-Length, when has_length */
+        bool is_chunked;         /* a body follows whose length is not known: by chunks, or by DATA frames */
         bool is_close_delimited; /* responses: the body ends with the connection */
         bool keep_alive;         /* the connection may carry another message after this one */
         bool expects_continue;   /* Expect: 100-continue */

@@ -70,7 +70,8 @@ static inline void owner_head(struct sg_h2 *h, int32_t id, const struct sg_head 
 
         NOTE(o, "<%d " SG_STR_FMT " " SG_STR_FMT " @" SG_STR_FMT " ", id, SG_STR_ARG(head->method_text),
              SG_STR_ARG(head->target), SG_STR_ARG(head->host));
-        SG_ASSERT(head->minor == 1 && head->keep_alive && !head->is_chunked && !head->wants_upgrade && !head->status);
+        SG_ASSERT(head->minor == 1 && head->keep_alive && !head->wants_upgrade && !head->status);
+        SG_ASSERT(head->is_chunked == (!is_end && !head->has_length));
         if (head->has_length)
                 NOTE(o, "l%llu", (unsigned long long)head->length);
         NOTE(o, "%s", head->expects_continue ? "e" : "");
