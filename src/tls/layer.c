@@ -441,6 +441,26 @@ bool sg_tls_chose_h2(const struct sg_layer *y)
                memcmp(chosen.data, "h2", 2) == 0;
 }
 
+int sg_tls_client_subject(const struct sg_layer *y, char out[SG_TLS_SUBJECT_BYTES])
+{
+        const gnutls_datum_t *peers;
+        gnutls_x509_crt_t crt;
+        size_t room = SG_TLS_SUBJECT_BYTES;
+        unsigned n = 0;
+        int r;
+
+        peers = gnutls_certificate_get_peers(tls_of(y)->session, &n);
+        if (!peers || n == 0)
+                return -ENOENT;
+        if (gnutls_x509_crt_init(&crt))
+                return -ENOMEM;
+        r = gnutls_x509_crt_import(crt, &peers[0], GNUTLS_X509_FMT_DER);
+        if (!r)
+                r = gnutls_x509_crt_get_dn(crt, out, &room);
+        gnutls_x509_crt_deinit(crt);
+        return r == GNUTLS_E_SHORT_MEMORY_BUFFER ? -ENAMETOOLONG : r ? -ENOENT : 0;
+}
+
 static int set_up_server(struct tls_layer *t)
 {
         int r = set_up(t, GNUTLS_SERVER, t->identity->priorities, t->identity->pairs[0].credentials);

@@ -72,5 +72,10 @@ int sg_tls_server_layer(struct sg_layer **ret, struct sg_tls_identity *identity)
 /* After the handshake: the client chose HTTP/2 from what the server offers. */
 bool sg_tls_chose_h2(const struct sg_layer *y);
 
+/* Who the client is by the certificate that it sent and that was verified: its subject as in RFC 4514, "CN=alice,O=Example".
+ * Also of a session that was resumed. -ENOENT: it sent none; -ENAMETOOLONG. */
+#define SG_TLS_SUBJECT_BYTES 512
+int sg_tls_client_subject(const struct sg_layer *y, char out[SG_TLS_SUBJECT_BYTES]) SG_MUST_CHECK;
+
 /* Attaches to the stream: sg_stream_set_layer() with the right attach function. */
 void sg_tls_apply(struct sg_stream *s, struct sg_layer *y);
