@@ -291,6 +291,13 @@ SG_DEFINE_AUTO(struct sg_config *, sg_config_unref)
 const struct sg_config_provider *sg_config_find_provider(const struct sg_config *c, struct sg_str name);
 /* Exact name first, then the longest pattern that matches; NULL when none. */
 const struct sg_config_model *sg_config_find_model(const struct sg_config *c, struct sg_str name);
+/* The service that a request is for, or NULL; *ret_other_method: there would be one for another method. host may have a
+ * port; path: without query. */
+const struct sg_config_service *sg_config_find_service(const struct sg_config *c, struct sg_str host,
+                                                       struct sg_str method, struct sg_str path,
+                                                       bool *ret_other_method);
+/* Its prefix without a slash at the end: "" for all paths. */
+struct sg_str sg_service_prefix(const struct sg_config_service *s);
 /* What a change from one to the other needs: NULL when a reload does it, else the first setting that needs a restart
  * ("gateway.workers"). */
 const char *sg_config_needs_restart(const struct sg_config *from, const struct sg_config *to);
