@@ -53,4 +53,6 @@
 #define SG_MESSAGE_UPGRADE_BEGUN        "664c255f584e4213a91ee0a90ceb9156" /* a successor is being started */
 #define SG_MESSAGE_UPGRADE_DONE         "1559825350074dc59f0d11abff8bbd7e" /* a successor serves */
 #define SG_MESSAGE_UPGRADE_REFUSED      "3db439bcb94e446dad042b5f8f87f6e2" /* a successor could not be started, this process goes on */
+#define SG_MESSAGE_ENDPOINT_TRIPPED     "1f32dd91fc3eb0d5418003e150308f97" /* an endpoint failed again and again and is left alone */
+#define SG_MESSAGE_ENDPOINT_RETURNED    "b2cff95921ff8d8346086a4d84acad67" /* such an endpoint serves again */
 /* clang-format on */

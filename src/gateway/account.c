@@ -10,6 +10,7 @@
 #include "base/message_id.h"
 #include "gateway/exchange.h"
 #include "gateway/record.h"
+#include "gateway/service.h"
 #include "gateway/sync.h"
 
 #define SYNC_WAIT_USEC_MAX (10 * SG_USEC_PER_SEC) /* for a disk; beyond it something is broken */
@@ -49,6 +50,24 @@ static void settle_usage(struct sg_exchange *x)
         }
 }
 
+/* Who was asked: a provider, or a service. */
+static struct sg_str asked_name(const struct sg_exchange *x)
+{
+        return sg_str_from(x->serving ? x->serving->service->config->name : x->provider->config->name);
+}
+
+static struct sg_str operation_name(const struct sg_exchange *x)
+{
+        return x->serving ? SG_STR("service") : sg_str_from(sg_operation_name(x->op));
+}
+
+static void settle_service(struct sg_exchange *x)
+{
+        sg_timer_stop(&x->serving->total);
+        x->prompt_bytes = x->serving->n_taken;
+        sg_service_settle(x, sg_backend_result_of(x->failure), sg_failure_name(x->failure));
+}
+
 void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)
 {
         *ret = (struct sg_record){
@@ -57,9 +76,9 @@ void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)
                 .key_id = x->key->id,
                 .request_id = sg_str_from(x->request_id),
                 .key_name = sg_str_from(x->key->name),
-                .operation = sg_str_from(sg_operation_name(x->op)),
+                .operation = operation_name(x),
                 .model = sg_exchange_text(x->model_asked),
-                .provider = sg_str_from(x->provider->config->name),
+                .provider = asked_name(x),
                 .upstream_model = sg_exchange_text(x->model_upstream),
                 .prompt_bytes = x->prompt_bytes,
                 .flags = x->is_stream ? SG_RECORD_STREAM : 0,
@@ -97,13 +116,24 @@ static void close_record(struct sg_exchange *x)
 
 /* ---- the client's last bytes */
 
+static bool has_trailers(const struct sg_exchange *x)
+{
+        return x->serving && sg_buf_length(&x->serving->trailers);
+}
+
 static void deliver_rest(struct sg_exchange *x)
 {
         struct sg_str tail;
 
         if (x->failure == SG_FAIL_NONE) {
                 tail = sg_buf_view(&x->tail);
-                sg_client_send(x->client, &tail, tail.n ? 1 : 0, true);
+                if (!has_trailers(x)) {
+                        sg_client_send(x->client, &tail, tail.n ? 1 : 0, true);
+                        return;
+                }
+                if (tail.n)
+                        sg_client_send(x->client, &tail, 1, false);
+                sg_client_send_trailers(x->client, sg_buf_view(&x->serving->trailers));
                 return;
         }
         if (x->mode == SG_RELAY_STREAM && sg_answer_failure_event(x, &x->tail) == 0) {
@@ -121,10 +151,15 @@ static void deliver(struct sg_exchange *x)
                 return;
         if (x->has_begun) {
                 deliver_rest(x);
-        } else if (x->mode == SG_RELAY_STREAM && x->failure == SG_FAIL_NONE) {
-                struct sg_str tail = sg_buf_view(&x->tail); /* the whole stream came in one read */
+        } else if ((x->mode == SG_RELAY_STREAM || x->mode == SG_RELAY_RAW) && x->failure == SG_FAIL_NONE) {
+                struct sg_str tail = sg_buf_view(&x->tail); /* all of it came in one read */
 
-                sg_client_send_head(c, x->status, sg_buf_view(&x->fields), false, 0, &tail, 1, true);
+                sg_client_send_head(c, x->status, sg_buf_view(&x->fields), x->has_length, x->length, &tail,
+                                    tail.n ? 1 : 0, !has_trailers(x));
+                if (has_trailers(x))
+                        sg_client_send_trailers(c, sg_buf_view(&x->serving->trailers));
+        } else if (sg_service_is_grpc(x)) {
+                sg_client_send_head(c, 200, sg_buf_view(&x->fields), false, 0, NULL, 0, true);
         } else {
                 struct sg_str body = sg_buf_view(&x->answer);
 
@@ -172,12 +207,30 @@ static struct sg_str access_message(const struct sg_exchange *x, char out[LOGGED
         return sg_str_make(out, n);
 }
 
+static size_t add_service(const struct sg_exchange *x, struct sg_log_field *fields, size_t n,
+                          char number[SG_U64_DIGITS_MAX])
+{
+        const struct sg_serving *s = x->serving;
+
+        if (!s)
+                return n;
+        fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", operation_name(x)};
+        fields[n++] = (struct sg_log_field){"SCRIBE_SERVICE", asked_name(x)};
+        if (s->endpoint)
+                fields[n++] = (struct sg_log_field){"SCRIBE_ENDPOINT", sg_str_from(s->endpoint)};
+        if (s->n_attempts > 1)
+                fields[n++] = number_field("SCRIBE_ATTEMPTS", number, s->n_attempts);
+        if (s->subject)
+                fields[n++] = (struct sg_log_field){"SCRIBE_SUBJECT", sg_str_from(s->subject)};
+        return n;
+}
+
 static void log_access(struct sg_exchange *x)
 {
         enum sg_log_level level = x->is_local ? SG_LOG_DEBUG : sg_failure_row(x->failure)->level;
         uint64_t took_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
-        char numbers[7][SG_U64_DIGITS_MAX], message[LOGGED_PATH_BYTES_MAX + 64];
-        struct sg_log_field fields[18];
+        char numbers[8][SG_U64_DIGITS_MAX], message[LOGGED_PATH_BYTES_MAX + 64];
+        struct sg_log_field fields[22];
         size_t n = 0;
 
         if (!x->snapshot->config->log_access || !sg_log_wants(level) ||
@@ -186,6 +239,7 @@ static void log_access(struct sg_exchange *x)
         fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(x->request_id)};
         fields[n++] = (struct sg_log_field){"SCRIBE_CLIENT", sg_str_from(x->peer)};
         fields[n++] = number_field("SCRIBE_STATUS", numbers[0], x->status);
+        n = add_service(x, fields, n, numbers[7]);
         if (x->provider || x->op != SG_OP_PASS) /* else it came to no operation */
                 fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
         if (x->key)
@@ -254,6 +308,8 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
         if (!x->close_sequence) {
                 sg_timer_stop(&x->timer);
                 settle_usage(x);
+                if (x->serving)
+                        settle_service(x);
                 x->outcome = outcome_of(x);
                 if (x->outcome == SG_OUTCOME_CLIENT_GONE && !x->has_begun)
                         x->status = 499; /* nobody was told anything; nginx's number for it */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "gateway/exchange.h"
+#include "gateway/service.h"
 
 static int add_common_fields(struct sg_exchange *x)
 {
@@ -21,6 +22,19 @@ static enum sg_step answer_ready(struct sg_exchange *x, unsigned status, int r)
 {
         if (!r)
                 r = add_common_fields(x);
+        if (r)
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        x->status = status;
+        x->is_answer_ready = true;
+        return SG_STEP_FINISH;
+}
+
+enum sg_step sg_answer_empty(struct sg_exchange *x, unsigned status, int r)
+{
+        if (!r)
+                r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
+        if (!r)
+                r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
         if (r)
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         x->status = status;
@@ -116,12 +130,15 @@ void sg_models_for_people(struct sg_exchange *x, char *out, size_t out_bytes)
         }
 }
 
-/* "sentence: detail" for the client. */
-static struct sg_str failure_message(const struct sg_exchange *x, char *out, size_t out_bytes)
+struct sg_str sg_failure_message(const struct sg_exchange *x, char *out, size_t out_bytes)
 {
         const struct sg_failure_row *row = sg_failure_row(x->failure);
         const char *text = x->surface == SG_SURFACE_SIMPLE && row->simple_text ? row->simple_text : row->text;
-        int n = snprintf(out, out_bytes, "%s%s%s", text, x->detail ? ": " : "", x->detail ? x->detail : "");
+        struct sg_str whole = sg_str_from(text), word = SG_STR("provider");
+        size_t at = x->serving ? sg_str_find(whole, word) : whole.n; /* the table speaks of providers */
+        int n = snprintf(out, out_bytes, SG_STR_FMT "%s" SG_STR_FMT "%s%s", SG_STR_ARG(sg_str_head(whole, at)),
+                         at < whole.n ? "service" : "", SG_STR_ARG(sg_str_skip(whole, SG_MIN(at + word.n, whole.n))),
+                         x->detail ? ": " : "", x->detail ? x->detail : "");
 
         return sg_str_make(out, n < 0 ? 0 : SG_MIN((size_t)n, out_bytes - 1));
 }
@@ -138,7 +155,7 @@ static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *mes
                                          x->failure == SG_FAIL_MODEL_FORBIDDEN
                                  ? "model"
                                  : NULL,
-                .message = failure_message(x, message, message_bytes),
+                .message = sg_failure_message(x, message, message_bytes),
         };
 }
 
@@ -151,6 +168,8 @@ void sg_answer_failure(struct sg_exchange *x)
         bool is_providers = x->mode == SG_RELAY_ERROR && x->status >= 400;
         int r = 0;
 
+        if (sg_service_answer_grpc_failure(x))
+                return;
         sg_buf_clear(&x->answer);
         if (x->mode != SG_RELAY_NONE && !is_providers)
                 sg_buf_clear(&x->fields); /* of an answer that is not given */
@@ -160,8 +179,11 @@ void sg_answer_failure(struct sg_exchange *x)
                 r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
         else
                 r = add_common_fields(x);
+        if (!r)
+                r = sg_service_add_cors(x);
         if (!r && row->retry_after_sec && !is_providers)
-                r = sg_h1_add_header_u64(&x->fields, SG_STR("retry-after"), row->retry_after_sec);
+                r = sg_h1_add_header_u64(&x->fields, SG_STR("retry-after"),
+                                         x->retry_after_sec ? x->retry_after_sec : row->retry_after_sec);
         if (!r && x->status == 401)
                 r = sg_buf_add(&x->fields, SG_STR("www-authenticate: Bearer\r\n"));
         if (!r)

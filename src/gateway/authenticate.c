@@ -1,8 +1,21 @@
 /*
  * authenticate: the caller's key, by its digest; then admit: what an authenticated caller may make us hold.
  */
+#include <stdio.h>
+
 #include "base/secret.h"
 #include "gateway/exchange.h"
+#include "gateway/service.h"
+
+/* A key that is bound to models may use a service that stands among them as "service:NAME". */
+static bool may_use_service(const struct sg_exchange *x)
+{
+        const char *name = x->serving->service->config->name;
+        char word[SG_SERVICE_WORD_BYTES];
+
+        snprintf(word, sizeof(word), "service:%s", name);
+        return x->key->all_models || sg_key_may_use(x->key, sg_str_from(word));
+}
 
 enum sg_step sg_stage_authenticate(struct sg_exchange *x)
 {
@@ -11,6 +24,8 @@ enum sg_step sg_stage_authenticate(struct sg_exchange *x)
         uint8_t digest[SG_APIKEY_DIGEST_BYTES];
         const struct sg_key *key;
 
+        if (x->serving && x->serving->service->config->auth != SG_SERVICE_AUTH_KEY)
+                return sg_service_authenticate(x);
         if (!x->has_credential)
                 return sg_exchange_fail(x, SG_FAIL_NO_KEY, NULL);
         if (!sg_apikey_is_well_formed(credential)) {
@@ -31,6 +46,8 @@ enum sg_step sg_stage_authenticate(struct sg_exchange *x)
                 return sg_exchange_fail(x, SG_FAIL_KEY_REVOKED, NULL);
         if (key->expires_wall_usec && key->expires_wall_usec <= x->start_wall_usec)
                 return sg_exchange_fail(x, SG_FAIL_KEY_EXPIRED, NULL);
+        if (x->serving && !may_use_service(x))
+                return sg_exchange_fail(x, SG_FAIL_SERVICE_FORBIDDEN, NULL);
         return SG_STEP_NEXT;
 }
 

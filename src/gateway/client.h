@@ -12,6 +12,7 @@
 #include "base/str.h"
 
 struct sg_client;
+struct sg_connection;
 
 struct sg_client_ops {
         void (*send_head)(struct sg_client *c, unsigned status, struct sg_str fields, bool has_length, uint64_t length,
@@ -21,11 +22,16 @@ struct sg_client_ops {
         void (*break_off)(struct sg_client *c);
         void (*exchange_over)(struct sg_client *c);
         bool (*is_full)(const struct sg_client *c);
-        const char *(*peer)(const struct sg_client *c);
+        void (*pause_body)(struct sg_client *c);
+        void (*resume_body)(struct sg_client *c);
+        void (*send_trailers)(struct sg_client *c, struct sg_str fields);
+        void (*switch_protocols)(struct sg_client *c,
+                                 struct sg_str fields); /* NULL: this version of HTTP has no such thing */
 };
 
 struct sg_client {
         const struct sg_client_ops *ops;
+        const struct sg_connection *connection; /* with its facts: who, by TLS or not */
 };
 
 /* The head and the first bytes of the answer in one write. fields: complete lines, with CRLF, without status line,
@@ -67,8 +73,30 @@ static inline bool sg_client_is_full(const struct sg_client *c)
         return c->ops->is_full(c);
 }
 
-/* Its address; lent while it lives. */
-static inline const char *sg_client_peer(const struct sg_client *c)
+/* The request's body comes faster than it goes on: what is here is still given, and then no more until it is resumed. */
+static inline void sg_client_pause_body(struct sg_client *c)
 {
-        return c->ops->peer(c);
+        c->ops->pause_body(c);
+}
+
+static inline void sg_client_resume_body(struct sg_client *c)
+{
+        c->ops->resume_body(c);
+}
+
+/* Fields after the answer's body, which end it: in place of is_last. Where HTTP/1 has no place for them they are dropped. */
+static inline void sg_client_send_trailers(struct sg_client *c, struct sg_str fields)
+{
+        c->ops->send_trailers(c, fields);
+}
+
+static inline bool sg_client_may_switch(const struct sg_client *c)
+{
+        return c->ops->switch_protocols;
+}
+
+/* 101: from now on bytes go as they are both ways, and sg_exchange_body_end() is the client's FIN. fields: with Upgrade. */
+static inline void sg_client_switch(struct sg_client *c, struct sg_str fields)
+{
+        c->ops->switch_protocols(c, fields);
 }

@@ -11,6 +11,7 @@
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
 #include "gateway/record.h"
+#include "gateway/service.h"
 
 #define JOURNAL_FULL_TELL_USEC (10 * SG_USEC_PER_SEC)
 
@@ -94,7 +95,7 @@ static enum sg_step open_record(struct sg_exchange *x)
         return sg_exchange_fail(x, r == SG_RING_E_FULL ? SG_FAIL_JOURNAL_FULL : SG_FAIL_INTERNAL, NULL);
 }
 
-enum sg_step sg_stage_connect(struct sg_exchange *x)
+static enum sg_step connect_provider(struct sg_exchange *x)
 {
         const enum sg_method method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST;
         const char *authority = x->provider->config->authority;
@@ -104,8 +105,6 @@ enum sg_step sg_stage_connect(struct sg_exchange *x)
 
         if (write_target(x) || gather_fields(x))
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-        if (open_record(x) == SG_STEP_FINISH)
-                return SG_STEP_FINISH;
         if (x->provider->config->dialect == SG_DIALECT_ECHO) {
                 endpoint.open_builtin = sg_echo_open;
                 endpoint.builtin_owner = x->worker->echo;
@@ -127,6 +126,13 @@ enum sg_step sg_stage_connect(struct sg_exchange *x)
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         sg_timer_start(&x->timer, x->provider->config->first_byte_timeout_usec);
         return SG_STEP_NEXT;
+}
+
+enum sg_step sg_stage_connect(struct sg_exchange *x)
+{
+        if (x->key && !x->has_record && open_record(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
+        return x->serving ? sg_service_connect(x) : connect_provider(x);
 }
 
 enum sg_step sg_stage_send(struct sg_exchange *x)

@@ -61,6 +61,11 @@ const char *sg_connection_peer(const struct sg_connection *c)
         return sg_stream_peer(c->stream);
 }
 
+bool sg_connection_subject(const struct sg_connection *c, char out[SG_TLS_SUBJECT_BYTES])
+{
+        return c->tls && sg_tls_client_subject(c->tls, out) == 0;
+}
+
 /* Scanners do this all day: some lines are written, the rest is counted. */
 void sg_connection_tell_tls(struct sg_connection *c)
 {

@@ -87,6 +87,8 @@ void sg_connection_charge(struct sg_connection *c, uint64_t n_bytes);
 /* The line about a handshake that failed. */
 void sg_connection_tell_tls(struct sg_connection *c);
 const char *sg_connection_peer(const struct sg_connection *c);
+/* By its certificate: sg_tls_client_subject(). False: it showed none. */
+bool sg_connection_subject(const struct sg_connection *c, char out[SG_TLS_SUBJECT_BYTES]);
 
 /* Stream, timeouts and place on the list go to another protocol's; from is closed without a word and freed. -ENOMEM:
  * nothing has changed. */

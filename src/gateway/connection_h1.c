@@ -20,6 +20,7 @@ enum h1_state {
         H1_HEAD,   /* a head has begun */
         H1_BODY,   /* an exchange is open, its request is not whole */
         H1_ANSWER, /* an exchange is open, its request is whole */
+        H1_TUNNEL, /* another protocol is spoken: bytes as they are */
         H1_LINGER, /* answered, closing: our FIN goes out, what comes in is thrown away (RFC 9112 section 9.6) */
         H1_CLOSED,
         H1_STATE_N,
@@ -43,7 +44,9 @@ struct h1 {
         /* of the present request and its answer */
         bool keep_alive, is_http10, is_head_request, expects_continue;
         enum h1_framing framing;
-        bool is_broken; /* the answer was cut short: no other may follow */
+        bool is_broken;      /* the answer was cut short: no other may follow */
+        bool is_answering;   /* its head is out: from now on the client is waited for as a reader, not as a writer */
+        bool is_body_paused; /* what goes on from here is slower than the client */
 };
 
 static void h1_go(struct h1 *c, enum h1_state to);
@@ -91,6 +94,8 @@ static void h1_refuse(struct h1 *c, enum sg_failure f)
         sg_exchange_refuse(c->exchange, f);
 }
 
+static void enter_body(struct h1 *c);
+
 static void h1_on_time(struct sg_connection *conn)
 {
         struct h1 *c = h1_of(conn);
@@ -110,9 +115,17 @@ static void h1_on_time(struct sg_connection *conn)
                 h1_refuse(c, SG_FAIL_HEAD_TIMEOUT);
                 return;
         case H1_BODY:
-                h1_refuse(c, SG_FAIL_BODY_TIMEOUT);
-                return;
+                if (!c->is_answering && c->exchange && !sg_exchange_leaves_body_time(c->exchange)) {
+                        enter_body(c);
+                        return;
+                }
+                if (!c->is_answering) {
+                        h1_refuse(c, SG_FAIL_BODY_TIMEOUT);
+                        return;
+                }
+                __attribute__((__fallthrough__));
         case H1_ANSWER:
+        case H1_TUNNEL:
                 h1_check_writing(c);
                 return;
         default:
@@ -148,9 +161,11 @@ static void enter_body(struct h1 *c)
         sg_timer_start(&c->conn.timer, c->conn.snapshot->config->body_timeout_usec);
 }
 
+/* The timer is the writer's already where the answer has begun. */
 static void enter_answer(struct h1 *c)
 {
-        sg_timer_stop(&c->conn.timer);
+        if (!c->is_answering)
+                sg_timer_stop(&c->conn.timer);
 }
 
 static void enter_linger(struct h1 *c)
@@ -184,7 +199,8 @@ static const struct h1_step {
         [H1_IDLE] = {"idle", enter_idle, TO(HEAD) | TO(BODY) | TO(LINGER) | TO(CLOSED)},
         [H1_HEAD] = {"head", enter_head, TO(BODY) | TO(CLOSED)},
         [H1_BODY] = {"body", enter_body, TO(ANSWER) | TO(LINGER) | TO(CLOSED)},
-        [H1_ANSWER] = {"answer", enter_answer, TO(IDLE) | TO(LINGER) | TO(CLOSED)},
+        [H1_ANSWER] = {"answer", enter_answer, TO(IDLE) | TO(TUNNEL) | TO(LINGER) | TO(CLOSED)},
+        [H1_TUNNEL] = {"tunnel", NULL, TO(LINGER) | TO(CLOSED)},
         [H1_LINGER] = {"linger", enter_linger, TO(CLOSED)},
         [H1_CLOSED] = {"closed", enter_closed, 0},
 };
@@ -214,6 +230,7 @@ static void h1_begin(struct h1 *c, const struct sg_head *head, size_t n_bytes_he
         c->is_head_request = head->method == SG_METHOD_HEAD;
         c->expects_continue = head->expects_continue;
         c->framing = FRAMING_NONE;
+        c->is_answering = c->is_body_paused = false;
         c->exchange = sg_exchange_new(&c->client, c->conn.worker, head);
         if (!c->exchange) {
                 h1_close(c, SG_FAIL_INTERNAL);
@@ -245,7 +262,8 @@ static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
                 return true;
         case SG_H1_BODY:
                 c->expects_continue = false;
-                sg_timer_start(&c->conn.timer, c->conn.snapshot->config->body_timeout_usec);
+                if (!c->is_answering && !c->is_body_paused)
+                        sg_timer_start(&c->conn.timer, c->conn.snapshot->config->body_timeout_usec);
                 sg_exchange_body(c->exchange, ev.bytes);
                 return true;
         case SG_H1_TRAILERS:
@@ -261,7 +279,7 @@ static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
 /* Who sends requests and reads no answers gets no further: h1_on_drained() goes on. */
 static bool h1_wants_bytes(const struct h1 *c)
 {
-        return c->state <= H1_BODY && !(c->state == H1_IDLE && sg_stream_is_full(c->conn.stream));
+        return c->state <= H1_BODY && !c->is_body_paused && !(c->state == H1_IDLE && sg_stream_is_full(c->conn.stream));
 }
 
 /* What a pipelining client has sent meanwhile is given again. */
@@ -305,6 +323,10 @@ static size_t h1_on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
 
                 return to ? to->ops->listener->on_bytes(s, bytes, to) : 0;
         }
+        if (c->state == H1_TUNNEL) {
+                sg_exchange_body(c->exchange, bytes);
+                return bytes.n;
+        }
         c->in_bytes = true;
         while (h1_wants_bytes(c)) {
                 size_t n = 0;
@@ -338,7 +360,12 @@ static void h1_on_drained(struct sg_stream *s, void *owner)
         if (c->conn.charged_bytes)
                 sg_connection_charge(&c->conn, sg_stream_queued(s));
         switch (c->state) {
+        case H1_BODY:
+                if (!c->is_answering)
+                        return; /* it was a 100 */
+                __attribute__((__fallthrough__));
         case H1_ANSWER:
+        case H1_TUNNEL:
                 sg_timer_stop(&c->conn.timer);
                 if (sg_stream_queued(s))
                         sg_connection_await_writing(&c->conn);
@@ -366,6 +393,10 @@ static void h1_on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
         struct h1 *c = h1_of(owner);
 
         c->conn.peer_eof = true;
+        if (why == SG_STREAM_END_EOF && c->state == H1_TUNNEL) {
+                sg_exchange_body_end(c->exchange);
+                return;
+        }
         if (why == SG_STREAM_END_TLS && c->state == H1_FRESH)
                 sg_connection_tell_tls(&c->conn);
         if (why == SG_STREAM_END_EOF && sg_stream_queued(s) > 0) {
@@ -496,6 +527,9 @@ static void h1_send_head(struct sg_client *client, unsigned status, struct sg_st
         char chunk_head[SG_H1_CHUNK_HEAD_BYTES];
         size_t n;
 
+        c->is_answering = true;
+        if (c->state == H1_BODY)
+                sg_timer_stop(&c->conn.timer);
         if (status == 204 || status == 304)
                 c->framing = FRAMING_NONE;
         else if (has_length)
@@ -536,12 +570,64 @@ static void h1_send_continue(struct sg_client *client)
         sg_connection_write(&c->conn, &interim, 1);
 }
 
+/* Not in HTTP/1.0, and not behind a body of known length. */
+static void h1_send_trailers(struct sg_client *client, struct sg_str fields)
+{
+        struct h1 *c = h1_of_client(client);
+        const struct sg_str out[] = {SG_STR("0\r\n"), fields, SG_STR("\r\n")};
+
+        if (c->framing == FRAMING_CHUNKED && !c->is_head_request)
+                sg_connection_write(&c->conn, out, SG_N_ELEMENTS(out));
+}
+
+static void h1_switch_protocols(struct sg_client *client, struct sg_str fields)
+{
+        struct h1 *c = h1_of_client(client);
+        const struct sg_str out[] = {SG_STR("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"), fields,
+                                     SG_STR("\r\n")};
+
+        h1_go(c, H1_TUNNEL);
+        c->is_answering = true;
+        c->keep_alive = false;
+        c->framing = FRAMING_CLOSE;
+        sg_connection_write(&c->conn, out, SG_N_ELEMENTS(out));
+        h1_parse_on(c); /* what the client has sent behind its request */
+}
+
+/* Bytes stay in the socket, and so does the end behind them. */
+static void h1_pause_body(struct sg_client *client)
+{
+        struct h1 *c = h1_of_client(client);
+
+        if (c->is_body_paused || (c->state != H1_BODY && c->state != H1_TUNNEL))
+                return;
+        c->is_body_paused = true;
+        if (!c->is_answering)
+                sg_timer_stop(&c->conn.timer); /* it is not the client who is slow */
+        sg_stream_watch_eof(c->conn.stream, false);
+        sg_stream_pause(c->conn.stream);
+}
+
+static void h1_resume_body(struct sg_client *client)
+{
+        struct h1 *c = h1_of_client(client);
+
+        if (!c->is_body_paused)
+                return;
+        c->is_body_paused = false;
+        if (!c->is_answering)
+                sg_timer_start(&c->conn.timer, c->conn.snapshot->config->body_timeout_usec);
+        sg_stream_watch_eof(c->conn.stream, true);
+        sg_stream_resume(c->conn.stream);
+}
+
 static void h1_exchange_over(struct sg_client *client)
 {
         struct h1 *c = h1_of_client(client);
 
         SG_ASSERT(c->exchange);
         c->exchange = NULL;
+        h1_resume_body(client); /* what is left of it is thrown away */
         sg_connection_charge(&c->conn, sg_stream_queued(c->conn.stream));
         if (c->state != H1_ANSWER || !c->keep_alive || c->is_broken) {
                 h1_go(c, H1_LINGER);
@@ -554,11 +640,6 @@ static void h1_exchange_over(struct sg_client *client)
 static bool h1_is_full(const struct sg_client *client)
 {
         return sg_stream_is_full(SG_CONTAINER(client, const struct h1, client)->conn.stream);
-}
-
-static const char *h1_peer(const struct sg_client *client)
-{
-        return sg_connection_peer(&SG_CONTAINER(client, const struct h1, client)->conn);
 }
 
 /* ---- birth */
@@ -587,7 +668,10 @@ static const struct sg_client_ops client_ops = {
         .break_off = h1_break_off,
         .exchange_over = h1_exchange_over,
         .is_full = h1_is_full,
-        .peer = h1_peer,
+        .pause_body = h1_pause_body,
+        .resume_body = h1_resume_body,
+        .send_trailers = h1_send_trailers,
+        .switch_protocols = h1_switch_protocols,
 };
 
 struct sg_connection *sg_connection_h1_new(struct sg_worker *w, int fd)
@@ -600,9 +684,8 @@ struct sg_connection *sg_connection_h1_new(struct sg_worker *w, int fd)
                 return NULL;
         }
         c->magic = H1_MAGIC;
-        c->client.ops = &client_ops;
-        limits = (struct sg_h1_limits){.head_bytes = c->conn.snapshot->config->head_bytes_max,
-                                       .body_bytes = c->conn.snapshot->config->body_bytes_max};
+        c->client = (struct sg_client){.ops = &client_ops, .connection = &c->conn};
+        limits = (struct sg_h1_limits){.head_bytes = c->conn.snapshot->config->head_bytes_max};
         sg_h1_init(&c->h1, SG_H1_SERVER, &limits);
         enter_fresh(c);
         return &c->conn;

@@ -51,6 +51,9 @@ struct request {
         struct sg_timer timer;        /* its body comes too slowly, or its answer is not taken */
         struct sg_deferred freeing;
         bool is_whole, is_head_request, expects_continue, is_full, is_broken;
+        bool is_answering;  /* the answer's head is out: the client is waited for as a reader, not as a writer */
+        bool is_paused;     /* its body: the window is not given back */
+        size_t held_window; /* meanwhile */
         uint64_t given_bytes, moved_bytes; /* of the answer; of them in frames at the last look */
 };
 
@@ -106,7 +109,11 @@ static void request_on_time(struct sg_timer *t, void *owner)
 {
         struct request *r = owner;
 
-        if (!r->is_whole && r->exchange) {
+        if (!r->is_whole && r->exchange && !r->is_answering) {
+                if (!sg_exchange_leaves_body_time(r->exchange)) {
+                        sg_timer_start(t, r->of->conn.snapshot->config->body_timeout_usec);
+                        return;
+                }
                 sg_exchange_refuse(r->exchange, SG_FAIL_BODY_TIMEOUT);
                 return;
         }
@@ -132,7 +139,7 @@ static struct request *request_new(struct h2 *c, int32_t id)
                 return NULL;
         }
         r->of = c;
-        r->client.ops = &client_ops;
+        r->client = (struct sg_client){.ops = &client_ops, .connection = &c->conn};
         r->freeing.run = request_free;
         sg_list_push(&c->requests, &r->link);
         sg_h2_tie(c->h2, id, &r->stream, r);
@@ -225,7 +232,7 @@ static void look_at_request(struct request *r)
                 request_end(r, SG_FAIL_NONE);
                 return;
         }
-        if (r->is_whole || !r->exchange) {
+        if (r->is_whole || r->is_answering || !r->exchange) {
                 if (sg_h2_queued(&r->stream) == 0)
                         sg_timer_stop(&r->timer);
                 else if (!sg_timer_is_running(&r->timer))
@@ -350,12 +357,15 @@ static void on_body(struct sg_h2_stream *s, struct sg_str bytes)
 {
         struct request *r = s->owner;
 
-        /* Held whole, within max_body and max_bodies: the window may be given back at once. */
-        sg_h2_consume(s, bytes.n);
+        if (r->is_paused)
+                r->held_window += bytes.n;
+        else
+                sg_h2_consume(s, bytes.n);
         r->expects_continue = false;
         if (!r->exchange)
                 return;
-        sg_timer_start(&r->timer, r->of->conn.snapshot->config->body_timeout_usec);
+        if (!r->is_answering && !r->is_paused)
+                sg_timer_start(&r->timer, r->of->conn.snapshot->config->body_timeout_usec);
         sg_exchange_body(r->exchange, bytes);
 }
 
@@ -366,7 +376,8 @@ static void on_end(struct sg_h2_stream *s)
         r->is_whole = true;
         if (!r->exchange)
                 return;
-        sg_timer_stop(&r->timer);
+        if (!r->is_answering)
+                sg_timer_stop(&r->timer);
         sg_exchange_body_end(r->exchange);
 }
 
@@ -520,6 +531,9 @@ static void client_send_head(struct sg_client *client, unsigned status, struct s
         bool has_no_body = r->is_head_request || status == 204 || status == 304;
         size_t n_bytes = 0;
 
+        if (!r->is_answering)
+                sg_timer_stop(&r->timer);
+        r->is_answering = true;
         for (size_t i = 0; i < n_pieces; i++)
                 n_bytes += pieces[i].n;
         has_no_body = has_no_body || (is_last && n_bytes == 0);
@@ -544,11 +558,50 @@ static void client_send_continue(struct sg_client *client)
                 send_soon(r->of);
 }
 
+static void client_send_trailers(struct sg_client *client, struct sg_str fields)
+{
+        struct request *r = request_of(client);
+
+        if (r->is_head_request || r->stream.is_last_given)
+                return;
+        if (sg_h2_send_trailers(&r->stream, fields))
+                r->is_broken = true;
+        send_soon(r->of);
+}
+
+static void client_pause_body(struct sg_client *client)
+{
+        struct request *r = request_of(client);
+
+        if (r->is_paused || r->is_whole)
+                return;
+        r->is_paused = true;
+        if (!r->is_answering)
+                sg_timer_stop(&r->timer); /* it is not the client who is slow */
+}
+
+static void client_resume_body(struct sg_client *client)
+{
+        struct request *r = request_of(client);
+
+        if (!r->is_paused)
+                return;
+        r->is_paused = false;
+        if (r->held_window && r->stream.h2) {
+                sg_h2_consume(&r->stream, r->held_window);
+                send_soon(r->of);
+        }
+        r->held_window = 0;
+        if (!r->is_answering && !r->is_whole)
+                sg_timer_start(&r->timer, r->of->conn.snapshot->config->body_timeout_usec);
+}
+
 static void client_exchange_over(struct sg_client *client)
 {
         struct request *r = request_of(client);
 
         SG_ASSERT(r->exchange);
+        client_resume_body(client); /* what is left of it is thrown away */
         r->exchange = NULL;
         sg_timer_stop(&r->timer);
         send_soon(r->of);
@@ -561,11 +614,6 @@ static bool client_is_full(const struct sg_client *client)
         return sg_h2_queued(&r->stream) > QUEUED_MAX;
 }
 
-static const char *client_peer(const struct sg_client *client)
-{
-        return sg_connection_peer(&SG_CONTAINER(client, const struct request, client)->of->conn);
-}
-
 static const struct sg_client_ops client_ops = {
         .send_head = client_send_head,
         .send = client_send,
@@ -573,7 +621,9 @@ static const struct sg_client_ops client_ops = {
         .break_off = client_break_off,
         .exchange_over = client_exchange_over,
         .is_full = client_is_full,
-        .peer = client_peer,
+        .pause_body = client_pause_body,
+        .resume_body = client_resume_body,
+        .send_trailers = client_send_trailers,
 };
 
 /* ---- birth */

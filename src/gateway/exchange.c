@@ -12,6 +12,8 @@
 
 #include "base/random.h"
 #include "base/secret.h"
+#include "gateway/connection.h"
+#include "gateway/service.h"
 
 #define EXCHANGE_MAGIC   0xe4c4a46eu
 #define DETAIL_BYTES_MAX 512
@@ -66,11 +68,10 @@ static void asked_free(struct sg_asked *a)
         free(a);
 }
 
-static void exchange_free(struct sg_deferred *d)
+static void exchange_free(struct sg_exchange *x)
 {
-        struct sg_exchange *x = SG_CONTAINER(d, struct sg_exchange, letting_go);
-
         SG_ASSERT(x->stage == SG_STAGE_OVER && !x->client && !x->upcall);
+        sg_serving_free(x->serving);
         sg_timer_done(&x->timer);
         sg_buf_done(&x->path);
         asked_free(x->asked);
@@ -87,6 +88,17 @@ static void exchange_free(struct sg_deferred *d)
         free(x->note);
         x->magic = 0;
         free(x);
+}
+
+/* At the end of the turn. */
+static void exchange_run_deferred(struct sg_deferred *d)
+{
+        struct sg_exchange *x = SG_CONTAINER(d, struct sg_exchange, deferred);
+
+        if (x->stage == SG_STAGE_OVER)
+                exchange_free(x);
+        else
+                sg_relay_send_head(x);
 }
 
 /* The answer is out and accounted for. An upstream message that is not quite at its end gets a moment for it, so that
@@ -111,7 +123,7 @@ static void exchange_let_go(struct sg_exchange *x)
         if (sg_link_is_on_list(&x->link)) {
                 sg_list_remove(&w->exchanges, &x->link);
                 sg_count(&w->counters.n_exchanges, (uint64_t)-1);
-                sg_loop_defer(w->loop, &x->letting_go);
+                sg_loop_defer(w->loop, &x->deferred);
                 sg_worker_check_drained(w);
         }
 }
@@ -193,14 +205,39 @@ void sg_exchange_note(struct sg_exchange *x, const char *format, ...)
         va_end(args);
 }
 
+/* The one way back. */
+void sg_exchange_connect_again(struct sg_exchange *x)
+{
+        SG_ASSERT(x->stage == SG_STAGE_SEND || x->stage == SG_STAGE_RELAY);
+        SG_ASSERT(x->asked && !x->has_begun && !x->upcall);
+        sg_debug("exchange %s: %s -> connect", x->request_id, stages[x->stage].name);
+        x->stage = SG_STAGE_CONNECT;
+        x->is_sent = false;
+        sg_exchange_run(x);
+}
+
+uint64_t sg_exchange_between_bytes_usec(const struct sg_exchange *x)
+{
+        return x->serving ? x->serving->service->config->between_bytes_timeout_usec
+                          : x->provider->config->between_bytes_timeout_usec;
+}
+
 void sg_exchange_drop_upstream(struct sg_exchange *x)
 {
         x->upcall = sg_upcall_free(x->upcall);
 }
 
+static enum sg_failure lateness_of(const struct sg_exchange *x)
+{
+        if (x->serving && sg_service_waits_for_client(x))
+                return SG_FAIL_BODY_TIMEOUT;
+        return x->has_progress ? SG_FAIL_UPSTREAM_STALLED : SG_FAIL_UPSTREAM_FIRST_BYTE;
+}
+
 static void exchange_on_time(struct sg_timer *t, void *owner)
 {
         struct sg_exchange *x = owner;
+        enum sg_failure f;
 
         if (x->stage == SG_STAGE_OVER) {
                 sg_exchange_drop_upstream(x);
@@ -211,10 +248,13 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
                 sg_account_unsynced(x);
                 return;
         }
+        f = lateness_of(x);
+        if (x->serving && sg_service_try_again(x, f, "no answer in time"))
+                return;
         if (x->mode == SG_RELAY_ERROR)
                 sg_relay_take_error(x);
         else
-                sg_exchange_fail(x, x->has_progress ? SG_FAIL_UPSTREAM_STALLED : SG_FAIL_UPSTREAM_FIRST_BYTE, NULL);
+                sg_exchange_fail(x, f, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);
 }
@@ -238,8 +278,8 @@ struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, co
         x->client = c;
         x->snapshot = snapshot;
         x->asked = asked;
-        x->letting_go.run = exchange_free;
-        (void)sg_str_copy(x->peer, sizeof(x->peer), sg_str_from(sg_client_peer(c)));
+        x->deferred.run = exchange_run_deferred;
+        (void)sg_str_copy(x->peer, sizeof(x->peer), sg_str_from(sg_connection_peer(c->connection)));
         x->start_usec = sg_loop_now_usec(w->loop);
         x->start_wall_usec = sg_clock_wall_usec();
         x->op = SG_OP_PASS; /* until route says more */
@@ -262,8 +302,7 @@ struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, co
         return x;
 }
 
-/* Charges held bytes to the sum over all workers. */
-static bool exchange_charge(struct sg_exchange *x, uint64_t n)
+bool sg_exchange_charge(struct sg_exchange *x, uint64_t n)
 {
         uint64_t before = atomic_fetch_add_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
 
@@ -285,14 +324,20 @@ void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
 {
         int r;
 
-        if (x->stage >= SG_STAGE_ACCOUNT || !x->asked)
+        if (x->stage >= SG_STAGE_ACCOUNT)
+                return;
+        if (x->serving) {
+                sg_service_body(x, bytes);
+                return;
+        }
+        if (!x->asked)
                 return;
         r = sg_buf_add(&x->asked->body, bytes);
         if (r == SG_BUF_E_FULL)
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
         else if (r)
                 sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-        else if (!exchange_charge(x, bytes.n))
+        else if (!sg_exchange_charge(x, bytes.n))
                 sg_exchange_fail(x, SG_FAIL_BODIES_FULL, NULL);
         else
                 return;
@@ -302,7 +347,14 @@ void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
 void sg_exchange_body_end(struct sg_exchange *x)
 {
         x->is_body_whole = true;
+        if (x->serving && x->stage < SG_STAGE_ACCOUNT)
+                sg_service_body_end(x);
         sg_exchange_run(x);
+}
+
+bool sg_exchange_leaves_body_time(const struct sg_exchange *x)
+{
+        return !x->serving || x->serving->is_held || x->stage < SG_STAGE_SEND;
 }
 
 void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f)
@@ -332,7 +384,7 @@ void sg_exchange_client_drained(struct sg_exchange *x)
         if (x->upcall && !x->upcall_is_over)
                 sg_upcall_resume(x->upcall);
         if (x->stage == SG_STAGE_RELAY)
-                sg_timer_start(&x->timer, x->provider->config->between_bytes_timeout_usec);
+                sg_timer_start(&x->timer, sg_exchange_between_bytes_usec(x));
 }
 
 void sg_exchange_cut(struct sg_exchange *x)

@@ -58,6 +58,8 @@ struct sg_asked {
         size_t n_upstream_fields;
 };
 
+struct sg_serving;
+
 struct sg_exchange {
         uint32_t magic;
         struct sg_link link; /* of the worker */
@@ -65,9 +67,9 @@ struct sg_exchange {
         struct sg_client *client;     /* NULL once it is gone or over */
         struct sg_snapshot *snapshot; /* counted */
         enum sg_stage_id stage;
-        bool is_running; /* inside the driver */
-        struct sg_deferred letting_go;
-        struct sg_asked *asked; /* NULL once the provider answers: many streams live long, and need none of it */
+        bool is_running;             /* inside the driver */
+        struct sg_deferred deferred; /* frees it; before that, sends an answer's head that came without a body */
+        struct sg_asked *asked;      /* NULL once the provider answers: many streams live long, and need none of it */
 
         /* receive: facts of the head, copied */
         enum sg_method method;
@@ -81,8 +83,10 @@ struct sg_exchange {
         /* route */
         enum sg_surface surface;
         enum sg_operation op;
-        bool is_local;          /* answered here, without a key: health */
-        struct sg_str model_id; /* of GET /v1/models/{id}; view of path */
+        bool is_local;              /* answered here, without a key: health */
+        bool has_other_method;      /* a service takes the path, but not the method */
+        struct sg_serving *serving; /* what belongs to a [service], or NULL: service.h */
+        struct sg_str model_id;     /* of GET /v1/models/{id}; view of path */
 
         /* authenticate */
         const struct sg_key *key; /* counted */
@@ -110,6 +114,7 @@ struct sg_exchange {
         bool has_progress; /* a first meaningful byte of the answer came */
         bool has_begun;    /* the answer's head went to the client */
         bool has_length;   /* SG_RELAY_RAW */
+        bool has_head;     /* SG_RELAY_RAW: status and fields are the answer's, and wait for its first bytes */
         uint64_t length, relayed_bytes;
         struct sg_buf tail;       /* the last bytes, kept until the close record is written */
         uint64_t first_byte_usec; /* from the start; 0: none */
@@ -118,8 +123,9 @@ struct sg_exchange {
         bool is_answer_ready; /* status, fields and answer are what the client gets, whole */
         unsigned status;      /* told to the client */
         enum sg_failure failure;
-        char *detail; /* for the client, after the failure's sentence; NULL: none */
-        char *note;   /* for the log only; NULL: none */
+        unsigned retry_after_sec; /* in place of the failure's own; 0: none */
+        char *detail;             /* for the client, after the failure's sentence; NULL: none */
+        char *note;               /* for the log only; NULL: none */
         enum sg_outcome outcome;
         struct sg_usage usage;
         bool has_record;
@@ -139,6 +145,8 @@ void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f);
 /* The connection is gone; the exchange must forget it. */
 void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why);
 void sg_exchange_client_drained(struct sg_exchange *x);
+/* The body came to a halt: true when that is the connection's to judge, by body_timeout. */
+bool sg_exchange_leaves_body_time(const struct sg_exchange *x);
 /* The drain took too long. */
 void sg_exchange_cut(struct sg_exchange *x);
 
@@ -164,6 +172,12 @@ void sg_exchange_finish(struct sg_exchange *x);
 void sg_exchange_release_request(struct sg_exchange *x);
 /* Ends the upstream call at once, if there is one. */
 void sg_exchange_drop_upstream(struct sg_exchange *x);
+/* From send or relay, before the answer: back to connect, for another endpoint. */
+void sg_exchange_connect_again(struct sg_exchange *x);
+/* Charges held bytes to the sum over all workers; false: there is no room. */
+bool sg_exchange_charge(struct sg_exchange *x, uint64_t n_bytes) SG_MUST_CHECK;
+/* The patience with who answers. */
+uint64_t sg_exchange_between_bytes_usec(const struct sg_exchange *x);
 
 enum sg_step sg_stage_receive(struct sg_exchange *x);
 enum sg_step sg_stage_route(struct sg_exchange *x);
@@ -181,16 +195,22 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head);
 /* account.c: the disk has not taken the record in time: the client is told so instead of the answer. */
 void sg_account_unsynced(struct sg_exchange *x);
 
+/* relay.c: what waits for the first bytes of a body that do not come. */
+void sg_relay_send_head(struct sg_exchange *x);
 /* relay.c: the provider's error as far as it came; its status says enough. */
 void sg_relay_take_error(struct sg_exchange *x);
 
 /* answer.c: answers made here. Each fills status, fields and answer; returns SG_STEP_FINISH. */
 enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *format, ...) SG_PRINTF(3, 4);
+/* Without a body. r: whether fields could be added. */
+enum sg_step sg_answer_empty(struct sg_exchange *x, unsigned status, int r);
 enum sg_step sg_answer_health(struct sg_exchange *x, struct sg_str path);
 enum sg_step sg_answer_models(struct sg_exchange *x);
 enum sg_step sg_answer_model(struct sg_exchange *x);
 /* Makes status, fields and answer of x->failure. */
 void sg_answer_failure(struct sg_exchange *x);
+/* "sentence: detail" for the client. */
+struct sg_str sg_failure_message(const struct sg_exchange *x, char *out, size_t out_bytes);
 /* "a, b, c": models this exchange's key may use, for people; cut with "…" when long. */
 void sg_models_for_people(struct sg_exchange *x, char *out, size_t out_bytes);
 /* The in-band error event of a stream. */

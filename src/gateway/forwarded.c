@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "gateway/connection.h"
 #include "http/forwarded.h"
 
 bool sg_peer_is_trusted(const struct sg_config *config, const char *peer)
@@ -31,4 +32,61 @@ bool sg_forwarded_client(const struct sg_config *config, const char *peer, const
         else if (r != SG_FORWARDED_NONE)
                 *ret_note = sg_forwarded_result_text(r);
         return r == SG_FORWARDED_CLIENT;
+}
+
+/* ---- told to the next one */
+
+/* All fields of that name as one list, and ours behind them. */
+static int add_chain(struct sg_buf *b, const struct sg_head *head, struct sg_str name, struct sg_str own)
+{
+        int r = sg_buf_add(b, name);
+
+        if (!r)
+                r = sg_buf_add(b, SG_STR(": "));
+        for (size_t i = 0; !r && head && i < head->n_headers; i++) {
+                if (!sg_str_ieq(head->headers[i].name, name) || !head->headers[i].value.n)
+                        continue;
+                r = sg_buf_add(b, head->headers[i].value);
+                if (!r)
+                        r = sg_buf_add(b, SG_STR(", "));
+        }
+        if (!r)
+                r = sg_buf_add(b, own);
+        return r ? r : sg_buf_add(b, SG_STR("\r\n"));
+}
+
+/* A host that would need quoting inside quotes is no host. */
+static bool is_host(struct sg_str host)
+{
+        return host.n && sg_str_find_byte(host, '"') == host.n && sg_str_find_byte(host, '\\') == host.n;
+}
+
+int sg_forwarded_add(struct sg_buf *b, const struct sg_config *config, const struct sg_connection *from,
+                     const struct sg_head *head)
+{
+        const char *peer = sg_connection_peer(from), *scheme = from->tls ? "https" : "http";
+        const bool is_trusted = sg_peer_is_trusted(config, peer);
+        struct sg_str told_scheme = is_trusted ? sg_head_value(head, SG_STR("x-forwarded-proto")) : SG_STR_NONE;
+        struct sg_str told_host = is_trusted ? sg_head_value(head, SG_STR("x-forwarded-host")) : SG_STR_NONE;
+        struct sg_str port, host = is_host(head->host) ? head->host : SG_STR_NONE;
+        char address[SG_IP_TEXT_BYTES] = "unknown", own[SG_IP_TEXT_BYTES + 512];
+        struct sg_ip ip;
+        bool is_v6 = false;
+        int r, n;
+
+        if (sg_ip_parse_node(&ip, sg_str_from(peer), &port)) {
+                (void)sg_ip_text(&ip, address);
+                is_v6 = ip.n_bytes == 16;
+        }
+        host = sg_str_head(host, SG_MIN(host.n, (size_t)255));
+        n = snprintf(own, sizeof(own), "for=%s%s%s%s" SG_STR_FMT "%s;proto=%s", is_v6 ? "\"[" : "", address,
+                     is_v6 ? "]\"" : "", host.n ? ";host=\"" : "", SG_STR_ARG(host), host.n ? "\"" : "", scheme);
+        r = add_chain(b, is_trusted ? head : NULL, SG_STR("forwarded"), sg_str_make(own, (size_t)n));
+        if (!r)
+                r = add_chain(b, is_trusted ? head : NULL, SG_STR("x-forwarded-for"), sg_str_from(address));
+        if (!r)
+                r = sg_h1_add_header(b, SG_STR("x-forwarded-proto"), told_scheme.n ? told_scheme : sg_str_from(scheme));
+        if (!r && (told_host.n || host.n))
+                r = sg_h1_add_header(b, SG_STR("x-forwarded-host"), told_host.n ? told_host : host);
+        return r;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "config/config.h"
 #include "http/message.h"
 
@@ -16,3 +17,8 @@ bool sg_peer_is_trusted(const struct sg_config *config, const char *peer);
  * it is no such proxy, or it says nothing that can be believed (*ret_note then has words for the log, else NULL). */
 bool sg_forwarded_client(const struct sg_config *config, const char *peer, const struct sg_head *head, char *out,
                          size_t out_bytes, const char **ret_note);
+/* What the next server is told of those before it: Forwarded (RFC 7239), X-Forwarded-For, -Proto and -Host. What the head says
+ * itself stands before, if its sender is trusted, and is left out if not. 0 or as sg_buf_add(). */
+struct sg_connection;
+int sg_forwarded_add(struct sg_buf *b, const struct sg_config *config, const struct sg_connection *from,
+                     const struct sg_head *head) SG_MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "gateway/exchange.h"
+#include "gateway/service.h"
 
 static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const char *why)
 {
@@ -109,6 +110,8 @@ static enum sg_step prepare_pass(struct sg_exchange *x)
 
 enum sg_step sg_stage_prepare(struct sg_exchange *x)
 {
+        if (x->serving)
+                return sg_service_prepare(x);
         if (!x->is_body_whole)
                 return SG_STEP_WAIT;
         switch (x->op) {

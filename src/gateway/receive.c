@@ -5,8 +5,10 @@
 
 #include "base/random.h"
 #include "base/secret.h"
+#include "gateway/connection.h"
 #include "gateway/exchange.h"
 #include "gateway/forwarded.h"
+#include "gateway/service.h"
 
 /* Never passed to a provider: the caller's credentials, what this hop decides anew, what tells of the inside, and what
  * would act on the gateway's own account there. Hop-by-hop fields are found by the codec. */
@@ -51,8 +53,8 @@ static void take_client(struct sg_exchange *x, const struct sg_head *head)
 {
         const char *note;
 
-        (void)sg_forwarded_client(x->snapshot->config, sg_client_peer(x->client), head, x->peer, sizeof(x->peer),
-                                  &note);
+        (void)sg_forwarded_client(x->snapshot->config, sg_connection_peer(x->client->connection), head, x->peer,
+                                  sizeof(x->peer), &note);
         if (note)
                 sg_exchange_note(x, "%s", note);
 }
@@ -89,6 +91,12 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
         if (!take_credential(x, head))
                 sg_exchange_fail(x, SG_FAIL_BAD_REQUEST,
                                  "'authorization' and 'x-api-key' name different keys: send one");
+        if (!sg_service_take_head(x, head))
+                return false;
+        if (x->serving)
+                return r == 0;
+        if (head->has_length && head->length > x->snapshot->config->body_bytes_max)
+                sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
         x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_forwarded(head, &head->headers[i]))

@@ -11,6 +11,7 @@
 
 #include "gateway/connect.h"
 #include "gateway/exchange.h"
+#include "gateway/service.h"
 
 #define PROVIDER_ERROR_BYTES_MAX (64u * 1024u)
 
@@ -41,7 +42,11 @@ static bool is_returned(const struct sg_exchange *x, const struct sg_head *head,
 
 static int take_fields(struct sg_exchange *x, const struct sg_head *head)
 {
-        int r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
+        int r;
+
+        if (x->serving)
+                return sg_service_take_fields(x, head);
+        r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
 
         if (!r && !sg_head_find(head, SG_STR("date")))
                 r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
@@ -55,8 +60,12 @@ static enum sg_failure choose_mode(struct sg_exchange *x, const struct sg_head *
 {
         struct sg_str encoding = sg_head_value(head, SG_STR("content-encoding"));
 
-        if (head->status < 200 || head->status > 599)
+        if ((head->status < 200 && !(head->status == 101 && x->serving)) || head->status > 599)
                 return SG_FAIL_UPSTREAM_GARBAGE; /* switched to a protocol that nobody asked for, or knows */
+        if (x->serving) {
+                x->mode = SG_RELAY_RAW;
+                return SG_FAIL_NONE;
+        }
         if (head->status >= 400) {
                 x->mode = SG_RELAY_ERROR;
                 return SG_FAIL_NONE;
@@ -82,7 +91,7 @@ static void relay_progress(struct sg_exchange *x)
                 x->has_progress = true;
                 x->first_byte_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
         }
-        sg_timer_start(&x->timer, x->provider->config->between_bytes_timeout_usec);
+        sg_timer_start(&x->timer, sg_exchange_between_bytes_usec(x));
 }
 
 static void relay_fail(struct sg_exchange *x, enum sg_failure f)
@@ -99,6 +108,44 @@ static void relay_on_sent(struct sg_upcall *c, void *owner)
         x->is_sent = true;
         if (x->stage == SG_STAGE_SEND)
                 sg_exchange_run(x);
+}
+
+/* The head and the first bytes go out in one write; a body that does not come at once is waited for until the end of the
+ * turn. */
+static void relay_raw_head(struct sg_exchange *x, const struct sg_head *head)
+{
+        x->has_length = head->has_length;
+        x->length = head->length;
+        x->has_head = true;
+        relay_progress(x);
+        sg_loop_defer(x->worker->loop, &x->deferred);
+}
+
+static void send_raw_head(struct sg_exchange *x, struct sg_str bytes)
+{
+        x->has_begun = true;
+        sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), x->has_length, x->length, &bytes,
+                            bytes.n ? 1 : 0, false);
+}
+
+void sg_relay_send_head(struct sg_exchange *x)
+{
+        if (x->stage == SG_STAGE_RELAY && x->has_head && !x->has_begun)
+                send_raw_head(x, SG_STR_NONE);
+}
+
+/* How the endpoint is to be judged, as far as its head tells; a trial is over with it, however long the answer is. */
+static void judge_service(struct sg_exchange *x)
+{
+        const bool is_bad = x->upstream_status == 502 || x->upstream_status == 503 || x->upstream_status == 504;
+        char text[32];
+
+        if (is_bad) {
+                (void)snprintf(text, sizeof(text), "status %u", x->upstream_status);
+                sg_service_settle(x, SG_BACKEND_ERROR, text);
+        } else if (x->serving->pick.is_trial) {
+                sg_service_settle(x, SG_BACKEND_OK, NULL);
+        }
 }
 
 static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void *owner)
@@ -125,13 +172,15 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
         sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
-        if (x->mode == SG_RELAY_RAW) {
-                x->has_length = head->has_length;
-                x->length = head->length;
+        if (x->serving)
+                judge_service(x);
+        if (x->status == 101) {
                 x->has_begun = true;
                 relay_progress(x);
-                sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), x->has_length, x->length, NULL, 0,
-                                    false);
+                if (!sg_service_switch(x, head))
+                        relay_fail(x, SG_FAIL_UPSTREAM_GARBAGE);
+        } else if (x->mode == SG_RELAY_RAW) {
+                relay_raw_head(x, head);
         }
 }
 
@@ -171,6 +220,8 @@ static void relay_send(struct sg_exchange *x, struct sg_str bytes)
         x->relayed_bytes += bytes.n;
         if (x->has_begun) {
                 sg_client_send(x->client, &bytes, 1, false);
+        } else if (x->mode == SG_RELAY_RAW) {
+                send_raw_head(x, bytes);
         } else {
                 x->has_begun = true;
                 sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), false, 0, &bytes, 1, false);
@@ -347,6 +398,22 @@ static void relay_on_body(struct sg_upcall *c, struct sg_str bytes, void *owner)
         SG_UNREACHABLE();
 }
 
+static void relay_on_room(struct sg_upcall *c, void *owner)
+{
+        struct sg_exchange *x = owner;
+
+        if (x->serving && x->stage < SG_STAGE_ACCOUNT)
+                sg_service_room(x);
+}
+
+static void relay_on_trailers(struct sg_upcall *c, const struct sg_head *trailers, void *owner)
+{
+        struct sg_exchange *x = owner;
+
+        if (x->serving && x->stage == SG_STAGE_RELAY && sg_service_take_trailers(x, trailers))
+                relay_fail(x, SG_FAIL_UPSTREAM_TOO_LARGE);
+}
+
 /* ---- the end */
 
 static void hold_end(struct sg_exchange *x)
@@ -441,6 +508,8 @@ static void relay_on_failed(struct sg_upcall *c, enum sg_upstream_fault why, con
                         relay_over(x);
                         return;
                 }
+                if (x->serving && sg_service_try_again(x, sg_failure_of_upstream(why), text))
+                        return;
                 sg_exchange_note(x, "%s", text ? text : "");
                 x->upcall_is_over = true;
                 sg_exchange_fail(x, sg_failure_of_upstream(why), NULL);
@@ -452,8 +521,10 @@ static void relay_on_failed(struct sg_upcall *c, enum sg_upstream_fault why, con
 
 const struct sg_upcall_listener sg_relay_listener = {
         .on_sent = relay_on_sent,
+        .on_room = relay_on_room,
         .on_head = relay_on_head,
         .on_body = relay_on_body,
+        .on_trailers = relay_on_trailers,
         .on_end = relay_on_end,
         .on_failed = relay_on_failed,
 };

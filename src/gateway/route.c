@@ -2,6 +2,9 @@
  * route: which surface was asked for. Paths are compared as they stand: no decoding, so that nothing means two things.
  */
 #include "gateway/exchange.h"
+#include "gateway/service.h"
+
+#define PLAIN_PATH "the path has empty, '.' or '..' segments, or a broken escape"
 
 static const struct route {
         struct sg_str path;
@@ -69,6 +72,14 @@ static bool path_is_plain(struct sg_str path)
         return !(may_be_dots && n_dots);
 }
 
+bool sg_path_is_built_in(struct sg_str path)
+{
+        for (size_t i = 0; i < SG_N_ELEMENTS(routes); i++)
+                if (sg_str_eq(path, routes[i].path))
+                        return true;
+        return false;
+}
+
 static enum sg_step check_method(struct sg_exchange *x, bool is_post)
 {
         bool is_right =
@@ -95,6 +106,12 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                         return SG_STEP_FINISH;
                 return x->is_local ? sg_answer_health(x, path) : SG_STEP_NEXT;
         }
+        if (x->serving && !path_is_plain(path))
+                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, PLAIN_PATH);
+        if (x->serving)
+                return sg_service_route(x);
+        if (x->has_other_method)
+                return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
         if (!sg_str_starts(path, SG_STR("/v1/")) || path.n == 4)
                 return sg_exchange_fail(x, SG_FAIL_UNKNOWN_ROUTE,
                                         "the API is under /v1/, for example POST /v1/chat/completions");
@@ -104,8 +121,7 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                 return check_method(x, false);
         }
         if (!path_is_plain(path))
-                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST,
-                                        "the path has empty, '.' or '..' segments, or a broken escape");
+                return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, PLAIN_PATH);
         if (x->method == SG_METHOD_CONNECT || x->method == SG_METHOD_TRACE || x->method == SG_METHOD_OTHER)
                 return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
         x->op = SG_OP_PASS;

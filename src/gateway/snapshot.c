@@ -41,22 +41,29 @@ static int system_trust(struct sg_snapshot *s, const struct sg_snapshot *previou
         return 0;
 }
 
+int sg_snapshot_endpoint_tls(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_endpoint *at,
+                             const char *ca_file, const char *certificate, const char *key, struct sg_error *err)
+{
+        int r;
+
+        if (ca_file) {
+                r = sg_tls_trust_new(&at->trust, ca_file, err);
+        } else {
+                r = system_trust(s, previous, err);
+                if (!r)
+                        at->trust = sg_tls_trust_ref(s->system_trust);
+        }
+        if (!r && certificate)
+                r = sg_tls_certificate_new(&at->certificate, certificate, key, err);
+        return r;
+}
+
 static int provider_tls(struct sg_snapshot *s, struct sg_snapshot_provider *p, const struct sg_snapshot *previous,
                         struct sg_error *err)
 {
         const struct sg_config_provider *c = p->config;
-        int r = 0;
+        int r = sg_snapshot_endpoint_tls(s, previous, &p->endpoint, c->ca_file, c->tls_certificate, c->tls_key, err);
 
-        if (c->ca_file) {
-                r = sg_tls_trust_new(&p->endpoint.trust, c->ca_file, err);
-        } else {
-                r = system_trust(s, previous, err);
-                if (r)
-                        return r;
-                p->endpoint.trust = sg_tls_trust_ref(s->system_trust);
-        }
-        if (!r && c->tls_certificate)
-                r = sg_tls_certificate_new(&p->endpoint.certificate, c->tls_certificate, c->tls_key, err);
         if (r)
                 sg_error_prefix(err, c->where);
         return r;
@@ -221,7 +228,9 @@ int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const st
                 if (r)
                         return r;
         }
-        r = listeners_prepare(s, previous, err);
+        r = sg_snapshot_services_prepare(s, previous, err);
+        if (!r)
+                r = listeners_prepare(s, previous, err);
         if (r)
                 return r;
         for (size_t i = 0; i < config->n_models; i++)
@@ -253,6 +262,7 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 free(s->providers[i].pool_key);
         }
         free(s->providers);
+        sg_snapshot_services_done(s);
         for (size_t i = 0; s->listeners && i < s->config->n_listeners; i++)
                 sg_tls_identity_unref(s->listeners[i].identity);
         free(s->listeners);

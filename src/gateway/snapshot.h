@@ -12,6 +12,7 @@
 
 #include "base/rcu.h"
 #include "config/config.h"
+#include "upstream/backends.h"
 #include "upstream/upstream.h"
 
 struct sg_snapshot_provider {
@@ -20,6 +21,13 @@ struct sg_snapshot_provider {
         char *pool_key;
         _Atomic uint64_t credential_told_usec; /* when the log said last that it is refused; 0: never */
         struct sg_secret *authorization;       /* "authorization: Bearer …\r\n", or NULL */
+};
+
+struct sg_snapshot_service {
+        const struct sg_config_service *config;
+        struct sg_endpoint *endpoints; /* in the order of config->endpoints; with pool keys of their own */
+        char **pool_keys;
+        struct sg_backends *backends; /* the same places; what is known of them outlives the snapshot */
 };
 
 struct sg_snapshot_listener {
@@ -33,6 +41,7 @@ struct sg_snapshot {
         struct sg_config *config;
         struct sg_tls_trust *system_trust;           /* shared with later snapshots; NULL when no provider needs it */
         struct sg_snapshot_provider *providers;      /* in the order of config->providers */
+        struct sg_snapshot_service *services;        /* in the order of config->services */
         struct sg_snapshot_listener *listeners;      /* in the order of config->listeners */
         const struct sg_config_model *default_model; /* [model "default"], or NULL */
 };
@@ -46,9 +55,21 @@ SG_DEFINE_AUTO(struct sg_snapshot *, sg_snapshot_unref)
 
 const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot *s,
                                                         const struct sg_config_provider *config);
+const struct sg_snapshot_service *sg_snapshot_service(const struct sg_snapshot *s,
+                                                      const struct sg_config_service *config);
 /* NULL: the configuration in force has no listener of this name any more. */
 const struct sg_snapshot_listener *sg_snapshot_listener(const struct sg_snapshot *s, const char *name);
 /* Once a minute for all workers together: that the provider refuses the credential may be said. */
 bool sg_snapshot_may_tell_credential(const struct sg_snapshot_provider *p);
+/* ---- inside: snapshot_service.c */
+
+int sg_snapshot_services_prepare(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_error *err)
+        SG_MUST_CHECK;
+void sg_snapshot_services_done(struct sg_snapshot *s);
+/* Trust and certificate of an endpoint that is reached by TLS. NULL: the system's trust; none is shown. */
+int sg_snapshot_endpoint_tls(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_endpoint *at,
+                             const char *ca_file, const char *certificate, const char *key, struct sg_error *err)
+        SG_MUST_CHECK;
+
 /* One of the model's targets, by weight. */
 const struct sg_config_target *sg_model_choose(const struct sg_config_model *m);

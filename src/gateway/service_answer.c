@@ -1,0 +1,206 @@
+/*
+ * A service's answer at its head, what CORS adds to it, and failures in the words of gRPC.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "gateway/service.h"
+
+static struct sg_str config_str(const char *text)
+{
+        return sg_str_from(text);
+}
+
+/* What the gateway says itself, or what is this hop's matter. alt-svc would lead clients around the gateway. */
+static bool is_returned(const struct sg_config_service *c, const struct sg_head *head, const struct sg_header *h)
+{
+        static const struct sg_str never[] = {{"content-length", 14}, {"x-request-id", 12}, {"alt-svc", 7}};
+
+        if (sg_header_is_hop(head, h))
+                return false;
+        for (size_t i = 0; i < SG_N_ELEMENTS(never); i++)
+                if (sg_str_ieq(h->name, never[i]))
+                        return false;
+        if (c->n_cors_origins && sg_str_istarts(h->name, SG_STR("access-control-")))
+                return false;
+        for (size_t i = 0; i < c->n_response_removed; i++)
+                if (sg_str_ieq(h->name, config_str(c->response_removed[i])))
+                        return false;
+        for (size_t i = 0; i < c->n_response_fields; i++)
+                if (sg_str_ieq(h->name, config_str(c->response_fields[i].name)))
+                        return false;
+        return true;
+}
+
+/* ---- CORS: https://fetch.spec.whatwg.org/#http-cors-protocol */
+
+int sg_service_add_cors(struct sg_exchange *x)
+{
+        const struct sg_config_service *c = x->serving ? x->serving->service->config : NULL;
+        struct sg_buf *b = &x->fields;
+        int r;
+
+        if (!c || !c->n_cors_origins)
+                return 0;
+        r = sg_buf_add(b, SG_STR("vary: origin\r\n")); /* whether there is one or not */
+        if (r || !x->serving->origin)
+                return r;
+        r = sg_h1_add_header(b, SG_STR("access-control-allow-origin"), sg_str_from(x->serving->origin));
+        if (!r && c->cors_credentials)
+                r = sg_buf_add(b, SG_STR("access-control-allow-credentials: true\r\n"));
+        if (!r && c->cors_expose && !x->serving->is_preflight)
+                r = sg_h1_add_header(b, SG_STR("access-control-expose-headers"), config_str(c->cors_expose));
+        return r;
+}
+
+enum sg_step sg_service_answer_preflight(struct sg_exchange *x)
+{
+        const struct sg_config_service *c = x->serving->service->config;
+        int r;
+
+        if (!x->serving->origin)
+                return sg_exchange_fail(x, SG_FAIL_ORIGIN_FORBIDDEN, NULL);
+        x->is_local = true;
+        r = sg_service_add_cors(x);
+        if (!r && c->cors_methods)
+                r = sg_h1_add_header(&x->fields, SG_STR("access-control-allow-methods"), config_str(c->cors_methods));
+        if (!r && c->cors_headers)
+                r = sg_h1_add_header(&x->fields, SG_STR("access-control-allow-headers"), config_str(c->cors_headers));
+        if (!r)
+                r = sg_h1_add_header_u64(&x->fields, SG_STR("access-control-max-age"),
+                                         c->cors_max_age_usec / SG_USEC_PER_SEC);
+        return sg_answer_empty(x, 204, r);
+}
+
+/* ---- the head */
+
+static int add_own_fields(struct sg_exchange *x, const struct sg_head *head)
+{
+        const struct sg_config_service *c = x->serving->service->config;
+        int r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
+
+        if (!r && !sg_head_find(head, SG_STR("date")))
+                r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
+        for (size_t i = 0; !r && i < c->n_response_fields; i++)
+                r = sg_h1_add_header(&x->fields, config_str(c->response_fields[i].name),
+                                     config_str(c->response_fields[i].value));
+        return r ? r : sg_service_add_cors(x);
+}
+
+int sg_service_take_fields(struct sg_exchange *x, const struct sg_head *head)
+{
+        int r = add_own_fields(x, head);
+
+        for (size_t i = 0; !r && i < head->n_headers; i++)
+                if (is_returned(x->serving->service->config, head, &head->headers[i]))
+                        r = sg_h1_add_header(&x->fields, head->headers[i].name, head->headers[i].value);
+        return r;
+}
+
+/* Fields that would change what the message is, or what is this hop's matter, have no place behind a body (RFC 9110 section
+ * 6.5.1). */
+int sg_service_take_trailers(struct sg_exchange *x, const struct sg_head *trailers)
+{
+        static const struct sg_str never[] = {{"content-length", 14}, {"host", 4},           {"set-cookie", 10},
+                                              {"content-type", 12},   {"content-range", 13}, {"content-encoding", 16}};
+        int r = 0;
+
+        for (size_t i = 0; !r && i < trailers->n_headers; i++) {
+                const struct sg_header *h = &trailers->headers[i];
+                bool is_passed = !sg_header_is_hop(trailers, h);
+
+                for (size_t k = 0; k < SG_N_ELEMENTS(never); k++)
+                        is_passed &= !sg_str_ieq(h->name, never[k]);
+                if (is_passed)
+                        r = sg_h1_add_header(&x->serving->trailers, h->name, h->value);
+        }
+        return r;
+}
+
+bool sg_service_switch(struct sg_exchange *x, const struct sg_head *head)
+{
+        struct sg_serving *s = x->serving;
+
+        if (!s->upgrade[0] || sg_h1_add_header(&x->fields, SG_STR("upgrade"), sg_head_value(head, SG_STR("upgrade"))))
+                return false;
+        s->is_tunnel = true;
+        x->is_body_whole = false; /* until the client's FIN */
+        sg_client_switch(x->client, sg_buf_view(&x->fields));
+        return true;
+}
+
+/* ---- gRPC */
+
+/* https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md, and for what is the gateway's own finding
+ * the code that says most. */
+static unsigned grpc_status_of(unsigned status)
+{
+        switch (status) {
+        case 400:
+        case 431:
+                return 13; /* INTERNAL */
+        case 401:
+                return 16; /* UNAUTHENTICATED */
+        case 403:
+                return 7; /* PERMISSION_DENIED */
+        case 404:
+        case 405:
+                return 12; /* UNIMPLEMENTED */
+        case 408:
+        case 504:
+                return 4; /* DEADLINE_EXCEEDED */
+        case 413:
+        case 429:
+                return 8; /* RESOURCE_EXHAUSTED */
+        case 502:
+        case 503:
+                return 14; /* UNAVAILABLE */
+        default:
+                return 2; /* UNKNOWN */
+        }
+}
+
+/* Percent-encoded: the gRPC specification's Status-Message. */
+static int add_message(struct sg_buf *b, struct sg_str text)
+{
+        int r = sg_buf_add(b, SG_STR("grpc-message: "));
+
+        for (size_t i = 0; !r && i < text.n; i++) {
+                const unsigned char ch = (unsigned char)text.p[i];
+
+                if (ch >= 0x20 && ch <= 0x7e && ch != '%')
+                        r = sg_buf_add(b, sg_str_make(&text.p[i], 1));
+                else
+                        r = sg_buf_printf(b, "%%%02X", ch);
+        }
+        return r ? r : sg_buf_add(b, SG_STR("\r\n"));
+}
+
+bool sg_service_is_grpc(const struct sg_exchange *x)
+{
+        return x->serving && x->serving->is_grpc;
+}
+
+/* "Trailers-Only": a head, and nothing behind it. */
+bool sg_service_answer_grpc_failure(struct sg_exchange *x)
+{
+        char message[1024];
+        int r;
+
+        if (!sg_service_is_grpc(x))
+                return false;
+        sg_buf_clear(&x->fields);
+        sg_buf_clear(&x->answer);
+        x->status = sg_failure_row(x->failure)->status;
+        r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
+        if (!r)
+                r = sg_buf_add(&x->fields, SG_STR("content-type: application/grpc\r\n"));
+        if (!r)
+                r = sg_h1_add_header_u64(&x->fields, SG_STR("grpc-status"), grpc_status_of(x->status));
+        if (!r)
+                r = add_message(&x->fields, sg_failure_message(x, message, sizeof(message)));
+        if (r)
+                sg_buf_clear(&x->fields);
+        x->is_answer_ready = true;
+        return true;
+}
