@@ -1,8 +1,7 @@
 /* Peers that break the rules, and peers that keep them and are nothing but work: who is cut off, by what, and that others
  * are not. */
-#include <malloc.h>
-
 #include "h2_assert.h"
+#include "heap.h"
 
 #define GET ":method=GET|:scheme=https|:path=/|:authority=x"
 
@@ -39,25 +38,6 @@ static int hand_over(struct owner *o, struct sg_buf *in)
         return r ? r : produced;
 }
 
-/* `in` once more and more: how often until the connection failed. */
-static unsigned rounds_until(struct owner *o, struct sg_buf *in, unsigned max, int expected)
-{
-        for (unsigned n = 1; n <= max; n++) {
-                int r = owner_receive(o, sg_buf_view(in), SIZE_MAX), produced = owner_produce(o);
-
-                if (r == 0 && produced == 0)
-                        continue;
-                assert_int_equal(produced, expected);
-                assert_true(r == 0 || r == expected);
-                assert_true(sg_str_ends(sg_buf_view(&o->frames),
-                                        expected == SG_H2_E_ABUSE ? SG_STR("G:11") : SG_STR("G:1")));
-                assert_true(sg_h2_is_over(o->h));
-                assert_int_equal(owner_receive(o, SG_STR("x"), 1), expected);
-                return n;
-        }
-        return 0;
-}
-
 static void check_broken(struct owner *o, struct sg_buf *in, const char *goaway)
 {
         assert_int_equal(hand_over(o, in), SG_H2_E_BROKEN);
@@ -86,36 +66,30 @@ static void test_not_http2(void **state)
 static void test_broken_connections(void **state)
 {
         static char large[16385];
+        static const struct {
+                uint8_t type, flags;
+                uint32_t id;
+                struct sg_str payload;
+                const char *goaway;
+        } frames[] = {
+                {NGHTTP2_PING, 0, 0, {"123456789", 9}, "G:6"},
+                {99, 0, 0, {large, sizeof(large)}, "G:6"},
+                {NGHTTP2_CONTINUATION, 4, 1, {"", 0}, "G:1"},
+                {NGHTTP2_HEADERS, 5, 2, {"", 0}, "G:1"}, /* even */
+                {NGHTTP2_HEADERS, 5, 1, {"\xff\xff\xff\xff\xff", 5}, "G:9"},
+                {NGHTTP2_DATA, 0, 1, {"a", 1}, "G:1"}, /* idle */
+                {NGHTTP2_WINDOW_UPDATE, 0, 0, {"\0\0\0\0", 4}, "G:1"},
+                {NGHTTP2_WINDOW_UPDATE, 0, 0, {"\x7f\xff\xff\xff", 4}, "G:3"},
+                {NGHTTP2_PUSH_PROMISE, 4, 1, {"\0\0\0\2", 4}, "G:1"},
+        };
         struct sg_buf in;
         struct owner o;
 
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_PING, 0, 0, SG_STR("123456789"));
-        check_broken(&o, &in, "G:6");
-        open_one(&o, &in);
-        add_frame(&in, 99, 0, 0, sg_str_make(large, sizeof(large)));
-        check_broken(&o, &in, "G:6");
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_CONTINUATION, 4, 1, SG_STR(""));
-        check_broken(&o, &in, "G:1");
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_HEADERS, 5, 2, SG_STR("")); /* even */
-        check_broken(&o, &in, "G:1");
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_HEADERS, 5, 1, SG_STR("\xff\xff\xff\xff\xff"));
-        check_broken(&o, &in, "G:9");
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_DATA, 0, 1, SG_STR("a")); /* idle */
-        check_broken(&o, &in, "G:1");
-        open_one(&o, &in);
-        add_u32_frame(&in, NGHTTP2_WINDOW_UPDATE, 0, 0);
-        check_broken(&o, &in, "G:1");
-        open_one(&o, &in);
-        add_u32_frame(&in, NGHTTP2_WINDOW_UPDATE, 0, INT32_MAX);
-        check_broken(&o, &in, "G:3");
-        open_one(&o, &in);
-        add_frame(&in, NGHTTP2_PUSH_PROMISE, 4, 1, SG_STR("\0\0\0\2"));
-        check_broken(&o, &in, "G:1");
+        for (size_t i = 0; i < SG_N_ELEMENTS(frames); i++) {
+                open_one(&o, &in);
+                add_frame(&in, frames[i].type, frames[i].flags, frames[i].id, frames[i].payload);
+                check_broken(&o, &in, frames[i].goaway);
+        }
         open_one(&o, &in);
         add_head(&in, 1, SG_STR(GET), true);
         add_frame(&in, NGHTTP2_DATA, 0, 1, SG_STR("after its end"));
@@ -152,44 +126,58 @@ static void check_stream_refused(struct sg_buf *frames, const char *told, const 
 
 #define POST(more) ":method=POST|:scheme=https|:path=/|:authority=x" more
 
-static void test_broken_streams(void **state)
+/* A request on stream 1; what is behind it follows. */
+static struct sg_buf *post(struct sg_buf *in, struct sg_str fields)
 {
+        add_head(in, 1, fields, false);
+        return in;
+}
+
+#define FIVE      POST("|content-length=5")
+#define TOLD_FIVE "<1 POST / @x l5|content-length=5>"
+
+static void test_broken_lengths(void **state)
+{
+        static const struct {
+                uint8_t flags[2];
+                struct sg_str data[2]; /* the second may be missing */
+                const char *told, *answered;
+        } cases[] = {
+                {{0, 0}, {{"hell", 4}, {"o!", 2}}, TOLD_FIVE "1+hell1!protocol", "R1:1"},
+                {{8, 9}, {{"\3hell\0\0\0", 8}, {"\2o!\0\0", 5}}, TOLD_FIVE "1+hell1!protocol", "R1:1"},
+                {{8, 9}, {{"\3hell\0\0\0", 8}, {"\2o\0\0", 4}}, TOLD_FIVE "1+hello1.", ""},
+                {{1, 0}, {{"hell", 4}}, TOLD_FIVE "1+hell1!protocol", "R1:1"},
+                {{1, 0}, {{"", 0}}, TOLD_FIVE "1!protocol", "R1:1"},
+        };
         struct sg_buf in;
 
         sg_buf_init(&in, SIZE_MAX);
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, 0, 1, SG_STR("hell"));
-        add_frame(&in, NGHTTP2_DATA, 0, 1, SG_STR("o!"));
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1+hell1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, SG_STR("\3hell\0\0\0"));
-        add_frame(&in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED | 1, 1, SG_STR("\2o!\0\0"));
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1+hell1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, SG_STR("\3hell\0\0\0"));
-        add_frame(&in, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED | 1, 1, SG_STR("\2o\0\0"));
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1+hello1.", "");
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, 1, 1, SG_STR("hell"));
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1+hell1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, 0, 1, SG_STR("hell"));
+        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++) {
+                post(&in, SG_STR(FIVE));
+                for (size_t k = 0; k < 2 && (k == 0 || cases[i].data[k].n); k++)
+                        add_frame(&in, NGHTTP2_DATA, cases[i].flags[k], 1, cases[i].data[k]);
+                check_stream_refused(&in, cases[i].told, cases[i].answered);
+        }
+        add_frame(post(&in, SG_STR(FIVE)), NGHTTP2_DATA, 0, 1, SG_STR("hell"));
         add_head(&in, 1, SG_STR("a=b"), true);
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1+hell1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("|content-length=5")), false);
-        add_frame(&in, NGHTTP2_DATA, 1, 1, SG_STR(""));
-        check_stream_refused(&in, "<1 POST / @x l5|content-length=5>1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("")), false);
-        add_head(&in, 1, SG_STR("a=b"), false); /* trailers that do not end it */
-        check_stream_refused(&in, "<1 POST / @x >1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("")), false);
-        add_head(&in, 1, SG_STR(":path=/"), true);
-        check_stream_refused(&in, "<1 POST / @x >1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("")), false);
-        add_head(&in, 1, SG_STR("A=b"), true);
-        check_stream_refused(&in, "<1 POST / @x >1!protocol", "R1:1");
-        add_head(&in, 1, SG_STR(POST("")), false);
-        add_u32_frame(&in, NGHTTP2_WINDOW_UPDATE, 1, INT32_MAX);
+        check_stream_refused(&in, TOLD_FIVE "1+hell1!protocol", "R1:1");
+        sg_buf_done(&in);
+}
+
+static void test_broken_streams(void **state)
+{
+        static const struct {
+                const char *trailers;
+                bool is_end;
+        } cases[] = {{"a=b", false}, {":path=/", true}, {"A=b", true}};
+        struct sg_buf in;
+
+        sg_buf_init(&in, SIZE_MAX);
+        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++) {
+                add_head(post(&in, SG_STR(POST(""))), 1, sg_str_from(cases[i].trailers), cases[i].is_end);
+                check_stream_refused(&in, "<1 POST / @x >1!protocol", "R1:1");
+        }
+        add_u32_frame(post(&in, SG_STR(POST(""))), NGHTTP2_WINDOW_UPDATE, 1, INT32_MAX);
         check_stream_refused(&in, "<1 POST / @x >1!protocol", "R1:3");
         sg_buf_done(&in);
 }
@@ -217,13 +205,24 @@ static void test_trailers_are_counted_and_dropped(void **state)
 
 #define FLOOD 20000u
 
+/* How often until the connection failed. */
 static unsigned flood(struct owner *o, struct sg_buf *frame)
 {
-        unsigned n = rounds_until(o, frame, FLOOD, SG_H2_E_ABUSE);
+        for (unsigned n = 1; n <= FLOOD; n++) {
+                int r = owner_receive(o, sg_buf_view(frame), SIZE_MAX), produced = owner_produce(o);
 
-        assert_int_not_equal(n, 0);
-        close_one(o, frame);
-        return n;
+                if (r == 0 && produced == 0)
+                        continue;
+                assert_int_equal(produced, SG_H2_E_ABUSE);
+                assert_true(r == 0 || r == SG_H2_E_ABUSE);
+                assert_true(sg_str_ends(sg_buf_view(&o->frames), SG_STR("G:11")));
+                assert_true(sg_h2_is_over(o->h));
+                assert_int_equal(owner_receive(o, SG_STR("x"), 1), SG_H2_E_ABUSE);
+                close_one(o, frame);
+                return n;
+        }
+        fail();
+        return 0;
 }
 
 static void test_floods_of_frames(void **state)
@@ -327,7 +326,8 @@ static void test_hpack_bomb(void **state)
         close_one(&o, &in);
 }
 
-static void test_rapid_reset(void **state)
+/* Requests, each with a frame of four bytes behind it unless that is DATA: how many until the connection failed. */
+static unsigned flood_of_requests(struct sg_str fields, uint8_t type, uint32_t v)
 {
         uint32_t id = 1;
         struct sg_buf in;
@@ -336,14 +336,20 @@ static void test_rapid_reset(void **state)
 
         open_one(&o, &in);
         for (; id < 2 * FLOOD && !r; id += 2) {
-                add_head(&in, id, SG_STR(GET), true);
-                add_u32_frame(&in, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+                add_head(&in, id, fields, true);
+                if (type != NGHTTP2_DATA)
+                        add_u32_frame(&in, type, id, v);
                 r = hand_over(&o, &in);
         }
         assert_int_equal(r, SG_H2_E_ABUSE);
-        assert_in_range(id / 2, 330, 336);
         assert_true(sg_str_ends(sg_buf_view(&o.frames), SG_STR("G:11")));
         close_one(&o, &in);
+        return id / 2;
+}
+
+static void test_rapid_reset(void **state)
+{
+        assert_in_range(flood_of_requests(SG_STR(GET), NGHTTP2_RST_STREAM, NGHTTP2_CANCEL), 330, 336);
 }
 
 /* Requests that are refused one by one, by nghttp2 and by ourselves: the RST_STREAM is our work (CVE-2025-8671). */
@@ -351,40 +357,14 @@ static void test_flood_of_malformed_requests(void **state)
 {
         static const char *const fields[] = {GET "|connection=close", GET "|host=y", GET "|A=b", "a=b"};
 
-        for (size_t i = 0; i < SG_N_ELEMENTS(fields); i++) {
-                uint32_t id = 1;
-                struct sg_buf in;
-                struct owner o;
-                int r = 0;
-
-                open_one(&o, &in);
-                for (; id < 2 * FLOOD && !r; id += 2) {
-                        add_head(&in, id, sg_str_from(fields[i]), true);
-                        r = hand_over(&o, &in);
-                }
-                assert_int_equal(r, SG_H2_E_ABUSE);
-                assert_in_range(id / 2, 180, 202);
-                close_one(&o, &in);
-        }
+        for (size_t i = 0; i < SG_N_ELEMENTS(fields); i++)
+                assert_in_range(flood_of_requests(sg_str_from(fields[i]), NGHTTP2_DATA, 0), 180, 202);
 }
 
 /* "made you reset": streams that are opened well and then broken. */
 static void test_flood_of_broken_streams(void **state)
 {
-        uint32_t id = 1;
-        struct sg_buf in;
-        struct owner o;
-        int r = 0;
-
-        open_one(&o, &in);
-        for (; id < 2 * FLOOD && !r; id += 2) {
-                add_head(&in, id, SG_STR(GET), true);
-                add_u32_frame(&in, NGHTTP2_WINDOW_UPDATE, id, INT32_MAX);
-                r = hand_over(&o, &in);
-        }
-        assert_int_equal(r, SG_H2_E_ABUSE);
-        assert_in_range(id / 2, 180, 202);
-        close_one(&o, &in);
+        assert_in_range(flood_of_requests(SG_STR(GET), NGHTTP2_WINDOW_UPDATE, INT32_MAX), 180, 202);
 }
 
 static void test_more_streams_than_allowed(void **state)
@@ -435,9 +415,8 @@ static void test_window_comes_back_when_consumed(void **state)
         open_one(&o, &in);
         o.keeps = o.is_quiet = true;
         add_head(&in, 1, SG_STR(POST("")), false);
-        add_frame(&in, NGHTTP2_DATA, 0, 1, sg_str_make(large, sizeof(large)));
-        add_frame(&in, NGHTTP2_DATA, 0, 1, sg_str_make(large, sizeof(large)));
-        add_frame(&in, NGHTTP2_DATA, 0, 1, sg_str_make(large, sizeof(large)));
+        for (int i = 0; i < 3; i++)
+                add_frame(&in, NGHTTP2_DATA, 0, 1, sg_str_make(large, sizeof(large)));
         assert_int_equal(hand_over(&o, &in), 0);
         sg_h2_consume(&owner_last(&o)->stream, 40000);
         assert_int_equal(owner_produce(&o), 0);
@@ -580,15 +559,7 @@ static void test_time_forgives(void **state)
         close_one(&o, &in);
 }
 
-/* ---- memory: of the heap, which only this test uses; a sanitizer has one of its own */
-
-size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((__weak__));
-
-static size_t heap(void)
-{
-        return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
-                                                       : mallinfo2().uordblks;
-}
+/* ---- memory */
 
 static size_t cost_of_a_connection(void)
 {
@@ -643,6 +614,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_not_http2),
                 cmocka_unit_test(test_broken_connections),
+                cmocka_unit_test(test_broken_lengths),
                 cmocka_unit_test(test_broken_streams),
                 cmocka_unit_test(test_trailers_are_counted_and_dropped),
                 cmocka_unit_test(test_floods_of_frames),

@@ -1,11 +1,12 @@
 /* The client's role: whole exchanges with our own server, the bytes handed over in pieces of any size; and with a server made
  * of nghttp2's own session, which does what ours does not. */
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 
 #include "h2_asker.h"
 #include "h2_assert.h"
+#include "heap.h"
+#include "http/h2_internal.h"
 
 /* ---- both ends are ours */
 
@@ -365,6 +366,25 @@ static void test_room(void **state)
         pair_done(&p);
 }
 
+static void test_last_stream_number(void **state)
+{
+        struct pair p;
+
+        pair_init(&p, 1000);
+        p.o.on_end = answer_hello;
+        assert_int_equal(nghttp2_session_set_next_stream_id(p.a.h->session, INT32_MAX - 2), 0);
+        assert_int_equal(sg_h2_room(p.a.h), 2);
+        ask_for(&p.a, "GET", true);
+        assert_int_equal(sg_h2_room(p.a.h), 1);
+        ask_for(&p.a, "GET", true);
+        assert_int_equal(sg_h2_room(p.a.h), 0);
+        talk(&p);
+        assert_int_equal(sg_h2_n_streams(p.a.h), 0);
+        assert_int_equal(asker_nth(&p.a, 1)->status, 200);
+        assert_int_equal(sg_h2_room(p.a.h), 0);
+        pair_done(&p);
+}
+
 static void test_request_of_too_much(void **state)
 {
         struct sg_h2_request request = {.method = SG_STR("GET"),
@@ -605,15 +625,7 @@ static void test_goaway(void **state)
         server_done(&s);
 }
 
-/* ---- memory: of the heap, which only this test uses; a sanitizer has one of its own */
-
-size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((__weak__));
-
-static size_t heap(void)
-{
-        return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
-                                                       : mallinfo2().uordblks;
-}
+/* ---- memory */
 
 static size_t cost_of_a_connection(void)
 {
@@ -681,6 +693,7 @@ int main(void)
                 cmocka_unit_test(test_server_drains),
                 cmocka_unit_test(test_client_drains),
                 cmocka_unit_test(test_room),
+                cmocka_unit_test(test_last_stream_number),
                 cmocka_unit_test(test_request_of_too_much),
                 cmocka_unit_test(test_exchange_with_nghttp2),
                 cmocka_unit_test(test_limit_is_lowered),
