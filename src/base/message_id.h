@@ -47,6 +47,8 @@
 #define SG_MESSAGE_DEPENDENCY_UP        "2297cd1f90314a5da6a4145ba2b65c4c" /* a dependency answers again */
 #define SG_MESSAGE_ENDPOINT_DOWN        "89ff44b708a64d469caefd813baa0fb5" /* an endpoint of a service fails its checks */
 #define SG_MESSAGE_ENDPOINT_UP          "dc9838dc7754421f95078124dd35b47e" /* an endpoint of a service passes its check again */
+#define SG_MESSAGE_ENDPOINT_DRAINED     "ddc3339e1673427ba1876223d6b1b914" /* an admin has drained an endpoint of a service */
+#define SG_MESSAGE_ENDPOINT_ENABLED     "f629b1c5142749e08315af5b51735149" /* an admin has enabled an endpoint of a service again */
 
 #define SG_MESSAGE_WORKER_HANGS         "8c47a5ad63e8494e9a227e628802a3eb" /* a worker does not turn, the watchdog is not fed */
 #define SG_MESSAGE_DRAIN_CUT            "05aaf1cc36804e8f89fd3fc44725cb12" /* exchanges were cut off at the end of the drain */

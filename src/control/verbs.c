@@ -162,5 +162,8 @@ const struct sg_varlink_method sg_control_verbs[] = {
         {"io.scribe.Gateway.GetConfig", SG_VARLINK_VIEW, get_config},
         {"io.scribe.Gateway.GetLogLevel", SG_VARLINK_VIEW, get_log_level},
         {"io.scribe.Gateway.SetLogLevel", SG_VARLINK_CHANGE, set_log_level},
+        {"io.scribe.Gateway.ListUpstreams", SG_VARLINK_VIEW, sg_control_list_upstreams},
+        {"io.scribe.Gateway.DrainUpstream", SG_VARLINK_CHANGE, sg_control_drain_upstream},
+        {"io.scribe.Gateway.EnableUpstream", SG_VARLINK_CHANGE, sg_control_enable_upstream},
 };
 const size_t sg_control_n_verbs = SG_N_ELEMENTS(sg_control_verbs);

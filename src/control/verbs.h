@@ -20,3 +20,7 @@ extern const size_t sg_control_n_verbs;
 
 /* status.c */
 void sg_control_get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+/* upstreams.c */
+void sg_control_list_upstreams(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_control_drain_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_control_enable_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner);

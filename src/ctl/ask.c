@@ -118,7 +118,7 @@ static enum sg_ctl_exit complain_of_error(const struct end *e, const char *name,
                 (void)snprintf(text, sizeof(text), "the %s answers %s %s", e->noun, name,
                                json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN));
         complain_of_text(text);
-        return strcmp(last, "NoSuchKey") == 0 ? SG_CTL_NOT_FOUND : SG_CTL_FAILED;
+        return strncmp(last, "NoSuch", strlen("NoSuch")) == 0 ? SG_CTL_NOT_FOUND : SG_CTL_FAILED;
 }
 
 /* ---- calls */

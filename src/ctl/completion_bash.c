@@ -37,6 +37,8 @@ static void print_source(const char *words)
                 fputs("_scribectl_ask key list", stdout);
         else if (strcmp(words, "@credentials") == 0)
                 fputs("_scribectl_ask credential list", stdout);
+        else if (strcmp(words, "@services") == 0)
+                fputs("_scribectl_ask upstream list", stdout);
         else if (strcmp(words, "@files") == 0)
                 fputs("compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$current\")", stdout);
         else if (strcmp(words, "@directories") == 0)

@@ -46,6 +46,8 @@ static void print_action(const char *message, const char *words)
                 fputs("{_scribectl_ask key key list}", stdout);
         else if (strcmp(words, "@credentials") == 0)
                 fputs("{_scribectl_ask credential credential list}", stdout);
+        else if (strcmp(words, "@services") == 0)
+                fputs("{_scribectl_ask service upstream list}", stdout);
         else if (strcmp(words, "@files") == 0)
                 fputs("_files", stdout);
         else if (strcmp(words, "@directories") == 0)

@@ -48,8 +48,8 @@ enum sg_ctl_option {
         SG_CTL_OPTION_N,
 };
 
-/* What an argument may be: words separated by spaces, or for completion alone "@keys", "@credentials", "@files",
- * "@directories" or "@verbs". */
+/* What an argument may be: words separated by spaces, or for completion alone "@keys", "@credentials", "@services",
+ * "@files", "@directories" or "@verbs". */
 struct sg_ctl_option_info {
         const char *name;     /* "--models" */
         const char *argument; /* "LIST"; NULL: a flag */
@@ -79,7 +79,7 @@ struct sg_ctl_verb {
         const char *summary;
         const char *text; /* paragraphs and examples */
         enum sg_ctl_exit (*run)(struct sg_ctl *ctl);
-        const char *words; /* of the argument; NULL: anything */
+        const char *words; /* of the first argument; NULL: anything */
 };
 extern const struct sg_ctl_verb sg_ctl_verbs[];
 extern const size_t sg_ctl_n_verbs;
@@ -193,6 +193,9 @@ enum sg_ctl_exit sg_ctl_verb_config_check(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_log_level(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_upgrade(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_upstream_list(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_upstream_drain(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_upstream_enable(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_credential_set(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_credential_list(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_credential_remove(struct sg_ctl *ctl);

@@ -114,6 +114,37 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl upgrade\n",
          sg_ctl_verb_upgrade, NULL},
+        {"upstream list", "[SERVICE]", 0, 1, 0, "list the endpoints of services",
+         "\"state\" is up, drained (by an admin), down (its health check fails), tripped (it failed too often in a row "
+         "and\n"
+         "is left alone for a while) or trial (one request tries whether it serves again); \"why\" says what was "
+         "found.\n"
+         "\"asked\" and \"failed\" count attempts since the gateway began. With --quiet only the names: of services, "
+         "or of\n"
+         "the endpoints of SERVICE.\n"
+         "\n"
+         "  scribectl upstream list\n"
+         "  scribectl upstream list --json | jq -r '.endpoints[] | select(.state!=\"up\") | .endpoint + \": \" + "
+         ".why'\n",
+         sg_ctl_verb_upstream_list, "@services"},
+        {"upstream drain", "SERVICE ENDPOINT", 2, 2, 0, "send no further requests to an endpoint",
+         "What is open there is finished, everything else goes to the other endpoints of the service; if there is "
+         "none,\n"
+         "clients get 503. ENDPOINT is its URL, or host:port, host or the path of its socket if no other endpoint of "
+         "the\n"
+         "service has the same. It stays drained until it is enabled, also over reloads, but not when the gateway is\n"
+         "restarted or upgraded.\n"
+         "\n"
+         "  scribectl upstream drain query 10.0.0.7:8082\n"
+         "  scribectl upstream list query    # \"open\" is 0: it may be stopped\n",
+         sg_ctl_verb_upstream_drain, "@services"},
+        {"upstream enable", "SERVICE ENDPOINT", 2, 2, 0, "send requests to an endpoint again",
+         "Ends what 'upstream drain' began. It also closes the breaker of an endpoint that is tripped, so that it "
+         "gets\n"
+         "requests at once.\n"
+         "\n"
+         "  scribectl upstream enable query 10.0.0.7:8082\n",
+         sg_ctl_verb_upstream_enable, "@services"},
         {"config check", "[DIR]", 0, 1, 0, "check a configuration without taking it",
          "Without DIR the running gateway reads its own directory again. With DIR, or when no gateway runs,\n"
          "'scribe-gateway --check' is started, which goes through the whole start-up but does not serve.\n"

@@ -144,7 +144,7 @@ static void judge_service(struct sg_exchange *x)
                 (void)snprintf(text, sizeof(text), "status %u", x->upstream_status);
                 sg_service_settle(x, SG_BACKEND_ERROR, text);
         } else if (x->serving->pick.is_trial) {
-                sg_service_settle(x, SG_BACKEND_OK, NULL);
+                sg_service_answered(x);
         }
 }
 

@@ -97,6 +97,14 @@ void sg_service_settle(struct sg_exchange *x, enum sg_backend_result result, con
         tell_turn(x, sg_backends_done(s->service->backends, &s->pick, result, sg_clock_usec(), text), text);
 }
 
+void sg_service_answered(struct sg_exchange *x)
+{
+        struct sg_serving *s = x->serving;
+
+        if (s->has_pick)
+                tell_turn(x, sg_backends_answered(s->service->backends, &s->pick, sg_clock_usec()), NULL);
+}
+
 enum sg_backend_result sg_backend_result_of(enum sg_failure f)
 {
         switch (f) {

@@ -69,8 +69,9 @@ def test_sockets_belong_to_the_group_and_to_nobody_else(shared):
         assert grp.getgrgid(info.st_gid).gr_name == GROUP, path
 
 
-VIEWS = [("status",), ("key", "list"), ("key", "show", "alice"), ("usage",), ("log-level",), ("config", "show")]
-CHANGES = [("key", "create", "mallory"), ("key", "revoke", "alice"), ("key", "rotate", "alice"), ("reload",), ("log-level", "debug")]
+VIEWS = [("status",), ("upstream", "list"), ("key", "list"), ("key", "show", "alice"), ("usage",), ("log-level",), ("config", "show")]
+CHANGES = [("key", "create", "mallory"), ("key", "revoke", "alice"), ("key", "rotate", "alice"), ("reload",), ("log-level", "debug"),
+           ("upstream", "drain", "x", "y"), ("upstream", "enable", "x", "y")]
 
 
 @pytest.mark.parametrize("arguments", VIEWS, ids=" ".join)

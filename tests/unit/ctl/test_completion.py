@@ -13,12 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-# A scribectl that knows two keys and one credential, and more keys behind another socket.
+# A scribectl that knows keys, one credential and two services, and more keys behind another socket.
 FAKE = """#!/bin/sh
 case "$*" in
     '--control /other --quiet key list') echo elsewhere ;;
     '--quiet key list') printf '%s\\n' alice ann bob ;;
     '--quiet credential list') echo moonshot ;;
+    '--quiet upstream list') printf '%s\\n' query quota ;;
     *) echo "unexpected: $*" >&2; exit 1 ;;
 esac
 """
@@ -36,6 +37,10 @@ CASES = [
     (["--control", "/other", "key", "revoke", ""], ["elsewhere"]),
     (["credential", "remove", ""], ["moonshot"]),
     (["credential", "remove", "--force", ""], ["moonshot"]),
+    (["upstream", ""], ["drain", "enable", "list"]),
+    (["upstream", "list", ""], ["query", "quota"]),
+    (["upstream", "drain", "que"], ["query"]),
+    (["upstream", "enable", ""], ["query", "quota"]),
     (["usage", "--by", "m"], ["model"]),
     (["usage", "--since", "1d", "--by", ""], ["day", "key", "model", "none", "provider"]),
     (["usage", "--key", "b"], ["bob"]),

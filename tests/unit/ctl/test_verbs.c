@@ -28,7 +28,7 @@ struct world {
         struct sg_varlink_server *gateway_server, *ledger_server;
         pthread_t thread;
         pthread_mutex_t lock; /* tells the order that the process between the two threads makes */
-        bool may_change, upgrade_fails;
+        bool may_change, upgrade_fails, has_no_service;
         unsigned n_events; /* that the ledger holds */
         char asked[4096];  /* the last call's parameters */
         char out[65536], err[4096];
@@ -94,6 +94,43 @@ static void upgrade(struct sg_varlink_call *call, struct json_object *parameters
         else
                 answer(call, parameters, owner,
                        "{\"old_pid\":4711,\"new_pid\":4712,\"version\":\"9.9.0\",\"n_open\":2}");
+}
+
+#define ENDPOINT(name, state, n_open, why)                                                                             \
+        "{\"service\":\"query\",\"endpoint\":\"http://10.0.0." name ":80\",\"weight\":1,\"state\":\"" state "\","      \
+        "\"state_for_usec\":63000000,\"n_open\":" n_open ",\"n_asked\":1200,\"n_failed\":5,\"why\":\"" why "\"}"
+
+static void list_upstreams(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct world *w = owner;
+
+        meet(w);
+        if (!sg_varlink_expect_more(call))
+                return;
+        if (w->has_no_service) {
+                answer(call, parameters, owner, "{\"endpoints\":[]}");
+                return;
+        }
+        sg_varlink_reply_more(call, json_tokener_parse("{\"endpoints\":[" ENDPOINT("7", "up", "3", "") "," ENDPOINT(
+                                            "8", "tripped", "0", "5 failures in a row, last: \\u001b[2J") "]}"));
+        answer(call, parameters, owner, "{\"endpoints\":[]}");
+}
+
+static void drain_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (strcmp(sg_ctl_text(parameters, "service"), "query") == 0)
+                answer(call, parameters, owner,
+                       "{\"endpoint\":" ENDPOINT("7", "drained", "1",
+                                                 "by an admin") ",\"changed\":true,\"usable\":false}");
+        else
+                sg_varlink_fail_text(call, "io.scribe.Gateway.NoSuchService",
+                                     "there is no service \"quary\"; did you mean 'query'?");
+}
+
+static void enable_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner,
+               "{\"endpoint\":" ENDPOINT("7", "down", "0", "status 503") ",\"changed\":false,\"usable\":true}");
 }
 
 static void reject(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -180,6 +217,9 @@ static const struct sg_varlink_method gateway_methods[] = {
         {"io.scribe.Gateway.GetConfig", SG_VARLINK_VIEW, reject},
         {"io.scribe.Gateway.SetLogLevel", SG_VARLINK_VIEW, set_level},
         {"io.scribe.Gateway.GetLogLevel", SG_VARLINK_VIEW, set_level},
+        {"io.scribe.Gateway.ListUpstreams", SG_VARLINK_VIEW, list_upstreams},
+        {"io.scribe.Gateway.DrainUpstream", SG_VARLINK_CHANGE, drain_upstream},
+        {"io.scribe.Gateway.EnableUpstream", SG_VARLINK_CHANGE, enable_upstream},
 };
 static const struct sg_varlink_method ledger_methods[] = {
         {"io.scribe.Ledger.CreateKey", SG_VARLINK_CHANGE, create_key},
@@ -464,6 +504,59 @@ static void test_upgrade_tells_old_and_new(void **state)
         assert_int_equal(ctl(w, "upgrade"), 4);
 }
 
+static void test_upstreams(void **state)
+{
+        struct world *w = *state;
+        struct json_object *o;
+
+        assert_int_equal(ctl(w, "upstream list"), 0);
+        assert_string_equal(w->asked, "{}");
+        assert_string_equal(
+                w->out,
+                "service  endpoint            weight  state    for        open  asked  failed  why\n"
+                "query    http://10.0.0.7:80       1  up       1 min 3 s     3   1200       5  \n"
+                "query    http://10.0.0.8:80       1  tripped  1 min 3 s     0   1200       5  5 failures in a row, "
+                "last: \\x1b[2J\n");
+        assert_int_equal(ctl(w, "upstream list query --json"), 0);
+        assert_string_equal(w->asked, "{\"service\":\"query\"}");
+        o = json(w);
+        assert_int_equal(json_object_array_length(sg_ctl_member(o, "endpoints")), 2);
+        json_object_put(o);
+        assert_int_equal(ctl(w, "upstream list --quiet"), 0);
+        assert_string_equal(w->out, "query\n");
+        assert_int_equal(ctl(w, "upstream list query --quiet"), 0);
+        assert_string_equal(w->out, "http://10.0.0.7:80\nhttp://10.0.0.8:80\n");
+        w->has_no_service = true;
+        assert_int_equal(ctl(w, "upstream list"), 0);
+        assert_string_equal(w->out, "there is no service: the configuration has no [service] section\n");
+}
+
+static void test_upstream_drain_and_enable(void **state)
+{
+        struct world *w = *state;
+        struct json_object *o;
+
+        assert_int_equal(ctl(w, "upstream drain query 10.0.0.7"), 0);
+        assert_string_equal(w->asked, "{\"service\":\"query\",\"endpoint\":\"10.0.0.7\"}");
+        assert_string_equal(w->out, "endpoint http://10.0.0.7:80 of service query is drained; 1 exchange is still open "
+                                    "there\n"
+                                    "no other endpoint of the service can be asked now: its clients get 503\n");
+        assert_int_equal(ctl(w, "upstream drain quary x"), 5);
+        assert_has(w->err, "did you mean 'query'?");
+        assert_int_equal(ctl(w, "upstream drain query"), 2);
+        assert_int_equal(ctl(w, "upstream enable query 10.0.0.7:80"), 0);
+        assert_string_equal(w->out, "endpoint http://10.0.0.7:80 of service query was enabled already, but it is down: "
+                                    "status 503\n");
+        assert_int_equal(ctl(w, "upstream enable query 10.0.0.7:80 --quiet"), 0);
+        assert_string_equal(w->out, "");
+        assert_int_equal(ctl(w, "upstream enable query 10.0.0.7:80 --json"), 0);
+        o = json(w);
+        assert_false(json_object_get_boolean(sg_ctl_member(o, "changed")));
+        json_object_put(o);
+        w->may_change = false;
+        assert_int_equal(ctl(w, "upstream drain query 10.0.0.7"), 4);
+}
+
 #define verb_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(int argc, char **argv)
@@ -477,6 +570,8 @@ int main(int argc, char **argv)
                 verb_test(test_usage_sums_have_a_total),
                 verb_test(test_requests_come_page_by_page_and_once_each),
                 verb_test(test_upgrade_tells_old_and_new),
+                verb_test(test_upstreams),
+                verb_test(test_upstream_drain_and_enable),
         };
 
         if (argc != 2) {
