@@ -100,6 +100,31 @@ def test_nginx_goes_and_comes_back(tmp_path):
             assert len(gateway.log(message_id=UP)) == 2
 
 
+def test_requests_go_where_it_is_up(tmp_path):
+    with Nginx(tmp_path / "one") as one, Nginx(tmp_path / "two") as two:
+        with Gateway(config=service("query", url(one), url(two), auth="none", retries="0", breaker_failures="0")) as gateway:
+            def served():
+                return [sum(" /api/query/x " in line for line in server.asked()) for server in (one, two)]
+
+            def ask(n):
+                before = served()
+                statuses = {gateway.ask("GET", "/api/query/x").status for _ in range(n)}
+                wait_for(lambda: sum(served()) == sum(before) + n, 20, "the last line of the log")
+                return statuses, [now - was for now, was in zip(served(), before)]
+            assert ask(10) == ({200}, [5, 5])
+            one.say(503)
+            wait_services(gateway, query="degraded 1/2")
+            assert ask(10) == ({200}, [0, 10])
+            two.stop()
+            wait_services(gateway, query="down 0/2")
+            answer = gateway.ask("GET", "/api/query/x")
+            assert answer.status == 503 and answer.header("retry-after")
+            assert gateway.wait_log(SCRIBE_REASON="no_endpoint")["SCRIBE_SERVICE"] == "query"
+            one.say(200)
+            wait_services(gateway, query="degraded 1/2")
+            assert ask(10) == ({200}, [10, 0])
+
+
 def test_nginx_at_a_unix_socket_and_behind_a_path(tmp_path):
     with Nginx(tmp_path / "nginx") as nginx:
         at = f"http://unix:{nginx.socket}:/v2"
