@@ -18,8 +18,7 @@ BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libevent-dev libgnutl
     libnghttp2-dev libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
 TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests python3-h2 openssl shellcheck util-linux git mandoc groff-base zsh
     build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml buildah podman runc
-    iproute2 docker-compose lintian blhc devscripts piuparts haproxy nghttp2-client nginx-light python3-grpcio redis-server
-    postgresql"
+    iproute2 docker-compose lintian blhc devscripts piuparts haproxy nghttp2-client redis-server postgresql"
 
 usage() {
     cat <<END
@@ -33,7 +32,7 @@ usage: ./start.sh COMMAND
   stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
   build [IMAGE]  build an image: single (the default: gateway and ledger), gateway (data plane alone), debug (with a shell)
   test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
-  bench          what a request costs, beside nginx as a plain proxy (about two minutes)
+  bench [...]    what a request costs beside nginx, HAProxy and h2o (twelve minutes; --rows chat_1k: one; --list, --help)
   help           this text
 
 A file named .env beside this script may set LLM_API_KEY, LLM_BASE_URL, LLM_DEFAULT_MODEL and others (one NAME=value a
@@ -529,10 +528,10 @@ cmd_test() {
 }
 
 cmd_bench() {
-    [ $# = 0 ] || die "bench takes no arguments; more: tests/bench/bench.py"
     build_programs
-    need_packages wrk nginx-light strace util-linux python3
-    SCRIBE_BUILD=$BUILD /usr/bin/python3 "$ROOT/tests/bench/bench.py"
+    need_packages nginx-light haproxy h2o wrk nghttp2-client strace util-linux openssl python3
+    quietly ninja -C "$BUILD" bench-programs || die "building the benchmark's programs failed"
+    SCRIBE_BUILD=$BUILD /usr/bin/python3 "$ROOT/tests/bench/bench.py" "$@"
 }
 
 # shellcheck source=packaging/container/single.sh

@@ -349,19 +349,11 @@ static int set_name(struct tls_layer *t)
         return gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, t->name, strlen(t->name));
 }
 
-#define ALPN_MAX 4u
-
-static int set_alpn(struct tls_layer *t, struct sg_str names)
+static int set_alpn(struct tls_layer *t, const char *alpn)
 {
-        gnutls_datum_t protocols[ALPN_MAX];
-        unsigned n = 0;
-        struct sg_str name;
+        const gnutls_datum_t protocol = {(unsigned char *)(uintptr_t)alpn, (unsigned)strlen(alpn)};
 
-        while (names.n && n < ALPN_MAX) {
-                (void)sg_str_cut(&names, ',', &name);
-                protocols[n++] = (gnutls_datum_t){(unsigned char *)(uintptr_t)name.p, (unsigned)name.n};
-        }
-        return gnutls_alpn_set_protocols(t->session, protocols, n, 0);
+        return gnutls_alpn_set_protocols(t->session, &protocol, 1, 0);
 }
 
 static void set_resumption(struct tls_layer *t)
@@ -404,7 +396,7 @@ static int set_up_client(struct tls_layer *t, const char *alpn)
         if (!r)
                 r = set_name(t);
         if (!r && alpn)
-                r = set_alpn(t, sg_str_from(alpn));
+                r = set_alpn(t, alpn);
         if (!r)
                 set_resumption(t);
         return r;

@@ -1,17 +1,16 @@
 #!/usr/bin/python3
-"""What one chat costs: CPU time per request beside nginx as a plain proxy in the same run, and the syscalls of one request.
+"""What the gateway costs beside nginx, HAProxy and h2o: CPU, rates, times and memory, as ratios of one run.
 
-Both proxies are pinned to one core, load and provider to another, so that each is as busy as it can be. Compare ratios of one
-run, never numbers of two. Needs nginx, wrk and strace; prints Markdown.
+Proxies have core 0; load, the fake upstream and the ledger core 1. Prints Markdown. Never fails for being slow: only when an
+answer was wrong, a stream was cut, or a part is missing.
 
-usage: bench.py [SECONDS-PER-MEASUREMENT]
+usage: bench.py [--rows NAME,…] [--seconds N] [--json FILE] [--list]
 """
 
+import argparse
 import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,152 +18,83 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "daemon"))
 
-from fake import chat_json, stream_frames  # noqa: E402
-from gateway import Gateway, bearer, free_port, wait_for  # noqa: E402
+import parts  # noqa: E402
+from rows import ROWS, Bench  # noqa: E402
+from table import Table  # noqa: E402
 
-CONNECTIONS = (1, 16, 128)
-BODY = json.dumps({"model": "bench", "messages": [{"role": "user", "content": "What is the capital of France? " * 20}]})
-STREAM_BODY = json.dumps({**json.loads(BODY), "model": "stream", "stream": True})
-SYSCALL_REQUESTS = 500
+NEEDED = ("wrk", "h2load", "strace", "taskset", "openssl")
 
 
-class Nginx:
-    """A server from one piece of configuration, in a directory of its own."""
-
-    def __init__(self, port, server, cores, extra=""):
-        self.directory = Path(tempfile.mkdtemp(prefix="scribe-bench-"))
-        text = f"""
-daemon off;
-master_process off; # one process: the one that is measured
-pid {self.directory}/pid;
-error_log {self.directory}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {self.directory}/body;
-    proxy_temp_path {self.directory}/proxy;
-    fastcgi_temp_path {self.directory}/f; uwsgi_temp_path {self.directory}/u; scgi_temp_path {self.directory}/s;
-    keepalive_requests 100000000;
-    client_body_buffer_size 1m;
-    {extra}
-    server {{ listen 127.0.0.1:{port} backlog=4096; {server} }}
-}}
-"""
-        (self.directory / "nginx.conf").write_text(text)
-        self.process = subprocess.Popen(["taskset", "-c", cores, "nginx", "-p", self.directory, "-c", self.directory / "nginx.conf"],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.pid = self.process.pid
-        self.port = port
-        wait_for(self.answers, what="nginx")
-
-    def answers(self):
-        assert self.process.poll() is None, f"nginx did not start: {self.directory}/error.log"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+def options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", help="only these, by commas (a trailing * stands for any end)")
+    parser.add_argument("--seconds", type=int, default=3, help="rounds of a second for each figure (3)")
+    parser.add_argument("--json", type=Path, help="raw figures go here")
+    parser.add_argument("--list", action="store_true", help="names of rows, and nothing else")
+    return parser.parse_args()
 
 
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def wrk(port, connections, seconds, body, key):
-    script = HERE / "chat.lua"
-    env = {**os.environ, "BENCH_BODY": body, "BENCH_KEY": key}
-    done = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script,
-                           f"http://127.0.0.1:{port}/v1/chat/completions"], env=env, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    assert found["errors"] == 0, done.stdout
+def chosen(names):
+    if not names:
+        return ROWS
+    found = []
+    for name in names.split(","):
+        some = [r for r in ROWS if r.name == name or name.endswith("*") and r.name.startswith(name[:-1])]
+        if not some:
+            sys.exit(f"bench.py: there is no row '{name}'; see --list")
+        found += [r for r in some if r not in found]
     return found
 
 
-def measure(port, pid, connections, seconds, body, key):
-    wrk(port, connections, 1, body, key)  # connections to the provider are made, caches are warm
-    before = cpu_seconds(pid)
-    found = wrk(port, connections, seconds, body, key)
-    used = cpu_seconds(pid) - before
-    return {**found, "cpu_usec": used * 1e6 / found["requests"]}
+def machine():
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    uname = os.uname()
+    return f"{model}, {os.cpu_count()} cores, Linux {uname.release}"
 
 
-def provider_text(body):
-    return body.replace("\\", "\\\\").replace("'", "\\'")
+def head(versions, load_before):
+    commit = subprocess.run(["git", "-C", parts.HERE, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False).stdout.strip()
+    return (f"Run of {time.strftime('%Y-%m-%d %H:%M')}, gateway {commit or '?'}; " + ", ".join(f"{n} {v}" for n, v in versions.items()) +
+            f". {machine()}; load average {load_before[0]:.1f} before and {os.getloadavg()[0]:.1f} after.")
 
 
-def compare(gateway, key, kind, body, provider, seconds):
-    with Nginx(free_port(), "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off; }",
-                  "0", f"upstream up {{ server 127.0.0.1:{provider.port}; keepalive 256; keepalive_requests 100000000; }}") as proxy:
-        for connections in CONNECTIONS:
-            one = measure(proxy.port, proxy.pid, connections, seconds, body, key)
-            two = measure(gateway.port, gateway.pid, connections, seconds, body, key)
-            print(f"| {kind} | {connections} | {one['requests'] / one['seconds']:.0f} | {two['requests'] / two['seconds']:.0f} | "
-                  f"{one['cpu_usec']:.1f} | {two['cpu_usec']:.1f} | {two['cpu_usec'] / one['cpu_usec']:.2f} | "
-                  f"{one['p50']}/{one['p99']} | {two['p50']}/{two['p99']} |", flush=True)
-
-
-def syscalls(gateway, key):
-    """Of all threads of the gateway, per request of one keep-alive connection; what comes less often than every fiftieth time
-    (timers, syncs) is left out."""
-    with gateway.connect() as wire:
-        def some(n):
-            for _ in range(n):
-                wire.request("POST", "/v1/chat/completions", bearer(key), json.loads(BODY))
-                assert wire.read().status == 200
-        some(50)
-        log = gateway.directory / "strace"
-        tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-o", log, "-p", str(gateway.pid)], stderr=subprocess.PIPE, text=True)
-        assert "attached" in tracer.stderr.readline()  # "Process N attached with M threads": one line for all
-        some(SYSCALL_REQUESTS)
-        tracer.terminate()
-        tracer.wait()
-    print(f"\n| syscall | per request (of {SYSCALL_REQUESTS}, one connection) |\n| --- | --- |")
-    for line in log.read_text().splitlines():
-        match = re.match(r"\s*(\d+)\s+([a-z0-9_]+)\s*$", line)
-        if match and match[2] != "total" and int(match[1]) >= SYSCALL_REQUESTS / 50:
-            print(f"| {match[2]} | {int(match[1]) / SYSCALL_REQUESTS:.2f} |")
+def check_machine():
+    missing = [program for program in NEEDED if not shutil.which(program)]
+    if missing:
+        sys.exit(f"bench.py: missing: {', '.join(missing)} (./start.sh bench installs them)")
+    if not (parts.TOOLS / "bench-fake").exists():
+        sys.exit(f"bench.py: no programs in {parts.TOOLS}: ninja -C BUILD bench-programs, and SCRIBE_BUILD=BUILD")
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("bench.py: needs two cores: one for the proxies, one for load and upstream")
 
 
 def main():
-    seconds = int(sys.argv[1]) if sys.argv[1:] else 5
-    answer, events = json.dumps(chat_json("Paris. " * 20)), "".join(stream_frames([f"word{n} " for n in range(14)]))  # nginx takes 4 KiB at most
-    # nginx cannot look into a body: two providers, each with one answer to everything.
-    with Nginx(free_port(), f"location / {{ default_type application/json; return 200 '{provider_text(answer)}'; }}", "1") as plain, \
-            Nginx(free_port(), f"location / {{ default_type text/event-stream; return 200 '{provider_text(events)}'; }}", "1") as streaming:
-        config = f'[provider "stream"]\ndialect = openai\nbase_url = http://127.0.0.1:{streaming.port}/v1\npool_max = 256\n' \
-                 '[model "stream"]\ntarget = stream\n'
-        # The ring holds what the ledger, on the load's core, has not come to yet.
-        with Gateway(f"http://127.0.0.1:{plain.port}/v1", config=config, provider="pool_max = 256", workers=1,
-                     dropins={"90-bench.conf": "[journal]\nsize = 256M\n"}) as gateway:
-            run(gateway, plain, streaming, seconds)
-
-
-def run(gateway, plain, streaming, seconds):
-    for task in os.listdir(f"/proc/{gateway.pid}/task"):
-        os.sched_setaffinity(int(task), {0})
-    os.sched_setaffinity(gateway.ledger_pid(), {1})
-    key = gateway.create_key("bench")
-    wait_for(lambda: gateway.chat(key).status == 200, 2)
-    rss, pss = gateway.memory()
-    print(f"Run of {time.strftime('%Y-%m-%d')}; gateway with 1 worker on one core, RSS {rss} KiB, PSS {pss} KiB\n")
-    print("| kind | connections | nginx req/s | gateway req/s | nginx CPU µs | gateway CPU µs | ratio | nginx p50/p99 µs | gateway p50/p99 µs |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    compare(gateway, key, "answer", BODY, plain, seconds)
-    compare(gateway, key, "stream", STREAM_BODY, streaming, seconds)
-    syscalls(gateway, key)
+    chosen_by = options()
+    rows = chosen(chosen_by.rows)
+    if chosen_by.list:
+        for row in rows:
+            print(f"{row.name:20} {row.title}")
+        return 0
+    check_machine()
+    parts.descriptors()
+    os.sched_setaffinity(0, {int(parts.LOAD_CORE)})
+    versions, load_before = parts.versions(), os.getloadavg()
+    directory = Path(tempfile.mkdtemp(prefix="scribe-bench-"))
+    bench = Bench(directory, chosen_by.seconds, lambda text: print(text, file=sys.stderr, flush=True))
+    try:
+        for row in rows:
+            bench.row(row)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    first = head(versions, load_before)
+    for text in Table(bench, rows, first).text():
+        print(text)
+    if chosen_by.json:
+        chosen_by.json.write_text(json.dumps({"head": first, "seconds": chosen_by.seconds, "found": bench.found, "missing": bench.missing,
+                                              "broken": bench.broken, "limits": bench.limits}, indent=1))
+    return 1 if bench.missing or bench.broken else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -76,7 +76,6 @@ struct caller {
         char text[512];
         bool was_reused;
         bool pauses; /* after each piece */
-        bool pauses_at_head;
         enum frees frees;
 };
 

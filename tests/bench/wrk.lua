@@ -1,8 +1,11 @@
--- For wrk: a chat with key and body from the environment; one line of JSON at the end.
-wrk.method = "POST"
-wrk.body = os.getenv("BENCH_BODY")
-wrk.headers["Content-Type"] = "application/json"
+-- For wrk: what the environment says; one line of JSON at the end.
+wrk.method = os.getenv("BENCH_METHOD")
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
+if os.getenv("BENCH_CLOSE") then wrk.headers["Connection"] = "close" end
+if os.getenv("BENCH_BODY") then
+    wrk.headers["Content-Type"] = "application/json"
+    wrk.body = io.open(os.getenv("BENCH_BODY")):read("*a")
+end
 
 function done(summary, latency, requests)
     local e = summary.errors
