@@ -211,50 +211,24 @@ static int check_certificates(const struct sg_config *c, const struct sg_raw_sec
 
 /* ---- who takes a request */
 
-static bool host_matches(struct sg_str pattern, struct sg_str host)
+/* Whether both could be the best for one request: service_match.c prefers exact hosts to patterns to none, and named methods
+ * to none. */
+static bool have_common(const char **a, size_t n_a, const char **b, size_t n_b)
 {
-        if (sg_str_starts(pattern, SG_STR("*.")))
-                return sg_str_eq(sg_str_skip(pattern, 1), sg_str_skip(host, sg_str_find_byte(host, '.')));
-        return sg_str_eq(pattern, host);
-}
-
-static bool have_common_host(const struct sg_config_service *a, const struct sg_config_service *b)
-{
-        for (size_t i = 0; i < a->n_hosts; i++)
-                for (size_t k = 0; k < b->n_hosts; k++) {
-                        const struct sg_str x = sg_str_from(a->hosts[i]), y = sg_str_from(b->hosts[k]);
-
-                        if (host_matches(x, y) || host_matches(y, x))
+        for (size_t i = 0; i < n_a; i++)
+                for (size_t k = 0; k < n_b; k++)
+                        if (strcmp(a[i], b[k]) == 0)
                                 return true;
-                }
-        return !a->n_hosts || !b->n_hosts;
-}
-
-static bool have_common_method(const struct sg_config_service *a, const struct sg_config_service *b)
-{
-        for (size_t i = 0; i < a->n_methods; i++)
-                for (size_t k = 0; k < b->n_methods; k++)
-                        if (strcmp(a->methods[i], b->methods[k]) == 0)
-                                return true;
-        return !a->n_methods || !b->n_methods;
-}
-
-/* With a slash at its end or without, a prefix ends on the same border. */
-static struct sg_str without_slash(const char *prefix)
-{
-        struct sg_str s = sg_str_from(prefix);
-
-        if (sg_str_ends(s, SG_STR("/")))
-                s.n--;
-        return s;
+        return !n_a && !n_b;
 }
 
 static int check_others(const struct sg_config *c, const struct sg_raw_section *section,
                         const struct sg_config_service *s, struct sg_error *err)
 {
         for (const struct sg_config_service *other = c->services; other < s; other++)
-                if (sg_str_eq(without_slash(other->prefix), without_slash(s->prefix)) && have_common_host(other, s) &&
-                    have_common_method(other, s))
+                if (sg_str_eq(sg_service_prefix(other), sg_service_prefix(s)) &&
+                    have_common(other->hosts, other->n_hosts, s->hosts, s->n_hosts) &&
+                    have_common(other->methods, other->n_methods, s->methods, s->n_methods))
                         return sg_error_set(
                                 err, -EINVAL, line_of(section, "service.prefix"),
                                 "prefix: [service \"%s\"] (%s) takes %s too, for hosts and methods that are "

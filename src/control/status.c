@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "control/verbs.h"
+#include "gateway/health.h"
 #include "varlink/members.h"
 
 static uint64_t counted(const _Atomic uint64_t *c)
@@ -173,6 +174,25 @@ static struct json_object *view_dependencies(const struct sg_shared *shared)
         return list;
 }
 
+static struct json_object *view_services(const struct sg_snapshot *snapshot)
+{
+        struct json_object *list = json_object_new_array();
+        const uint64_t now_usec = sg_clock_usec();
+
+        for (size_t i = 0; i < snapshot->config->n_services; i++) {
+                struct json_object *o = json_object_new_object();
+                struct sg_service_health h;
+
+                sg_service_health(&snapshot->services[i], now_usec, &h);
+                sg_members_add_text(o, "name", sg_str_from(snapshot->services[i].config->name));
+                sg_members_add_text(o, "status", sg_str_from(sg_health_status_name(h.status)));
+                sg_members_add_u64(o, "n_endpoints", h.n_endpoints);
+                sg_members_add_u64(o, "n_usable", h.n_usable);
+                json_object_array_add(list, o);
+        }
+        return list;
+}
+
 static const char *status_sentence(const struct sg_control *c, const char *state, char *out, size_t out_bytes)
 {
         uint64_t n_unrecorded = SUM(c, n_unrecorded);
@@ -192,7 +212,8 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
 {
         const struct sg_control *c = owner;
         struct sg_shared *shared = c->options.shared;
-        const struct sg_config *config = atomic_load(&shared->snapshot)->config;
+        const struct sg_snapshot *snapshot = atomic_load(&shared->snapshot);
+        const struct sg_config *config = snapshot->config;
         const char *state = c->options.actions.state(c->options.actions.owner);
         struct json_object *o, *memory;
         char sentence[256];
@@ -218,6 +239,7 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         json_object_object_add(o, "memory", memory);
         json_object_object_add(o, "log", view_log(config));
         json_object_object_add(o, "listeners", view_listeners(c));
+        json_object_object_add(o, "services", view_services(snapshot));
         json_object_object_add(o, "dependencies", view_dependencies(shared));
         sg_varlink_reply(call, o);
 }

@@ -156,6 +156,20 @@ static void print_rest(struct json_object *s)
         putchar('\n');
 }
 
+/* "query: degraded, 1 of 2 endpoints usable" */
+static void print_services(struct json_object *services)
+{
+        for (size_t i = 0; i < length(services); i++) {
+                struct json_object *s = json_object_array_get_idx(services, i);
+
+                begin(i ? "" : "services");
+                sg_ctl_print_text(sg_ctl_text(s, "name"));
+                fputs(": ", stdout);
+                sg_ctl_print_text(sg_ctl_text(s, "status"));
+                printf(", %llu of %llu endpoints usable\n", number(s, "n_usable"), number(s, "n_endpoints"));
+        }
+}
+
 /* "redis: ok, 412 us, since 2026-11-21 08:29:53" or "redis: down (required), since ...: refused: 127.0.0.1:6379: ..." */
 static void print_dependencies(struct json_object *dependencies)
 {
@@ -250,6 +264,7 @@ enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl)
                 print_journal(sg_ctl_member(s, "journal"), sg_ctl_member(s, "counters"));
                 print_rest(s);
                 print_ledger(ledger);
+                print_services(sg_ctl_member(s, "services"));
                 print_dependencies(sg_ctl_member(s, "dependencies"));
                 print_workers(sg_ctl_member(s, "workers"));
         }

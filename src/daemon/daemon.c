@@ -171,7 +171,16 @@ int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err)
         return r;
 }
 
-/* ---- dependencies */
+/* ---- dependencies and endpoints */
+
+/* The set of probes that is in force and the snapshot that is have the same configuration. */
+static void on_endpoint(const struct sg_config_service *service, unsigned endpoint, bool is_up, const char *text,
+                        void *owner)
+{
+        const struct sg_snapshot_service *s = sg_snapshot_service(sg_daemon_snapshot(owner), service);
+
+        (void)sg_backends_set_health(s->backends, endpoint, is_up, text);
+}
 
 static int prepare_probes(struct sg_daemon *d, struct sg_probe_set **ret, struct sg_error *err)
 {
@@ -179,6 +188,7 @@ static int prepare_probes(struct sg_daemon *d, struct sg_probe_set **ret, struct
 
         if (r)
                 return sg_error_set(err, r, "", "the probes could not be set up");
+        sg_probes_on_endpoint(d->shared.probes, on_endpoint, d);
         return sg_probes_prepare(ret, d->shared.probes, d->first_config, sg_daemon_snapshot(d)->system_trust, err);
 }
 

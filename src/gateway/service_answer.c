@@ -97,21 +97,14 @@ int sg_service_take_fields(struct sg_exchange *x, const struct sg_head *head)
         return r;
 }
 
-/* Fields that would change what the message is, or what is this hop's matter, have no place behind a body (RFC 9110 section
- * 6.5.1). */
 int sg_service_take_trailers(struct sg_exchange *x, const struct sg_head *trailers)
 {
-        static const struct sg_str never[] = {{"content-length", 14}, {"host", 4},           {"set-cookie", 10},
-                                              {"content-type", 12},   {"content-range", 13}, {"content-encoding", 16}};
         int r = 0;
 
         for (size_t i = 0; !r && i < trailers->n_headers; i++) {
                 const struct sg_header *h = &trailers->headers[i];
-                bool is_passed = !sg_header_is_hop(trailers, h);
 
-                for (size_t k = 0; k < SG_N_ELEMENTS(never); k++)
-                        is_passed &= !sg_str_ieq(h->name, never[k]);
-                if (is_passed)
+                if (sg_name_may_trail(h->name) && !sg_header_is_hop(trailers, h))
                         r = sg_h1_add_header(&x->serving->trailers, h->name, h->value);
         }
         return r;

@@ -178,7 +178,13 @@ static void worker_on_letter(struct sg_letter *letter, void *owner)
 
 /* ---- connections ahead of need */
 
-/* What is in force decides which providers have some; looked at in every turn, done once per configuration. */
+static void keep_warm(struct sg_worker *w, const struct sg_endpoint *at, const char *what, const char *name)
+{
+        if (sg_upstream_keep_warm(w->upstream, at))
+                sg_warning("worker %u: no memory to keep connections to %s \"%s\" ready", w->number, what, name);
+}
+
+/* What is in force decides who has some; looked at in every turn, done once per configuration. */
 static void worker_keep_warm(struct sg_worker *w)
 {
         const struct sg_snapshot *s = atomic_load_explicit(&w->shared->snapshot, memory_order_acquire);
@@ -187,9 +193,10 @@ static void worker_keep_warm(struct sg_worker *w)
                 return;
         w->warm_number = s->config->number;
         for (size_t i = 0; i < s->config->n_providers; i++)
-                if (sg_upstream_keep_warm(w->upstream, &s->providers[i].endpoint))
-                        sg_warning("worker %u: no memory to keep connections to provider \"%s\" ready", w->number,
-                                   s->providers[i].config->name);
+                keep_warm(w, &s->providers[i].endpoint, "provider", s->providers[i].config->name);
+        for (size_t i = 0; i < s->config->n_services; i++)
+                for (size_t k = 0; k < s->services[i].config->n_endpoints; k++)
+                        keep_warm(w, &s->services[i].endpoints[k], "service", s->services[i].config->name);
         sg_upstream_settle_warm(w->upstream);
 }
 

@@ -18,12 +18,6 @@ struct sg_loop {
         struct sg_list mailboxes;
         struct event wake;
         struct event max_wait;
-        struct event tick;        /* the one timeout of all timers */
-        uint64_t tick_usec;       /* when it comes; 0: it is not armed */
-        struct sg_timer **timers; /* a heap by armed_usec; the first is at 1 */
-        size_t n_timers;          /* in the heap */
-        size_t n_timers_known;    /* in existence */
-        size_t timers_room;
         int wake_fd;
         atomic_bool is_stopping;
         atomic_bool is_running;
@@ -35,9 +29,6 @@ void sg_mailbox_empty(struct sg_mailbox *m);
 struct sg_mailbox *sg_mailbox_at(struct sg_link *k);
 /* Wakes the loop; any thread, also a signal handler. */
 void sg_loop_wake(struct sg_loop *l);
-
-/* Of the event `tick`: calls what is due. */
-void sg_loop_on_tick(evutil_socket_t fd, short what, void *arg);
 
 /* A libevent timeout of usec, which is never zero: an event of 0 would be handled in this very turn, over and over. */
 struct timeval sg_loop_timeval(uint64_t usec);

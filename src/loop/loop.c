@@ -78,7 +78,6 @@ int sg_loop_new(struct sg_loop **ret)
                 return -errno;
         event_assign(&l->wake, l->base, l->wake_fd, EV_READ | EV_ET | EV_PERSIST, on_wake, l);
         event_assign(&l->max_wait, l->base, -1, EV_PERSIST, on_max_wait, l);
-        event_assign(&l->tick, l->base, -1, 0, sg_loop_on_tick, l);
         if (event_add(&l->wake, NULL))
                 return -ENOMEM;
         *ret = SG_GIVE(l);
@@ -106,13 +105,11 @@ struct sg_loop *sg_loop_free(struct sg_loop *l)
         if (l->wake_fd >= 0) {
                 event_del(&l->wake);
                 event_del(&l->max_wait);
-                event_del(&l->tick);
                 close(l->wake_fd);
         }
         if (l->base)
                 event_base_free(l->base);
         free(l->scratch);
-        free(l->timers);
         free(l);
         return NULL;
 }

@@ -7,7 +7,7 @@
  *          those go
  * Thread   all calls from the loop's thread, except sg_mailbox_post() and sg_loop_stop_soon()
  * Errors   -errno at creation; afterwards none
- * Source   libevent 2.1: persistent read events, one timeout; the timers are a heap of our own (timer.c)
+ * Source   libevent 2.1: persistent read events; its timeouts are an upper bound and are moved lazily (timer.c)
  */
 #pragma once
 
@@ -51,7 +51,7 @@ struct sg_io {
         unsigned interest;                                               /* private */
         void (*on_ready)(struct sg_io *io, unsigned ready, void *owner); /* only what was asked for */
         void *owner;
-        struct event event; /* private */
+        struct event reading, writing; /* private */
 };
 
 /* Nothing is watched yet. The descriptor stays the owner's. 0 (today it cannot fail). */
@@ -68,17 +68,16 @@ struct sg_timer {
         struct sg_loop *loop;
         void (*on_time)(struct sg_timer *t, void *owner);
         void *owner;
+        struct event event;  /* private */
         uint64_t due_usec;   /* private; 0 when stopped */
-        uint64_t armed_usec; /* private; its place in the heap: not later than due_usec */
-        size_t heap_at;      /* private; from 1; 0 when it is not in the heap */
+        uint64_t armed_usec; /* private; when the event fires, 0 when it is not armed */
 };
 
-/* 0 or -ENOMEM; starting it cannot fail then. It stays where it is until it is done. */
 int sg_timer_init(struct sg_timer *t, struct sg_loop *l, void (*on_time)(struct sg_timer *t, void *owner), void *owner)
         SG_MUST_CHECK;
 void sg_timer_done(struct sg_timer *t);
-/* In after_usec from this turn's time, once, and never in this turn. Starting a running timer moves it; moving it later
- * is cheap (it is left where it is, and moved when its place in the heap comes up). */
+/* In after_usec from this turn's time, once. Starting a running timer moves it; moving it later is cheap (the event is
+ * left where it is and re-armed when it fires early). */
 void sg_timer_start(struct sg_timer *t, uint64_t after_usec);
 void sg_timer_stop(struct sg_timer *t);
 static inline bool sg_timer_is_running(const struct sg_timer *t)

@@ -318,8 +318,9 @@ int sg_stream_new_fd(struct sg_stream **ret, struct sg_loop *l, int fd, const st
         return 0;
 }
 
-static int open_socket(int *ret, int family)
+static int open_socket(int *ret, int family, uint64_t acknowledged_usec)
 {
+        const unsigned msec = (unsigned)SG_MIN(acknowledged_usec / SG_USEC_PER_MSEC, (uint64_t)INT32_MAX);
         const int on = 1;
         int fd;
 
@@ -328,6 +329,8 @@ static int open_socket(int *ret, int family)
                 return -errno;
         if (family != AF_UNIX)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (family != AF_UNIX && msec)
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &msec, sizeof(msec));
         *ret = fd;
         return 0;
 }
@@ -339,7 +342,7 @@ int sg_stream_new_connect(struct sg_stream **ret, struct sg_loop *l, const struc
         struct sg_stream *s;
         int fd = -1, r;
 
-        r = open_socket(&fd, address->sa_family);
+        r = open_socket(&fd, address->sa_family, options ? options->acknowledged_usec : 0);
         if (r)
                 return r;
         r = stream_new(&s, l, fd, options, listener, owner);

@@ -50,6 +50,9 @@ struct sg_stream_listener {
 struct sg_stream_options {
         size_t in_bytes_max;  /* 0: SG_STREAM_IN_BYTES_MAX */
         size_t out_bytes_max; /* 0: SG_STREAM_OUT_BYTES_MAX */
+        /* Of one that connects by TCP: what was sent is acknowledged within so long, or the stream ends (RESET). 0: when
+         * the kernel gives up, after a quarter of an hour or so. */
+        uint64_t acknowledged_usec;
 };
 
 /* A stream is born paused: reading begins with sg_stream_resume().
@@ -86,7 +89,7 @@ void sg_stream_resume(struct sg_stream *s);
  * true. */
 void sg_stream_watch_eof(struct sg_stream *s, bool watch);
 
-bool sg_stream_is_open(const struct sg_stream *s);         /* connected, and neither side has ended */
+bool sg_stream_is_open(const struct sg_stream *s); /* connected, and neither side has ended */
 /* Open, and nothing from the peer waits in the kernel: one system call. For who is about to ask on an idle one. */
 bool sg_stream_is_quiet(const struct sg_stream *s);
 const char *sg_stream_end_text(const struct sg_stream *s); /* words for the log: "Connection refused", a TLS alert */

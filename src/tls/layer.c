@@ -349,11 +349,19 @@ static int set_name(struct tls_layer *t)
         return gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, t->name, strlen(t->name));
 }
 
-static int set_alpn(struct tls_layer *t, const char *alpn)
-{
-        const gnutls_datum_t protocol = {(unsigned char *)(uintptr_t)alpn, (unsigned)strlen(alpn)};
+#define ALPN_MAX 4u
 
-        return gnutls_alpn_set_protocols(t->session, &protocol, 1, 0);
+static int set_alpn(struct tls_layer *t, struct sg_str names)
+{
+        gnutls_datum_t protocols[ALPN_MAX];
+        unsigned n = 0;
+        struct sg_str name;
+
+        while (names.n && n < ALPN_MAX) {
+                (void)sg_str_cut(&names, ',', &name);
+                protocols[n++] = (gnutls_datum_t){(unsigned char *)(uintptr_t)name.p, (unsigned)name.n};
+        }
+        return gnutls_alpn_set_protocols(t->session, protocols, n, 0);
 }
 
 static void set_resumption(struct tls_layer *t)
@@ -396,7 +404,7 @@ static int set_up_client(struct tls_layer *t, const char *alpn)
         if (!r)
                 r = set_name(t);
         if (!r && alpn)
-                r = set_alpn(t, alpn);
+                r = set_alpn(t, sg_str_from(alpn));
         if (!r)
                 set_resumption(t);
         return r;

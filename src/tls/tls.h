@@ -34,8 +34,8 @@ struct sg_tls_certificate *sg_tls_certificate_unref(struct sg_tls_certificate *c
 SG_DEFINE_AUTO(struct sg_tls_certificate *, sg_tls_certificate_unref)
 
 /* A layer for a connection to `name` (a DNS name, sent as SNI and verified; or an address literal, verified only).
- * certificate: NULL for none. alpn: "http/1.1". Sessions are resumed within a process where the server allows (cache in
- * the trust, per name and certificate). */
+ * certificate: NULL for none. alpn: what is offered, the preferred first, "h2,http/1.1"; NULL: nothing. Sessions are
+ * resumed within a process where the server allows (cache in the trust, per name and certificate). */
 int sg_tls_client_layer(struct sg_layer **ret, struct sg_tls_trust *trust, struct sg_tls_certificate *certificate,
                         struct sg_str name, const char *alpn) SG_MUST_CHECK;
 enum sg_tls_client_certificate {
@@ -69,7 +69,7 @@ bool sg_tls_identity_has_rsa(const struct sg_tls_identity *i);
 /* A layer for an accepted connection. */
 int sg_tls_server_layer(struct sg_layer **ret, struct sg_tls_identity *identity) SG_MUST_CHECK;
 
-/* After the handshake: the client chose HTTP/2 from what the server offers. */
+/* After the handshake, at either end: HTTP/2 was chosen. */
 bool sg_tls_chose_h2(const struct sg_layer *y);
 
 /* Who the client is by the certificate that it sent and that was verified: its subject as in RFC 4514, "CN=alice,O=Example".

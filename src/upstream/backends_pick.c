@@ -93,6 +93,17 @@ static unsigned next_in_turn(struct sg_backends *b, uint64_t turn, uint64_t amon
         }
 }
 
+/* Nobody's turn is taken: a further attempt is no request of its own. If it took one, a service of two endpoints with one
+ * that is dead would begin every request at the dead one. */
+static unsigned glance(const struct sg_backends *b, uint64_t among)
+{
+        uint64_t turn = atomic_load_explicit(&b->turn, memory_order_relaxed);
+
+        while (!(among & BIT(at_turn(b, turn))))
+                turn++;
+        return at_turn(b, turn);
+}
+
 /* ---- who is chosen among those that may be */
 
 static unsigned choose_least(struct sg_backends *b, uint64_t among)
@@ -150,13 +161,13 @@ static unsigned choose_hash(const struct sg_backends *b, uint64_t hash, uint64_t
         return best;
 }
 
-static unsigned choose(struct sg_backends *b, uint64_t hash, uint64_t turn, uint64_t among)
+static unsigned choose(struct sg_backends *b, uint64_t hash, uint64_t turn, uint64_t tried, uint64_t among)
 {
         if (b->balance == SG_BALANCE_LEAST)
                 return choose_least(b, among);
         if (b->balance == SG_BALANCE_HASH)
                 return choose_hash(b, mix(hash), among);
-        return next_in_turn(b, turn, among);
+        return tried ? glance(b, among) : next_in_turn(b, turn, among);
 }
 
 /* ---- picking */
@@ -216,16 +227,16 @@ int sg_backends_pick(struct sg_backends *b, uint64_t hash, uint64_t tried, uint6
         uint64_t turn = 0;
         unsigned i;
 
-        if (b->balance == SG_BALANCE_ROUND_ROBIN) {
+        if (b->balance == SG_BALANCE_ROUND_ROBIN && !tried) {
                 turn = take_turns(b, 1);
                 i = at_turn(b, turn);
                 /* The usual case needs to look at no other. */
-                if (!(tried & BIT(i)) && backend_may_use(b, b->backends[i], now_usec) == BACKEND_USE_FREELY &&
+                if (backend_may_use(b, b->backends[i], now_usec) == BACKEND_USE_FREELY &&
                     begin(b, i, now_usec, ret))
                         return 0;
         }
         for (uint64_t among = usable(b, tried, now_usec); among; among &= ~BIT(i)) {
-                i = choose(b, hash, turn, among);
+                i = choose(b, hash, turn, tried, among);
                 if (begin(b, i, now_usec, ret))
                         return 0;
         }

@@ -1,10 +1,11 @@
 /*
  * The life of a call:
  *
- *      new -> [resolving -> connecting -> (tunnelling ->)] sending -> waiting -> answering -> done -> freed
+ *      new -> (queued ->) [resolving -> connecting -> (tunnelling ->)] sending -> waiting -> answering -> done -> freed
  *                                                                        waiting -> switched -> (half ->) done
  *
- * A connection from the pool skips the bracket; tunnelling is where there is a proxy. Any state may end in done: by a
+ * A connection from the pool skips the bracket; tunnelling is where there is a proxy. Queued is who waits for a
+ * connection that another call makes, as HTTP/2 will carry both (call_seek()). Any state may end in done: by a
  * fault, or with the answer complete. From sending and waiting a call goes back into the bracket once, when a pooled
  * connection breaks without a byte of answer. An answer may come while the request is still being sent (sending ->
  * answering): the rest of a body that was given whole is not sent then, one that is streamed may go on. Switched is the
@@ -20,12 +21,15 @@
 #include "base/log.h"
 #include "upstream/upstream_internal.h"
 
+static void enter_queued(struct sg_upcall *c);
 static void enter_sending(struct sg_upcall *c);
+static void queued_too_long(struct sg_upcall *c);
 static void enter_freed(struct sg_upcall *c);
 
 #define MAY(state) (UINT32_C(1) << (state))
 #define MAY_END    (MAY(CALL_DONE) | MAY(CALL_FREED))
-#define MAY_RETRY  (MAY(CALL_RESOLVING) | MAY(CALL_CONNECTING))
+#define MAY_OPEN   (MAY(CALL_RESOLVING) | MAY(CALL_CONNECTING))
+#define MAY_SEEK   (MAY_OPEN | MAY(CALL_QUEUED) | MAY(CALL_SENDING))
 
 static const struct call_step {
         const char *name;
@@ -33,15 +37,15 @@ static const struct call_step {
         void (*on_timer)(struct sg_upcall *c); /* the only timer: connect */
         uint32_t may_follow;
 } steps[CALL_STATE_N] = {
-        [CALL_NEW] = {"new", NULL, NULL, MAY_RETRY | MAY(CALL_SENDING) | MAY_END},
+        [CALL_NEW] = {"new", NULL, NULL, MAY_SEEK | MAY_END},
+        [CALL_QUEUED] = {"queued", enter_queued, queued_too_long, MAY_OPEN | MAY(CALL_SENDING) | MAY_END},
         [CALL_RESOLVING] = {"resolving", call_enter_resolving, call_resolving_too_long, MAY(CALL_CONNECTING) | MAY_END},
         [CALL_CONNECTING] = {"connecting", call_enter_connecting, call_connecting_too_long,
                              MAY(CALL_TUNNELLING) | MAY(CALL_SENDING) | MAY_END},
         [CALL_TUNNELLING] = {"tunnelling", call_enter_tunnelling, call_tunnelling_too_long,
                              MAY(CALL_SENDING) | MAY_END},
-        [CALL_SENDING] = {"sending", enter_sending, NULL,
-                          MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_RETRY | MAY_END},
-        [CALL_WAITING] = {"waiting", NULL, NULL, MAY(CALL_ANSWERING) | MAY(CALL_SWITCHED) | MAY_RETRY | MAY_END},
+        [CALL_SENDING] = {"sending", enter_sending, NULL, MAY(CALL_WAITING) | MAY(CALL_ANSWERING) | MAY_SEEK | MAY_END},
+        [CALL_WAITING] = {"waiting", NULL, NULL, MAY(CALL_ANSWERING) | MAY(CALL_SWITCHED) | MAY_SEEK | MAY_END},
         [CALL_ANSWERING] = {"answering", NULL, NULL, MAY_END},
         [CALL_SWITCHED] = {"switched", NULL, NULL, MAY(CALL_HALF) | MAY_END},
         [CALL_HALF] = {"half", NULL, NULL, MAY_END},
@@ -49,9 +53,19 @@ static const struct call_step {
         [CALL_FREED] = {"freed", enter_freed, NULL, 0},
 };
 
+static void opening_is_over(struct pool *p)
+{
+        p->opener = NULL;
+        pool_wake(p);
+}
+
 void call_go(struct sg_upcall *c, enum call_state to)
 {
         SG_ASSERT(steps[c->state].may_follow & MAY(to));
+        if (c->state == CALL_QUEUED)
+                sg_list_remove(&c->pool->waiters, &c->queue);
+        if (c->pool->opener == c && !(MAY(to) & (MAY_OPEN | MAY(CALL_TUNNELLING))))
+                opening_is_over(c->pool);
         sg_debug("upcall %p: %s -> %s", (void *)c, steps[c->state].name, steps[to].name);
         c->state = to;
         if (!steps[to].on_timer)
@@ -78,7 +92,7 @@ void call_drop_connection(struct sg_upcall *c)
 {
         c->owes_sent = false;
         if (c->conn)
-                conn_close(SG_GIVE(c->conn));
+                c->conn->speech->leave(c);
 }
 
 #define NAME_BYTES 320u
@@ -110,31 +124,36 @@ static const char *name_endpoint(const struct sg_endpoint *at, char out[NAME_BYT
         return out;
 }
 
+/* opened: where others waited for what the call has failed to open. They would fare no better. */
+static void fail_with(struct sg_upcall *c, enum sg_upstream_fault why, const char *words, struct pool *opened)
+{
+        if (opened) {
+                opened->n_users++;
+                opened->opener = NULL;
+        }
+        call_drop_connection(c);
+        call_go(c, CALL_DONE);
+        c->listener->on_failed(c, why, words, c->owner);
+        if (!opened)
+                return;
+        for (size_t n = opened->waiters.n; n > 0 && !sg_list_is_empty(&opened->waiters); n--)
+                fail_with(SG_CONTAINER(sg_list_first(&opened->waiters), struct sg_upcall, queue), why, words, NULL);
+        pool_put(opened);
+}
+
 void call_fail(struct sg_upcall *c, enum sg_upstream_fault why, const char *doing, const char *text)
 {
+        struct pool *p = c->pool->opener == c ? c->pool : NULL;
         char where[NAME_BYTES], words[512];
         const bool has_peer = c->peer[0] && !c->pool->at.socket_path.n;
 
         (void)snprintf(words, sizeof(words), "%s %s%s%s%s: %s", doing, name_endpoint(&c->pool->at, where),
                        has_peer ? " (" : "", has_peer ? c->peer : "", has_peer ? ")" : "", text);
-        call_drop_connection(c);
-        call_go(c, CALL_DONE);
-        c->listener->on_failed(c, why, words, c->owner);
+        fail_with(c, why, words, p);
 }
 
-void call_finish(struct sg_upcall *c, bool has_more_bytes)
+void call_finish(struct sg_upcall *c)
 {
-        struct conn *n;
-
-        call_tell_sent(c);
-        if (!c->conn)
-                return;
-        n = SG_GIVE(c->conn);
-        if (c->may_keep && c->is_whole && !has_more_bytes && sg_stream_is_open(n->stream) &&
-            sg_stream_queued(n->stream) == 0)
-                conn_release(n);
-        else
-                conn_close(n);
         call_go(c, CALL_DONE);
         c->listener->on_end(c, c->owner);
 }
@@ -148,6 +167,9 @@ static void enter_freed(struct sg_upcall *c)
         sg_timer_done(&c->connect);
         free(c->addresses);
         c->addresses = NULL;
+        sg_buf_done(&c->kept);
+        free(c->trailers);
+        c->trailers = NULL;
         pool_put(SG_GIVE(c->pool));
         u->n_calls--;
         sg_loop_defer(c->loop, &c->deferred);
@@ -160,18 +182,43 @@ struct sg_upcall *sg_upcall_free(struct sg_upcall *c)
         return NULL;
 }
 
-/* ---- connected */
+/* ---- to a connection */
+
+void call_seek(struct sg_upcall *c)
+{
+        struct pool *p = c->pool;
+
+        if (c->may_share)
+                c->conn = conn_take_shared(p, c);
+        if (!c->conn && !c->was_resent && !(c->may_share && p->at.protocol == SG_PROTOCOL_HTTP2))
+                c->conn = conn_take_idle(p, c);
+        if (c->conn)
+                call_go(c, CALL_SENDING);
+        else if (!c->may_share || !pool_is_opening(p))
+                call_begin_fresh(c);
+        else if (c->state != CALL_QUEUED)
+                call_go(c, CALL_QUEUED);
+}
+
+static void enter_queued(struct sg_upcall *c)
+{
+        sg_list_push(&c->pool->waiters, &c->queue);
+        sg_timer_start(&c->connect, c->pool->at.connect_timeout_usec);
+}
+
+static void queued_too_long(struct sg_upcall *c)
+{
+        call_fail(c, SG_UPSTREAM_F_TIMEOUT, "cannot connect to", "no connection within the time to connect");
+}
 
 static void enter_sending(struct sg_upcall *c)
 {
         c->has_answer_bytes = c->is_interim = c->may_keep = c->is_whole = c->owes_sent = false;
+        c->piece = c->offset = 0;
         c->n_given = 0;
+        c->is_h2 = c->conn->mux;
         (void)sg_str_copy(c->peer, sizeof(c->peer), sg_str_from(sg_stream_peer(c->conn->stream)));
-        if (c->is_paused)
-                sg_upcall_pause(c);
-        else if (!c->was_reused)
-                sg_stream_resume(c->conn->stream); /* an idle one is read from already */
-        h1_send_request(c);
+        c->conn->speech->begin(c);
 }
 
 void call_sent(struct sg_upcall *c)
@@ -201,12 +248,35 @@ static void finish_warming(struct sg_upcall *c)
         c->listener->on_end(c, c->owner);
 }
 
+/* What ALPN has chosen; in the clear, what is known. False when the call has failed. */
+static bool choose_speech(struct sg_upcall *c)
+{
+        const bool is_known = !c->conn->layer, must_h2 = c->pool->at.protocol == SG_PROTOCOL_HTTP2;
+        const bool is_h2 = c->may_share && (is_known || sg_tls_chose_h2(c->conn->layer));
+
+        if (c->may_share)
+                c->pool->is_h1 = !is_h2;
+        if (c->may_share && must_h2 && !is_h2) {
+                call_fail(c, SG_UPSTREAM_F_TLS, "TLS with", "the server does not offer HTTP/2 (ALPN \"h2\")");
+                return false;
+        }
+        if (is_h2 && mux_new(c->conn)) {
+                call_fail(c, SG_UPSTREAM_F_RESOURCES, "cannot connect to", strerrordesc_np(ENOMEM));
+                return false;
+        }
+        return true;
+}
+
 void call_connected(struct sg_upcall *c)
 {
         conn_go(c->conn, CONN_BUSY);
+        if (!choose_speech(c))
+                return;
         if (c->is_warming)
                 finish_warming(c);
-        else
+        else if (c->conn->mux)
+                mux_attach(c->conn, c);
+        if (!c->is_warming)
                 call_go(c, CALL_SENDING);
 }
 
@@ -218,58 +288,24 @@ void call_on_open(struct sg_upcall *c)
                 call_connected(c);
 }
 
-static bool is_tunnel(const struct sg_upcall *c)
-{
-        return c->state == CALL_SWITCHED || c->state == CALL_HALF;
-}
-
-/* Whether sg_upcall_send() is heard. */
-static bool takes_pieces(const struct sg_upcall *c)
-{
-        return is_tunnel(c) || (c->request.kind == SG_UPCALL_BODY_STREAM && !c->is_whole &&
-                                (c->state == CALL_SENDING || c->state == CALL_ANSWERING));
-}
-
-void call_on_drained(struct sg_upcall *c)
-{
-        if (takes_pieces(c) && !c->is_whole)
-                c->listener->on_room(c, c->owner);
-        else if (c->state == CALL_SENDING)
-                h1_send_more(c);
-}
-
-/* ---- what the stream tells */
-
-size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes)
-{
-        if (c->state == CALL_TUNNELLING)
-                return call_tunnel_bytes(c, bytes);
-        if (c->state == CALL_SWITCHED) {
-                c->listener->on_body(c, bytes, c->owner);
-                return bytes.n;
-        }
-        c->has_answer_bytes = true;
-        return h1_take_answer(c, bytes);
-}
+/* ---- when the connection breaks */
 
 static bool may_try_again(const struct sg_upcall *c)
 {
         return c->was_reused && c->request.may_resend && !c->was_resent && !c->has_answer_bytes;
 }
 
-/* The connection ended while the request was sent or the answer read. */
-static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+void call_try_again(struct sg_upcall *c)
 {
-        struct sg_h1_event event;
+        c->was_resent = true;
+        call_seek(c);
+}
 
-        if (c->state == CALL_ANSWERING && why == SG_STREAM_END_EOF && sg_h1_eof(&c->conn->h1, &event) == 0 &&
-            event.kind == SG_H1_END) {
-                c->may_keep = false;
-                call_finish(c, false);
-        } else if (may_try_again(c)) {
-                c->was_resent = true;
+void call_broken(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        if (may_try_again(c)) {
                 call_drop_connection(c);
-                call_begin_fresh(c);
+                call_try_again(c);
         } else if (why == SG_STREAM_END_TLS && !c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TLS, "TLS with",
                           text); /* TLS 1.3: a refusal of our certificate comes late */
@@ -282,51 +318,7 @@ static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text
         }
 }
 
-/* The directions end one by one. The connection closes with the second, once what was given it last has left. */
-static void tunnel_ended(struct sg_upcall *c, enum sg_stream_end why, const char *text)
-{
-        if (c->state == CALL_HALF) {
-                call_drop_connection(c);
-                call_go(c, CALL_DONE);
-        } else if (why != SG_STREAM_END_EOF) {
-                call_fail(c, SG_UPSTREAM_F_TRUNCATED, "tunnel cut off by", text);
-        } else {
-                if (c->is_whole)
-                        conn_leave(SG_GIVE(c->conn));
-                call_go(c, c->is_whole ? CALL_DONE : CALL_HALF);
-                c->listener->on_end(c, c->owner);
-        }
-}
-
-void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text)
-{
-        char kept[200];
-
-        /* The words belong to the stream, which goes with the connection. */
-        (void)snprintf(kept, sizeof(kept), "%s", text);
-        if (c->state == CALL_CONNECTING)
-                call_connecting_failed(c, why, kept);
-        else if (c->state == CALL_TUNNELLING)
-                call_tunnelling_failed(c, why, kept);
-        else if (is_tunnel(c))
-                tunnel_ended(c, why, kept);
-        else
-                broken(c, why, kept);
-}
-
 /* ---- calls */
-
-static void start(struct sg_upcall *c)
-{
-        if (!c->is_warming)
-                c->conn = conn_take_idle(c->pool, c);
-        if (!c->conn) {
-                call_begin_fresh(c);
-                return;
-        }
-        c->was_reused = true;
-        call_go(c, CALL_SENDING);
-}
 
 static void on_connect_time(struct sg_timer *t, void *owner)
 {
@@ -343,10 +335,22 @@ static void run_deferred(struct sg_deferred *d)
         call_tell_sent(c);
         if (c->state == CALL_FREED)
                 free(c);
-        else if (c->state == CALL_NEW)
-                start(c);
-        else if (c->state == CALL_ANSWERING && c->waits_for_end && !c->is_paused)
-                (void)h1_take_answer(c, SG_STR_NONE);
+        else if (c->state == CALL_NEW && c->is_warming)
+                call_begin_fresh(c);
+        else if (c->state == CALL_NEW || c->state == CALL_QUEUED)
+                call_seek(c);
+        else if (c->is_h2)
+                call_h2_go_on(c);
+        else
+                call_h1_go_on(c);
+}
+
+/* HTTP/1.1 is left for upgrades; in the clear nothing tells whether HTTP/2 is spoken but the operator. */
+static bool may_share(const struct sg_upcall_request *request, const struct sg_endpoint *at)
+{
+        if (request->upgrade.n || at->open_builtin)
+                return false;
+        return at->protocol == SG_PROTOCOL_HTTP2 || (at->protocol == SG_PROTOCOL_AUTO && at->is_tls);
 }
 
 int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg_endpoint *endpoint,
@@ -364,6 +368,8 @@ int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg
         c->upstream = u;
         c->loop = u->loop;
         c->request = *request;
+        c->may_share = may_share(request, endpoint);
+        sg_buf_init(&c->kept, SIZE_MAX); /* the window is its limit */
         c->listener = listener;
         c->owner = owner;
         c->deferred.run = run_deferred;
@@ -383,58 +389,49 @@ int sg_upcall_new(struct sg_upcall **ret, struct sg_upstream *u, const struct sg
 void sg_upcall_pause(struct sg_upcall *c)
 {
         c->is_paused = true;
-        if (!c->conn)
-                return;
-        /* The end of a close-delimited answer must wait for its bytes. */
-        sg_stream_watch_eof(c->conn->stream, false);
-        sg_stream_pause(c->conn->stream);
+        if (c->conn && c->conn->speech->pause)
+                c->conn->speech->pause(c);
 }
 
 void sg_upcall_resume(struct sg_upcall *c)
 {
         c->is_paused = false;
-        if (!c->conn)
-                return;
-        sg_stream_watch_eof(c->conn->stream, true);
-        sg_stream_resume(c->conn->stream);
-        if (c->waits_for_end)
+        if (c->conn && c->conn->speech->resume)
+                c->conn->speech->resume(c);
+        if (c->is_h2 || c->waits_for_end)
                 sg_loop_defer(c->loop, &c->deferred);
 }
 
-/* ---- streaming */
-
-static void tunnel_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
+bool call_takes_pieces(const struct sg_upcall *c)
 {
-        (void)!sg_stream_write(c->conn->stream, pieces, n); /* what fails is told later in this turn */
-        if (!is_last)
-                return;
-        c->is_whole = true;
-        sg_stream_shutdown(c->conn->stream);
-        if (c->state != CALL_HALF)
-                return;
-        conn_leave(SG_GIVE(c->conn));
-        call_go(c, CALL_DONE);
+        if (!c->conn)
+                return false;
+        return c->state == CALL_SWITCHED || c->state == CALL_HALF ||
+               (c->request.kind == SG_UPCALL_BODY_STREAM && !c->is_whole &&
+                (c->state == CALL_SENDING || c->state == CALL_ANSWERING));
 }
 
 void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
 {
         SG_ASSERT(c->state != CALL_FREED && (c->request.kind == SG_UPCALL_BODY_STREAM || c->request.upgrade.n));
         if (c->state == CALL_DONE || !c->conn || c->conn->state == CONN_CONNECTING) {
-                SG_ASSERT(c->state == CALL_DONE || c->was_resent);
+                SG_ASSERT(c->state >= CALL_ANSWERING || c->was_resent);
                 return;
         }
-        SG_ASSERT(takes_pieces(c) && !c->is_whole);
-        if (is_tunnel(c))
-                tunnel_send(c, pieces, n, is_last);
-        else
-                h1_send(c, pieces, n, is_last);
+        SG_ASSERT(call_takes_pieces(c) && !c->is_whole);
+        c->conn->speech->send(c, pieces, n, is_last);
 }
 
 bool sg_upcall_is_full(const struct sg_upcall *c)
 {
         if (c->state == CALL_DONE)
                 return false; /* it would never end */
-        return !takes_pieces(c) || sg_stream_is_full(c->conn->stream);
+        return !call_takes_pieces(c) || c->conn->speech->is_full(c);
+}
+
+bool sg_upcall_is_h2(const struct sg_upcall *c)
+{
+        return c->is_h2;
 }
 
 uint64_t sg_upcall_n_given(const struct sg_upcall *c)

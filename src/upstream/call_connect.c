@@ -15,6 +15,8 @@ void call_begin_fresh(struct sg_upcall *c)
         const uint64_t limit = c->pool->at.connect_timeout_usec, now = sg_loop_now_usec(c->loop);
 
         c->was_reused = false;
+        if (c->may_share && !c->pool->is_h1 && !c->pool->opener)
+                c->pool->opener = c;
         c->connect_until_usec = limit < SG_USEC_NEVER - now ? now + limit : SG_USEC_NEVER;
         if (c->pool->at.open_builtin || c->pool->at.socket_path.n)
                 call_go(c, CALL_CONNECTING);

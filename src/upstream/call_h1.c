@@ -11,6 +11,24 @@
 #define PORTION_BYTES  (256u * 1024u) /* of a body written at once: what the stream has to copy at most */
 #define PORTION_PIECES 64u
 
+static void pause(struct sg_upcall *c)
+{
+        /* The end of a close-delimited answer must wait for its bytes. */
+        sg_stream_watch_eof(c->conn->stream, false);
+        sg_stream_pause(c->conn->stream);
+}
+
+static void resume(struct sg_upcall *c)
+{
+        sg_stream_watch_eof(c->conn->stream, true);
+        sg_stream_resume(c->conn->stream);
+}
+
+static void leave(struct sg_upcall *c)
+{
+        conn_close(SG_GIVE(c->conn));
+}
+
 /* ---- the request */
 
 #define FRAMING_BYTES 40u
@@ -73,13 +91,6 @@ static void send_body(struct sg_upcall *c, struct portion *p)
         call_tell_sent(c);
 }
 
-void h1_send_more(struct sg_upcall *c)
-{
-        struct portion p = {.stream = c->conn->stream};
-
-        send_body(c, &p);
-}
-
 static struct sg_str length_line(const struct sg_upcall_request *q, char out[FRAMING_BYTES])
 {
         uint64_t length = q->length;
@@ -139,12 +150,15 @@ static void begin_stream(struct sg_upcall *c)
         portion_write(&p);
 }
 
-void h1_send_request(struct sg_upcall *c)
+static void begin(struct sg_upcall *c)
 {
         struct portion p = {.stream = c->conn->stream};
 
+        if (c->is_paused)
+                pause(c);
+        else if (!c->was_reused)
+                sg_stream_resume(p.stream); /* an idle one is read from already */
         sg_h1_expect(&c->conn->h1, c->request.method);
-        c->piece = c->offset = 0;
         c->is_head_given = false;
         if (c->request.kind == SG_UPCALL_BODY_STREAM) {
                 begin_stream(c);
@@ -166,7 +180,7 @@ static void portion_add_chunk(struct portion *p, const struct sg_str *pieces, si
         portion_add(p, SG_H1_CHUNK_END);
 }
 
-void h1_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
+static void stream_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
 {
         const struct sg_upcall_request *q = &c->request;
         struct portion p = {.stream = c->conn->stream};
@@ -189,6 +203,48 @@ void h1_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is
                 return;
         call_sent(c);
         sg_loop_defer(c->loop, &c->deferred); /* on_sent not from inside the owner's call */
+}
+
+static void tunnel_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
+{
+        (void)!sg_stream_write(c->conn->stream, pieces, n); /* what fails is told later in this turn */
+        if (!is_last)
+                return;
+        c->is_whole = true;
+        sg_stream_shutdown(c->conn->stream);
+        if (c->state != CALL_HALF)
+                return;
+        conn_leave(SG_GIVE(c->conn));
+        call_go(c, CALL_DONE);
+}
+
+static bool is_tunnel(const struct sg_upcall *c)
+{
+        return c->state == CALL_SWITCHED || c->state == CALL_HALF;
+}
+
+static void send_pieces(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
+{
+        if (is_tunnel(c))
+                tunnel_send(c, pieces, n, is_last);
+        else
+                stream_send(c, pieces, n, is_last);
+}
+
+static bool is_full(const struct sg_upcall *c)
+{
+        return sg_stream_is_full(c->conn->stream);
+}
+
+static void on_drained(struct conn *n)
+{
+        struct sg_upcall *c = n->call;
+        struct portion p = {.stream = n->stream};
+
+        if (call_takes_pieces(c) && !c->is_whole)
+                c->listener->on_room(c, c->owner);
+        else if (c->state == CALL_SENDING && c->request.kind != SG_UPCALL_BODY_STREAM)
+                send_body(c, &p);
 }
 
 /* ---- the answer */
@@ -244,8 +300,25 @@ static size_t take_rest(struct sg_upcall *c, struct sg_str rest)
         return rest.n;
 }
 
+/* has_more_bytes: something came behind the answer. */
+static void finish(struct sg_upcall *c, bool has_more_bytes)
+{
+        struct conn *n;
+
+        call_tell_sent(c);
+        if (!c->conn)
+                return;
+        n = SG_GIVE(c->conn);
+        if (c->may_keep && c->is_whole && !has_more_bytes && sg_stream_is_open(n->stream) &&
+            sg_stream_queued(n->stream) == 0)
+                conn_release(n);
+        else
+                conn_close(n);
+        call_finish(c);
+}
+
 /* What the codec finds in the bytes; returns how many are used. */
-size_t h1_take_answer(struct sg_upcall *c, struct sg_str in)
+static size_t take_answer(struct sg_upcall *c, struct sg_str in)
 {
         struct sg_h1_event event;
         struct sg_head head;
@@ -272,7 +345,7 @@ size_t h1_take_answer(struct sg_upcall *c, struct sg_str in)
                 } else if (event.kind == SG_H1_END && c->is_interim) {
                         c->is_interim = false;
                 } else if (event.kind == SG_H1_END) {
-                        call_finish(c, used < in.n);
+                        finish(c, used < in.n);
                         return used;
                 }
                 if (!c->conn)
@@ -285,3 +358,81 @@ size_t h1_take_answer(struct sg_upcall *c, struct sg_str in)
                 }
         }
 }
+
+void call_h1_go_on(struct sg_upcall *c)
+{
+        if (c->state == CALL_ANSWERING && c->waits_for_end && !c->is_paused)
+                (void)take_answer(c, SG_STR_NONE);
+}
+
+static size_t on_bytes(struct conn *n, struct sg_str bytes)
+{
+        struct sg_upcall *c = n->call;
+
+        if (c->state == CALL_TUNNELLING)
+                return call_tunnel_bytes(c, bytes);
+        if (c->state == CALL_SWITCHED) {
+                c->listener->on_body(c, bytes, c->owner);
+                return bytes.n;
+        }
+        c->has_answer_bytes = true;
+        return take_answer(c, bytes);
+}
+
+/* ---- ends */
+
+/* The directions end one by one. The connection closes with the second, once what was given it last has left. */
+static void tunnel_ended(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        if (c->state == CALL_HALF) {
+                call_drop_connection(c);
+                call_go(c, CALL_DONE);
+        } else if (why != SG_STREAM_END_EOF) {
+                call_fail(c, SG_UPSTREAM_F_TRUNCATED, "tunnel cut off by", text);
+        } else {
+                if (c->is_whole)
+                        conn_leave(SG_GIVE(c->conn));
+                call_go(c, c->is_whole ? CALL_DONE : CALL_HALF);
+                c->listener->on_end(c, c->owner);
+        }
+}
+
+/* While the request was sent or the answer read. */
+static void broken(struct sg_upcall *c, enum sg_stream_end why, const char *text)
+{
+        struct sg_h1_event event;
+
+        if (c->state == CALL_ANSWERING && why == SG_STREAM_END_EOF && sg_h1_eof(&c->conn->h1, &event) == 0 &&
+            event.kind == SG_H1_END) {
+                c->may_keep = false;
+                finish(c, false);
+        } else {
+                call_broken(c, why, text);
+        }
+}
+
+static void on_end(struct conn *n, enum sg_stream_end why, const char *text)
+{
+        struct sg_upcall *c = n->call;
+
+        if (c->state == CALL_CONNECTING)
+                call_connecting_failed(c, why, text);
+        else if (c->state == CALL_TUNNELLING)
+                call_tunnelling_failed(c, why, text);
+        else if (is_tunnel(c))
+                tunnel_ended(c, why, text);
+        else
+                broken(c, why, text);
+}
+
+const struct speech h1_speech = {
+        .begin = begin,
+        .send = send_pieces,
+        .is_full = is_full,
+        .pause = pause,
+        .resume = resume,
+        .leave = leave,
+        .on_bytes = on_bytes,
+        .on_drained = on_drained,
+        .on_end = on_end,
+};

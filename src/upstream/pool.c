@@ -22,7 +22,7 @@ static struct sg_list *bucket_of(struct sg_upstream *u, struct sg_str key)
 
 static void pool_free(struct pool *p)
 {
-        SG_ASSERT(!p->is_warm && sg_list_is_empty(&p->warmers));
+        SG_ASSERT(!p->is_warm && sg_list_is_empty(&p->warmers) && sg_list_is_empty(&p->shared));
         sg_list_remove(bucket_of(p->upstream, p->at.pool_key), &p->link);
         sg_tls_trust_unref(p->at.trust);
         sg_tls_certificate_unref(p->at.certificate);
@@ -69,6 +69,8 @@ static struct pool *pool_new(struct sg_upstream *u, const struct sg_endpoint *at
         for (size_t i = 0; i < SG_N_ELEMENTS(p->conns); i++)
                 sg_list_init(&p->conns[i]);
         sg_list_init(&p->warmers);
+        sg_list_init(&p->shared);
+        sg_list_init(&p->waiters);
         sg_list_push(bucket_of(u, at->pool_key), &p->link);
         return p;
 }
@@ -100,6 +102,7 @@ static void pool_update(struct pool *p, const struct sg_endpoint *at)
         p->at.connect_timeout_usec = at->connect_timeout_usec;
         p->at.idle_timeout_usec = at->idle_timeout_usec;
         p->at.pool_max = at->pool_max;
+        p->at.protocol = at->protocol;
         p->at.open_builtin = at->open_builtin;
         p->at.builtin_owner = at->builtin_owner;
         if (is_same)
@@ -110,7 +113,10 @@ static void pool_update(struct pool *p, const struct sg_endpoint *at)
         sg_tls_trust_unref(trust);
         sg_tls_certificate_unref(certificate);
         sg_secret_unref(authorization);
-        close_all(p, CONN_IDLE); /* they were verified by the old one, or let in by it */
+        /* They were verified by the old one, or let in by it. */
+        SG_LIST_EACH (&p->shared, k)
+                mux_retire(SG_CONTAINER(k, struct mux, link)->conn);
+        close_all(p, CONN_IDLE);
 }
 
 int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at)
@@ -137,6 +143,22 @@ int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint 
         return 0;
 }
 
+bool pool_is_opening(const struct pool *p)
+{
+        if (p->opener)
+                return true;
+        SG_LIST_EACH (&p->shared, k)
+                if (!SG_CONTAINER(k, struct mux, link)->was_heard)
+                        return true;
+        return false;
+}
+
+void pool_wake(struct pool *p)
+{
+        SG_LIST_EACH (&p->waiters, k)
+                sg_loop_defer(p->upstream->loop, &SG_CONTAINER(k, struct sg_upcall, queue)->deferred);
+}
+
 /* ---- connections */
 
 static void conn_unlist(struct conn *n)
@@ -161,10 +183,17 @@ static void conn_run_deferred(struct sg_deferred *d)
 {
         struct conn *n = SG_CONTAINER(d, struct conn, deferred);
 
-        if (n->state == CONN_CLOSED)
+        if (n->state == CONN_CLOSED) {
+                mux_free(n);
                 free(n);
-        else
+        } else {
                 call_tunnel_opened(n->call);
+        }
+}
+
+static void lose_warmth(struct conn *n)
+{
+        pool_warmth_lost(n->pool, sg_loop_now_usec(n->loop) - n->idle_since_usec);
 }
 
 void conn_close(struct conn *n)
@@ -172,12 +201,14 @@ void conn_close(struct conn *n)
         SG_ASSERT(n->state != CONN_CLOSED);
         const bool was_idle = n->state == CONN_IDLE;
 
+        if (n->mux)
+                mux_unshare(n);
         conn_go(n, CONN_CLOSED);
         n->stream = sg_stream_free(n->stream);
         n->call = NULL;
         sg_timer_done(&n->idle);
         if (was_idle)
-                pool_warmth_lost(n->pool, sg_loop_now_usec(n->loop) - n->idle_since_usec);
+                lose_warmth(n);
         pool_put(n->pool);
         n->pool = NULL;
         sg_loop_defer(n->loop, &n->deferred);
@@ -194,8 +225,10 @@ static size_t on_bytes(struct sg_stream *s, struct sg_str bytes, void *owner)
 {
         struct conn *n = owner;
 
-        if (n->call)
-                return call_on_bytes(n->call, bytes);
+        if (n->state == CONN_LEAVING)
+                return bytes.n;
+        if (n->call || n->mux)
+                return n->speech->on_bytes(n, bytes);
         sg_debug("upstream %s: %zu bytes that nobody asked for: closed", sg_stream_peer(s), bytes.n);
         conn_close(n);
         return 0;
@@ -205,20 +238,23 @@ static void on_drained(struct sg_stream *s, void *owner)
 {
         struct conn *n = owner;
 
-        if (n->call)
-                call_on_drained(n->call);
-        else if (n->state == CONN_LEAVING && sg_stream_queued(s) == 0)
+        if (n->state == CONN_LEAVING && sg_stream_queued(s) == 0)
                 conn_close(n);
+        else if (n->state != CONN_LEAVING && (n->call || n->mux))
+                n->speech->on_drained(n);
 }
 
 static void on_end(struct sg_stream *s, enum sg_stream_end why, void *owner)
 {
         struct conn *n = owner;
+        char text[200];
 
-        if (n->call)
-                call_on_end(n->call, why, sg_stream_end_text(s));
-        else
+        if (n->state == CONN_LEAVING || (!n->call && !n->mux)) {
                 conn_close(n);
+                return;
+        }
+        (void)sg_str_copy(text, sizeof(text), sg_str_from(sg_stream_end_text(s))); /* it goes with the stream */
+        n->speech->on_end(n, why, text);
 }
 
 static const struct sg_stream_listener listener = {
@@ -226,7 +262,14 @@ static const struct sg_stream_listener listener = {
 
 static void on_idle_over(struct sg_timer *t, void *owner)
 {
-        conn_close(owner);
+        struct conn *n = owner;
+
+        if (n->mux && n->state == CONN_IDLE) {
+                mux_retire(n); /* with a GOAWAY */
+                mux_turn_soon(n);
+        } else {
+                conn_close(n);
+        }
 }
 
 static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
@@ -240,6 +283,7 @@ static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
         n->loop = p->upstream->loop;
         n->pool = p;
         n->call = call;
+        n->speech = &h1_speech;
         n->deferred.run = conn_run_deferred;
         r = sg_timer_init(&n->idle, n->loop, on_idle_over, n);
         if (r) {
@@ -254,26 +298,35 @@ static int conn_new(struct conn **ret, struct pool *p, struct sg_upcall *call)
 int conn_add_tls(struct conn *n)
 {
         const struct sg_endpoint *at = &n->pool->at;
-        struct sg_layer *layer;
+        const char *alpn = "http/1.1";
         int r;
 
-        r = sg_tls_client_layer(&layer, at->trust, at->certificate, at->server_name.n ? at->server_name : at->host,
-                                "http/1.1");
+        if (n->call->may_share)
+                alpn = at->protocol == SG_PROTOCOL_HTTP2 ? "h2" : "h2,http/1.1";
+        r = sg_tls_client_layer(&n->layer, at->trust, at->certificate, at->server_name.n ? at->server_name : at->host,
+                                alpn);
         if (!r)
-                sg_tls_apply(n->stream, layer);
+                sg_tls_apply(n->stream, n->layer);
         return r;
 }
+
+/* Many calls wait on a connection of HTTP/2, and more join them: a peer that has vanished must not have them all until
+ * the kernel gives up. 20 s is what gRPC waits (its proposal A18). Through a proxy it says something of the proxy only. */
+#define ACKNOWLEDGED_USEC (20 * SG_USEC_PER_SEC)
 
 int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const struct sockaddr *address,
               socklen_t length)
 {
+        struct sg_stream_options options = {.in_bytes_max = 0};
         struct conn *n;
         int r;
 
         r = conn_new(&n, p, call);
         if (r)
                 return r;
-        r = sg_stream_new_connect(&n->stream, n->loop, address, length, NULL, &listener, n);
+        if (call->may_share)
+                options.acknowledged_usec = ACKNOWLEDGED_USEC;
+        r = sg_stream_new_connect(&n->stream, n->loop, address, length, &options, &listener, n);
         if (!r && p->at.is_tls && !p->at.proxy_host.n) {
                 r = conn_add_tls(n);
                 if (r)
@@ -312,23 +365,58 @@ int conn_open_builtin(struct conn **ret, struct pool *p, struct sg_upcall *call)
         return 0;
 }
 
+static void lend(struct conn *n)
+{
+        struct pool *p = n->pool;
+
+        sg_timer_stop(&n->idle);
+        conn_go(n, CONN_BUSY);
+        p->warm_delay_usec = 0;
+        pool_check_warm(p);
+}
+
 struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call)
 {
-        struct sg_link *k;
-
-        while ((k = sg_list_first(&p->conns[CONN_IDLE]))) {
+        SG_LIST_EACH (&p->conns[CONN_IDLE], k) {
                 struct conn *n = SG_CONTAINER(k, struct conn, link);
 
+                if (n->mux)
+                        continue;
                 if (!sg_stream_is_quiet(n->stream)) {
                         conn_close(n); /* its end waits to be told, or bytes that nobody asked for came in this turn */
                         continue;
                 }
-                sg_timer_stop(&n->idle);
                 n->call = call;
-                conn_go(n, CONN_BUSY);
+                call->was_reused = true;
                 p->upstream->n_reused++;
-                p->warm_delay_usec = 0;
-                pool_check_warm(p);
+                lend(n);
+                return n;
+        }
+        return NULL;
+}
+
+static bool is_fit(const struct conn *n, const struct sg_upcall *call)
+{
+        if (!n->mux->was_heard || !sg_stream_is_open(n->stream) || sg_h2_room(n->mux->codec) == 0)
+                return false;
+        if (call->was_resent && n->mux->number <= call->conn_number)
+                return false;
+        /* It may have said goodbye; what is sent there then may not be sent again. */
+        return n->state == CONN_BUSY || call->request.may_resend || sg_stream_is_quiet(n->stream);
+}
+
+struct conn *conn_take_shared(struct pool *p, struct sg_upcall *call)
+{
+        SG_LIST_EACH (&p->shared, k) {
+                struct conn *n = SG_CONTAINER(k, struct mux, link)->conn;
+
+                if (!is_fit(n, call))
+                        continue;
+                mux_attach(n, call);
+                if (call->was_reused)
+                        p->upstream->n_reused++;
+                if (n->state == CONN_IDLE)
+                        lend(n);
                 return n;
         }
         return NULL;
@@ -339,7 +427,8 @@ void conn_release(struct conn *n)
         struct pool *p = n->pool;
 
         n->call = NULL;
-        if (p->conns[CONN_IDLE].n >= p->at.pool_max) {
+        /* After an upgrade that was refused; no other call could use it. */
+        if (p->conns[CONN_IDLE].n >= p->at.pool_max || (!n->mux && p->at.protocol == SG_PROTOCOL_HTTP2)) {
                 conn_close(n);
                 return;
         }
@@ -350,6 +439,8 @@ void conn_release(struct conn *n)
 
 void conn_leave(struct conn *n)
 {
+        const bool was_idle = n->state == CONN_IDLE;
+
         if (sg_stream_queued(n->stream) == 0) {
                 conn_close(n);
                 return;
@@ -357,6 +448,8 @@ void conn_leave(struct conn *n)
         n->call = NULL;
         conn_go(n, CONN_LEAVING);
         sg_timer_start(&n->idle, n->pool->at.idle_timeout_usec);
+        if (was_idle)
+                lose_warmth(n);
 }
 
 /* ---- the whole */
@@ -370,6 +463,7 @@ int sg_upstream_new(struct sg_upstream **ret, struct sg_loop *l, struct sg_resol
                 return -ENOMEM;
         u->loop = l;
         u->resolver = resolver;
+        sg_buf_init(&u->out, H2_OUT_BYTES);
         for (size_t i = 0; i < N_BUCKETS; i++)
                 sg_list_init(&u->buckets[i]);
         *ret = u;
@@ -396,8 +490,10 @@ struct sg_upstream *sg_upstream_free(struct sg_upstream *u)
         SG_ASSERT(u->n_calls == 0);
         close_everywhere(u, CONN_IDLE);
         close_everywhere(u, CONN_LEAVING);
+        close_everywhere(u, CONN_BUSY); /* of HTTP/2, and just left by the last call */
         for (size_t i = 0; i < N_BUCKETS; i++)
                 SG_ASSERT(sg_list_is_empty(&u->buckets[i]));
+        sg_buf_done(&u->out);
         free(u);
         return NULL;
 }

@@ -1,22 +1,26 @@
 /*
- * upstream/upstream.h - connections to endpoints: resolved, connected, pooled, one exchange at a time
+ * upstream/upstream.h - connections to endpoints: resolved, connected, pooled, and the exchanges on them
  *
  * Shape    a sg_upstream per worker holds pools by endpoint; a call (sg_upcall) is one request and its answer on a
- *          connection that it takes from the pool or opens, and that goes back or is closed at its end. After an upgrade
- *          it is a tunnel, whose directions end one by one
+ *          connection that it takes from the pool or opens. One of HTTP/1 is the call's, and goes back or is closed at
+ *          its end; one of HTTP/2 carries many, and is left. After an upgrade a call is a tunnel, whose directions
+ *          end one by one
  * Units    _usec, bytes
  * Owner    the owner of a call frees it, in every case; connections are the pool's
  * Thread   one worker
  * Errors   enum sg_upstream_fault to on_failed: once, then the handle is gone
- * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist: a new connection is opened;
- *          a proxy's answer to CONNECT has 16 KiB
+ * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist but for a connection that is
+ *          being made and may carry many calls: else a new one is opened. HTTP/2: 100 calls at once on a connection, or
+ *          fewer if its server says so; 256 KiB of a paused call are held. A proxy's answer to CONNECT has 16 KiB
  * Source   RFC 9112 section 9.3: a pooled connection may close at any time; a request that got no byte of answer on a
- *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT; section 7.8: Upgrade
+ *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT; section 7.8: Upgrade. RFC 9113 section 8.7: a stream that was refused, or lies
+ *          above the last one of a GOAWAY, was not served: the same
  */
 #pragma once
 
 #include "base/list.h"
 #include "base/secret.h"
+#include "config/config.h"
 #include "http/h1.h"
 #include "net/resolve.h"
 #include "net/stream.h"
@@ -30,8 +34,9 @@ struct sg_endpoint {
         bool is_tls;
         struct sg_tls_trust *trust;             /* referenced while a pool uses it; required with is_tls */
         struct sg_tls_certificate *certificate; /* the same; NULL: none is shown */
-        struct sg_str server_name;              /* verified, and sent as SNI; empty: host */
-        struct sg_str proxy_host;               /* reached through its CONNECT; empty: none */
+        enum sg_protocol protocol; /* a server that must speak HTTP/2 and does not: SG_UPSTREAM_F_TLS, or garbage */
+        struct sg_str server_name; /* verified, and sent as SNI; empty: host */
+        struct sg_str proxy_host;  /* reached through its CONNECT; empty: none */
         uint16_t proxy_port;
         struct sg_secret *proxy_authorization; /* sg_proxy_authorization_new(), referenced; NULL: none */
         struct sg_str pool_key; /* distinguishes endpoints that may not share connections: "https://host:443 ca=…" */
@@ -108,8 +113,9 @@ struct sg_upcall_request {
         size_t n_body;
         bool has_length; /* streamed */
         uint64_t length;
-        struct sg_str upgrade; /* "websocket": sends Connection and Upgrade; the body is not streamed */
-        /* No byte was answered on a reused connection: send once more on a fresh one. Streamed: the owner can give the body
+        /* "websocket": sends Connection and Upgrade, by HTTP/1.1 whatever the endpoint prefers. The body is not streamed. */
+        struct sg_str upgrade;
+        /* No byte was answered on a reused connection, or the stream was refused: send once more on a fresh connection. Streamed: the owner can give the body
          * from its beginning, or has not given any of it; see sg_upcall_forbid_resend(). */
         bool may_resend;
 };
@@ -133,6 +139,8 @@ void sg_upcall_resume(struct sg_upcall *c);
 void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last);
 /* Pause the source: on_room follows. Also before the first on_room. */
 bool sg_upcall_is_full(const struct sg_upcall *c);
+/* HTTP/2 is spoken: known from on_room or on_head on. */
+bool sg_upcall_is_h2(const struct sg_upcall *c);
 /* Of the streamed body, on the connection at hand: 0 again in the on_room after a retry. */
 uint64_t sg_upcall_n_given(const struct sg_upcall *c);
 /* The owner has let go of what it gave: the request is not sent again. */

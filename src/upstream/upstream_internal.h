@@ -2,17 +2,19 @@
  * upstream/upstream_internal.h - pools and their connections, for the call
  *
  * Shape    sg_upstream > pool (by pool_key) > connections, on the list of their state; a pool that is to be kept warm has
- *          warmers, which are calls without a request
+ *          warmers, which are calls without a request. A connection speaks HTTP/1 for one call at a time, or HTTP/2 for
+ *          many; a call knows which by the functions of its connection's speech only
  * Owner    a pool lives while a connection or a call uses it; a connection is freed at the end of the turn, so that the
  *          frames above its callbacks may look at it (stream is NULL then)
  */
 #pragma once
 
+#include "http/h2.h"
 #include "upstream/upstream.h"
 
 enum conn_state {
         CONN_CONNECTING, /* a call waits for it */
-        CONN_BUSY,       /* a call has it */
+        CONN_BUSY,       /* a call has it, or many */
         CONN_IDLE,
         CONN_LEAVING, /* of no call: what was given it last is still being sent */
         CONN_CLOSED,
@@ -26,6 +28,12 @@ struct pool {
         struct sg_list conns[CONN_CLOSED];
         size_t n_users; /* connections and calls; warming is one, too */
 
+        /* HTTP/2: who comes while a connection is being made that may speak it waits, as it will carry them all */
+        struct sg_list shared;    /* connections that take calls, busy or idle */
+        struct sg_upcall *opener; /* the call that makes one; NULL: none */
+        struct sg_list waiters;
+        bool is_h1; /* ALPN has chosen HTTP/1.1, last time */
+
         /* warm.c */
         bool is_warm;
         size_t n_warm_next; /* what keep_warm has said since the last settling */
@@ -36,12 +44,48 @@ struct pool {
         char strings[];
 };
 
+struct conn;
+
+/* How calls speak on a connection: call_h1.c, call_h2.c. All for a call that has one. */
+struct speech {
+        void (*begin)(struct sg_upcall *c); /* connected: the request may go */
+        void (*send)(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last);
+        bool (*is_full)(const struct sg_upcall *c);
+        void (*pause)(struct sg_upcall *c); /* NULL: it is enough that c->is_paused */
+        void (*resume)(struct sg_upcall *c);
+        void (*leave)(struct sg_upcall *c); /* before the answer's end */
+        /* What the connection's stream tells. */
+        size_t (*on_bytes)(struct conn *n, struct sg_str bytes);
+        void (*on_drained)(struct conn *n);
+        void (*on_end)(struct conn *n, enum sg_stream_end why, const char *text);
+};
+extern const struct speech h1_speech, h2_speech;
+
+#define H2_FRAMES_ENOUGH (64u * 1024u) /* in one write */
+#define H2_OUT_BYTES     (H2_FRAMES_ENOUGH + SG_H2_FRAME_BYTES_MAX)
+
+/* HTTP/2's part of a connection. */
+struct mux {
+        struct sg_link link; /* of pool->shared, while it takes calls */
+        struct conn *conn;
+        struct sg_h2 *codec;
+        struct sg_list calls;
+        struct sg_deferred turn; /* frames go out, once a turn; then who may go on is told */
+        /* The server has spoken. Until then others than its opener wait, as its SETTINGS say how many it serves at once. */
+        bool was_heard;
+        uint64_t number; /* of all that were opened */
+        uint64_t forgiven_usec;
+};
+
 struct conn {
         struct sg_link link; /* of pool->conns[state] */
         enum conn_state state;
         struct pool *pool;
         struct sg_stream *stream;
-        struct sg_upcall *call;
+        const struct speech *speech;
+        struct sg_layer *layer; /* TLS, the stream's; or NULL */
+        struct sg_upcall *call; /* NULL: none, or many */
+        struct mux *mux;        /* NULL: HTTP/1 */
         struct sg_timer idle;
         uint64_t idle_since_usec;
         struct sg_deferred deferred; /* frees it, or secures its tunnel */
@@ -58,14 +102,21 @@ struct sg_upstream {
         uint64_t n_conns[CONN_CLOSED];
         uint64_t n_opened, n_reused;
         uint64_t n_calls;
+        struct sg_buf out; /* frames on their way to a stream */
 };
 
 /* The pool of the endpoint, with what the endpoint says now, and one more user. -ENOMEM. */
 int pool_get(struct pool **ret, struct sg_upstream *u, const struct sg_endpoint *at) SG_MUST_CHECK;
 void pool_put(struct pool *p);
+/* A connection is being made that may carry many calls. */
+bool pool_is_opening(const struct pool *p);
+/* Who waits for it looks again, later in this turn. */
+void pool_wake(struct pool *p);
 
-/* The connection that was used last, now the call's; NULL when none is idle. */
+/* The connection of HTTP/1 that was used last, now the call's; NULL when none is idle. */
 struct conn *conn_take_idle(struct pool *p, struct sg_upcall *call);
+/* One of HTTP/2 that has room; after a break a fresh one. */
+struct conn *conn_take_shared(struct pool *p, struct sg_upcall *call);
 /* Connects for the call: call_on_open() or call_on_end() follows. -errno. */
 int conn_open(struct conn **ret, struct pool *p, struct sg_upcall *call, const struct sockaddr *address,
               socklen_t length) SG_MUST_CHECK;
@@ -84,16 +135,14 @@ void conn_close(struct conn *n);
 void pool_check_warm(struct pool *p);
 void pool_warmth_lost(struct pool *p, uint64_t lasted_usec);
 
-/* call.c: what the connection's stream tells. */
+/* call.c: connected, and TLS is up where there is no proxy before it. */
 void call_on_open(struct sg_upcall *c);
-size_t call_on_bytes(struct sg_upcall *c, struct sg_str bytes);
-void call_on_drained(struct sg_upcall *c);
-void call_on_end(struct sg_upcall *c, enum sg_stream_end why, const char *text);
 
 /* ---- the call, for call.c (its life) and call_connect.c (the way to a fresh connection) */
 
 enum call_state {
         CALL_NEW,
+        CALL_QUEUED, /* another call makes the connection */
         CALL_RESOLVING,
         CALL_CONNECTING, /* TCP, and TLS without a proxy */
         CALL_TUNNELLING, /* CONNECT, then TLS */
@@ -117,6 +166,8 @@ struct sg_upcall {
         void *owner;
         struct sg_loop *loop;
         struct sg_deferred deferred;
+        struct sg_link queue; /* of pool->waiters */
+        bool may_share;       /* HTTP/2 will do, or is a must */
 
         /* resolving, connecting */
         struct sg_query query;
@@ -143,6 +194,17 @@ struct sg_upcall {
         bool is_paused;
         bool waits_for_end; /* paused with no byte left: the parser may have the end to tell */
 
+        /* HTTP/2 */
+        struct sg_link link;  /* of the connection's calls */
+        uint64_t conn_number; /* of the last one it was on: those that are older are not fresh */
+        struct sg_h2_stream stream;
+        bool is_h2;
+        bool is_full;                   /* on_room is due when there is room */
+        bool has_end;                   /* the answer is whole, all but what is kept was told */
+        bool lacks_memory;              /* told later in this turn */
+        struct sg_buf kept;             /* of the body: came while paused */
+        struct kept_trailers *trailers; /* the same */
+
         char peer[64];
 };
 
@@ -153,19 +215,40 @@ void call_drop_connection(struct sg_upcall *c);
 
 /* Connected, secured: the request may go. */
 void call_connected(struct sg_upcall *c);
+/* To a connection: one that is open, one that another call makes, a fresh one. */
+void call_seek(struct sg_upcall *c);
+/* Once more, on a fresh connection. It has none. */
+void call_try_again(struct sg_upcall *c);
+/* The connection has gone: once more or a fault. */
+void call_broken(struct sg_upcall *c, enum sg_stream_end why, const char *text);
 
 /* The request is whole. */
 void call_sent(struct sg_upcall *c);
 void call_tell_sent(struct sg_upcall *c);
-/* The answer is complete. has_more_bytes: and something came behind it. */
-void call_finish(struct sg_upcall *c, bool has_more_bytes);
+/* The answer was told to its end, and the connection let go. */
+void call_finish(struct sg_upcall *c);
+/* sg_upcall_send() is heard. */
+bool call_takes_pieces(const struct sg_upcall *c);
 
-/* call_h1.c */
-void h1_send_request(struct sg_upcall *c);
-void h1_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last);
-void h1_send_more(struct sg_upcall *c);
-/* Returns how many bytes are used. */
-size_t h1_take_answer(struct sg_upcall *c, struct sg_str in);
+/* call_h1.c: what was paused at the very end of an answer goes on. */
+void call_h1_go_on(struct sg_upcall *c);
+
+/* call_h2.c: with what was kept while paused; when frames have left: who waited for that. */
+void call_h2_go_on(struct sg_upcall *c);
+void call_h2_look_at(struct sg_upcall *c);
+extern const struct sg_h2_events call_h2_events;
+
+/* conn_h2.c */
+int mux_new(struct conn *n) SG_MUST_CHECK; /* its connection speaks HTTP/2 from here on, and takes calls */
+void mux_free(struct conn *n);
+void mux_attach(struct conn *n, struct sg_upcall *c);
+void mux_detach(struct sg_upcall *c); /* its stream is reset, unless it is over */
+void mux_unshare(struct conn *n);     /* takes no more calls */
+void mux_retire(struct conn *n);      /* the same, and tells the server */
+void mux_turn_soon(struct conn *n);
+size_t mux_on_bytes(struct conn *n, struct sg_str bytes);
+void mux_on_drained(struct conn *n);
+void mux_on_end(struct conn *n, enum sg_stream_end why, const char *text);
 
 /* call_connect.c */
 void call_begin_fresh(struct sg_upcall *c);

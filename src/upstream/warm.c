@@ -92,6 +92,11 @@ static size_t n_lacking(const struct pool *p)
 {
         const size_t n = p->conns[CONN_IDLE].n + p->warmers.n;
 
+        /* One of HTTP/2 serves all, in use or not. */
+        if (!sg_list_is_empty(&p->shared) || p->opener)
+                return 0;
+        if (p->is_warm && p->at.protocol != SG_PROTOCOL_HTTP1 && !p->is_h1)
+                return n == 0;
         return p->is_warm && p->at.n_warm > n ? p->at.n_warm - n : 0;
 }
 

@@ -39,6 +39,12 @@ SANITIZER = re.compile(r"(ERROR|WARNING): (Address|Leak|Memory|Thread)Sanitizer|
                        re.IGNORECASE)
 
 
+def is_instrumented():
+    """Sanitizers keep memory of their own: figures would say nothing."""
+    program = GATEWAY.read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def wait_for(condition, timeout=10, what="it", pause=0.005):
     """The first true value of condition(). For what has no event to wait for: files of other processes, mostly."""
     end = time.monotonic() + timeout * SLOWNESS

@@ -7,15 +7,9 @@ import threading
 import pytest
 
 from fake import chat_json, stream_frames
-from gateway import BUILD, Gateway, bearer, wait_for
+from gateway import Gateway, bearer, is_instrumented, wait_for
 
 N_STREAMS = 1000
-
-
-def is_instrumented():
-    """Sanitizers keep memory of their own: figures would say nothing."""
-    return b"__asan_init" in (BUILD / "src/daemon/scribe-gateway").read_bytes() or \
-        b"__tsan_init" in (BUILD / "src/daemon/scribe-gateway").read_bytes()
 
 
 @pytest.mark.seconds(150)

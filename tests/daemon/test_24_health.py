@@ -52,7 +52,7 @@ def test_without_dependencies_the_gateway_and_its_ledger_are_told(gateway):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("timestamp"))
         assert found.pop("version")
         assert found == {"status": "ok", "service": "gateway", "gateway": {"status": "ok", "state": "serving"},
-                         "ledger": {"status": "ok", "keys": "current"}, "dependencies": []}
+                         "ledger": {"status": "ok", "keys": "current"}, "services": {}, "dependencies": []}
     assert health(gateway, "?strict=1")[0] == 200
 
 

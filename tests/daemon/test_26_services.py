@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from backend import Backend
-from gateway import Gateway, bearer, wait_for
+from gateway import Gateway, bearer, is_instrumented, wait_for
 from wire import Wire, request_bytes
 
 
@@ -203,7 +203,8 @@ def test_a_large_body_streams_in_both_directions(gateway, backend):
         assert answer.body == piece * n
         assert backend.wait("/large/echo").digest == hashlib.sha256(piece * n).hexdigest()
         assert wire.ask("GET", "/open/x").status == 200
-    assert gateway.memory()[0] < 60 * 1024
+    if not is_instrumented():
+        assert gateway.memory()[0] < 60 * 1024
 
 
 @pytest.mark.parametrize("is_chunked", [True, False])
@@ -252,7 +253,8 @@ def test_a_slow_service_holds_the_client_back(gateway, backend):
             while n < total:
                 n += wire.socket.send(b"b" * 65536)
         assert n < 32 << 20
-        assert gateway.memory()[0] - before < 4096
+        if not is_instrumented():  # which keeps what was freed
+            assert gateway.memory()[0] - before < 4096
         wire.socket.settimeout(30)
         go_on.set()
         while n < total:

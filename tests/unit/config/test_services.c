@@ -374,15 +374,55 @@ static void test_no_request_belongs_to_two(void **state)
         expect_both("prefix = /x\n\n\n", "prefix = /x/y\n", true);
         expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\nhost = c.b\n", true);
         expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\nhost = c.b A.B\n", false);
-        expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\nhost = *.b\n", false);
-        expect_both("prefix = /x\nhost = *.b\n\n", "prefix = /x\nhost = a.b\n", false);
+        expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\nhost = *.b\n", true);
+        expect_both("prefix = /x\nhost = *.b\n\n", "prefix = /x\nhost = a.b\n", true);
+        expect_both("prefix = /x\nhost = *.b\n\n", "prefix = /x\nhost = *.b\n", false);
         expect_both("prefix = /x\nhost = *.b\n\n", "prefix = /x\nhost = c.a.b\n", true);
         expect_both("prefix = /x\nhost = *.b\n\n", "prefix = /x\nhost = b\n", true);
-        expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\n", false);
+        expect_both("prefix = /x\nhost = a.b\n\n", "prefix = /x\n", true);
         expect_both("prefix = /x\nmethod = GET\n\n", "prefix = /x\nmethod = POST\n", true);
         expect_both("prefix = /x\nmethod = GET\n\n", "prefix = /x\nmethod = POST GET\n", false);
+        expect_both("prefix = /x\nmethod = GET\n\n", "prefix = /x\n", true);
         expect_both("prefix = /x\nmethod = GET\nhost = a\n", "prefix = /x\nmethod = GET\nhost = b\n", true);
         expect_both("prefix = /x\nmethod = GET\nhost = a\n", "prefix = /x\nmethod = GET\nhost = a\n", false);
+}
+
+static const char *found(const struct sg_config *c, const char *host, const char *method, const char *path)
+{
+        const struct sg_config_service *s;
+        bool has_other_method;
+
+        s = sg_config_find_service(c, sg_str_from(host), sg_str_from(method), sg_str_from(path), &has_other_method);
+        return s ? s->name : has_other_method ? "other method" : "none";
+}
+
+static void test_the_best_match(void **state)
+{
+        struct sg_config *c;
+
+        TEST_ENV();
+        c = test_config("[service \"root\"]\nendpoint = http://h\nprefix = /\nhost = only.example\n"
+                        "[service \"api\"]\nendpoint = http://h\nprefix = /api/\n"
+                        "[service \"deep\"]\nendpoint = http://h\nprefix = /api/deep\n"
+                        "[service \"exact\"]\nendpoint = http://h\nprefix = /api\nhost = a.example\n"
+                        "[service \"star\"]\nendpoint = http://h\nprefix = /api\nhost = *.example\n"
+                        "[service \"get\"]\nendpoint = http://h\nprefix = /api\nmethod = GET\n"
+                        "[service \"post\"]\nendpoint = http://h\nprefix = /post\nmethod = POST PUT\n");
+        assert_string_equal(found(c, "x", "POST", "/api/x"), "api");
+        assert_string_equal(found(c, "x", "POST", "/api"), "api");
+        assert_string_equal(found(c, "x", "POST", "/apix"), "none");
+        assert_string_equal(found(c, "x", "GET", "/api/x"), "get");
+        assert_string_equal(found(c, "x", "GET", "/api/deep/x"), "deep");
+        assert_string_equal(found(c, "x", "GET", "/api/deeper"), "get");
+        assert_string_equal(found(c, "A.Example:8000", "GET", "/api/x"), "exact");
+        assert_string_equal(found(c, "b.example", "GET", "/api/x"), "star");
+        assert_string_equal(found(c, "b.a.example", "POST", "/api/x"), "api");
+        assert_string_equal(found(c, ".example", "POST", "/api/x"), "api");
+        assert_string_equal(found(c, "only.example", "GET", "/anything"), "root");
+        assert_string_equal(found(c, "", "GET", "/anything"), "none");
+        assert_string_equal(found(c, "x", "GET", "/post"), "other method");
+        assert_string_equal(found(c, "x", "PUT", "/post/1"), "post");
+        sg_config_unref(c);
 }
 
 static void test_too_many(void **state)
@@ -505,6 +545,7 @@ int main(void)
                 cmocka_unit_test(test_prefixes),
                 cmocka_unit_test(test_wrong_values_are_told),
                 cmocka_unit_test(test_no_request_belongs_to_two),
+                cmocka_unit_test(test_the_best_match),
                 cmocka_unit_test(test_too_many),
                 cmocka_unit_test(test_the_text_can_be_read_again),
                 cmocka_unit_test(test_a_later_file_adds_and_clears),

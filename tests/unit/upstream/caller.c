@@ -54,6 +54,8 @@ static void on_head(struct sg_upcall *c, const struct sg_head *head, void *owner
         k->n_heads++;
         k->status = head->status;
         k->was_reused = c->was_reused;
+        if (k->pauses_at_head)
+                sg_upcall_pause(c);
         if (k->frees == FREES_ON_HEAD)
                 free_call(k);
 }

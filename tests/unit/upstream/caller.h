@@ -76,6 +76,7 @@ struct caller {
         char text[512];
         bool was_reused;
         bool pauses; /* after each piece */
+        bool pauses_at_head;
         enum frees frees;
 };
 
