@@ -231,8 +231,7 @@ int sg_backends_pick(struct sg_backends *b, uint64_t hash, uint64_t tried, uint6
                 turn = take_turns(b, 1);
                 i = at_turn(b, turn);
                 /* The usual case needs to look at no other. */
-                if (backend_may_use(b, b->backends[i], now_usec) == BACKEND_USE_FREELY &&
-                    begin(b, i, now_usec, ret))
+                if (backend_may_use(b, b->backends[i], now_usec) == BACKEND_USE_FREELY && begin(b, i, now_usec, ret))
                         return 0;
         }
         for (uint64_t among = usable(b, tried, now_usec); among; among &= ~BIT(i)) {

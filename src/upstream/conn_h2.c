@@ -150,14 +150,20 @@ static void forgive(struct mux *m)
         sg_h2_forgive(m->codec, (unsigned)SG_MIN(n, (uint64_t)UINT32_MAX));
 }
 
+/* Its SETTINGS have come. */
+static void begin_to_serve(struct conn *n)
+{
+        n->mux->was_heard = true;
+        pool_wake(n->pool);
+        if (n->state == CONN_BUSY)
+                sg_timer_stop(&n->idle);
+}
+
 size_t mux_on_bytes(struct conn *n, struct sg_str bytes)
 {
-        const bool is_first = !n->mux->was_heard;
-
-        n->mux->was_heard = true;
+        if (!n->mux->was_heard)
+                begin_to_serve(n);
         forgive(n->mux);
-        if (is_first)
-                pool_wake(n->pool);
         if (sg_h2_receive(n->mux->codec, bytes)) {
                 (void)write_frames(n); /* a GOAWAY that says why */
                 break_off(n);
@@ -205,7 +211,8 @@ int mux_new(struct conn *n)
         n->speech = &h2_speech;
         sg_list_push(&n->pool->shared, &m->link);
         sg_stream_resume(n->stream);
-        mux_turn_soon(n); /* the preface */
+        sg_timer_start(&n->idle, n->pool->at.connect_timeout_usec); /* until it has spoken: others wait for that */
+        mux_turn_soon(n);                                           /* the preface */
         return 0;
 }
 

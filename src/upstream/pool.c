@@ -264,7 +264,9 @@ static void on_idle_over(struct sg_timer *t, void *owner)
 {
         struct conn *n = owner;
 
-        if (n->mux && n->state == CONN_IDLE) {
+        if (n->mux && n->state == CONN_BUSY) {
+                mux_on_end(n, SG_STREAM_END_TIMEOUT, "the server has not begun to speak HTTP/2");
+        } else if (n->mux && n->state == CONN_IDLE) {
                 mux_retire(n); /* with a GOAWAY */
                 mux_turn_soon(n);
         } else {

@@ -335,6 +335,26 @@ static void test_server_of_http1_is_garbage(void **state)
         assert_int_equal(counts(x).n_idle + counts(x).n_busy, 0);
 }
 
+static void test_server_that_never_speaks_is_given_up(void **state)
+{
+        static const struct act acts[] = {WAIT_CLOSE, END};
+        struct world *x = *state;
+        struct caller k = CALL("/x"), other = CALL("/x");
+
+        world_serve(x, acts, acts);
+        x->endpoint.protocol = SG_PROTOCOL_HTTP2;
+        x->endpoint.connect_timeout_usec = 100 * MSEC;
+        call_start(&k, x);
+        call_start(&other, x);
+        wait_for(x, x->n_over + 2);
+        assert_fault(&k, SG_UPSTREAM_F_RESET);
+        assert_non_null(strstr(k.text, "HTTP/2"));
+        assert_int_equal(other.n_failed, 1);
+        assert_int_equal(counts(x).n_idle + counts(x).n_busy, 0);
+        call_done(&k);
+        call_done(&other);
+}
+
 static void test_who_waits_shares_the_fault(void **state)
 {
         static struct caller k[MANY];
@@ -424,6 +444,7 @@ int main(void)
                 H2_TEST(test_reset_inside_the_answer_is_truncated),
                 H2_TEST(test_garbage_ends_all_on_the_connection),
                 H2_TEST(test_server_of_http1_is_garbage),
+                H2_TEST(test_server_that_never_speaks_is_given_up),
                 H2_TEST(test_who_waits_shares_the_fault),
                 H2_TEST(test_idle_connection_says_goodbye),
                 H2_TEST(test_one_warm_connection_is_enough),
