@@ -295,17 +295,12 @@ static bool may_try_again(const struct sg_upcall *c)
         return c->was_reused && c->request.may_resend && !c->was_resent && !c->has_answer_bytes;
 }
 
-void call_try_again(struct sg_upcall *c)
-{
-        c->was_resent = true;
-        call_seek(c);
-}
-
 void call_broken(struct sg_upcall *c, enum sg_stream_end why, const char *text)
 {
         if (may_try_again(c)) {
+                c->was_resent = true;
                 call_drop_connection(c);
-                call_try_again(c);
+                call_seek(c);
         } else if (why == SG_STREAM_END_TLS && !c->has_answer_bytes) {
                 call_fail(c, SG_UPSTREAM_F_TLS, "TLS with",
                           text); /* TLS 1.3: a refusal of our certificate comes late */
@@ -415,7 +410,7 @@ void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, 
 {
         SG_ASSERT(c->state != CALL_FREED && (c->request.kind == SG_UPCALL_BODY_STREAM || c->request.upgrade.n));
         if (c->state == CALL_DONE || !c->conn || c->conn->state == CONN_CONNECTING) {
-                SG_ASSERT(c->state >= CALL_ANSWERING || c->was_resent);
+                SG_ASSERT(c->state >= CALL_ANSWERING || c->was_resent || c->n_refused);
                 return;
         }
         SG_ASSERT(call_takes_pieces(c) && !c->is_whole);

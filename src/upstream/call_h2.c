@@ -268,10 +268,15 @@ void call_h2_go_on(struct sg_upcall *c)
 
 /* ---- when it is cut off */
 
+/* A server that ends its connections after so many requests, as nginx does, refuses what is on its way then; under load
+ * that may happen to a call twice and more, in a row. */
+#define REFUSED_MAX 5u
+
 /* REFUSED_STREAM, and what lies above the last stream of a GOAWAY: nothing was done (RFC 9113 section 8.7). */
 static bool may_send_again(const struct sg_upcall *c, enum sg_h2_reset why)
 {
-        return why == SG_H2_RESET_REFUSED && !c->has_answer_bytes && c->request.may_resend && !c->was_resent;
+        return why == SG_H2_RESET_REFUSED && !c->has_answer_bytes && c->request.may_resend &&
+               c->n_refused < REFUSED_MAX;
 }
 
 static void on_reset(struct sg_h2_stream *s, enum sg_h2_reset why)
@@ -284,7 +289,8 @@ static void on_reset(struct sg_h2_stream *s, enum sg_h2_reset why)
                 return; /* the rest of the request is not wanted; the answer stands */
         (void)snprintf(text, sizeof(text), "the stream was reset (%s)", sg_h2_reset_name(why));
         if (may_send_again(c, why)) {
-                call_try_again(c);
+                c->n_refused++;
+                call_seek(c);
         } else if (why == SG_H2_RESET_PROTOCOL) {
                 call_fail(c, SG_UPSTREAM_F_GARBAGE, "bad answer from", text);
         } else if (c->has_answer_bytes) {

@@ -401,7 +401,7 @@ static bool is_fit(const struct conn *n, const struct sg_upcall *call)
 {
         if (!n->mux->was_heard || !sg_stream_is_open(n->stream) || sg_h2_room(n->mux->codec) == 0)
                 return false;
-        if (call->was_resent && n->mux->number <= call->conn_number)
+        if (n->mux->number <= call->conn_number)
                 return false;
         /* It may have said goodbye; what is sent there then may not be sent again. */
         return n->state == CONN_BUSY || call->request.may_resend || sg_stream_is_quiet(n->stream);

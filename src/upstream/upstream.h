@@ -14,7 +14,7 @@
  *          fewer if its server says so; 256 KiB of a paused call are held. A proxy's answer to CONNECT has 16 KiB
  * Source   RFC 9112 section 9.3: a pooled connection may close at any time; a request that got no byte of answer on a
  *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT; section 7.8: Upgrade. RFC 9113 section 8.7: a stream that was refused, or lies
- *          above the last one of a GOAWAY, was not served: the same
+ *          above the last one of a GOAWAY, was not served: sent again up to five times
  */
 #pragma once
 

@@ -197,6 +197,7 @@ struct sg_upcall {
         /* HTTP/2 */
         struct sg_link link;  /* of the connection's calls */
         uint64_t conn_number; /* of the last one it was on: those that are older are not fresh */
+        unsigned n_refused;
         struct sg_h2_stream stream;
         bool is_h2;
         bool is_full;                   /* on_room is due when there is room */
@@ -217,8 +218,6 @@ void call_drop_connection(struct sg_upcall *c);
 void call_connected(struct sg_upcall *c);
 /* To a connection: one that is open, one that another call makes, a fresh one. */
 void call_seek(struct sg_upcall *c);
-/* Once more, on a fresh connection. It has none. */
-void call_try_again(struct sg_upcall *c);
 /* The connection has gone: once more or a fault. */
 void call_broken(struct sg_upcall *c, enum sg_stream_end why, const char *text);
 

@@ -114,7 +114,7 @@ static void begin(struct visitor *v, int32_t id, struct request *q)
                 answer(v, id, q, "200");
         } else if (is_path(q, "/early")) {
                 answer_text(v, id, q, "413", "no");
-        } else if (is_path(q, "/refuse") && v->number == 0) {
+        } else if (is_path(q, "/refuse") && v->number < v->server->n_refusing + 1) {
                 nghttp2_submit_rst_stream(v->session, 0, id, NGHTTP2_REFUSED_STREAM);
         } else if (is_path(q, "/goaway") && v->number == 0) {
                 nghttp2_submit_goaway(v->session, 0, SG_MAX(id - 2, 0), NGHTTP2_NO_ERROR, NULL, 0);

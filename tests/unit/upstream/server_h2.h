@@ -32,6 +32,7 @@ struct server_h2 {
         gnutls_certificate_credentials_t credentials; /* NULL: in the clear */
         const char *alpn;                             /* chosen, "h2" or "http/1.1"; NULL: none */
         unsigned n_streams_max;                       /* SETTINGS; 0: 100 */
+        unsigned n_refusing;                          /* connections after the first that refuse, too */
 
         bool is_started;
         int listener;

@@ -195,6 +195,32 @@ static void test_refused_stream_is_sent_again(void **state)
         answered_by_a_second(*state, "/refuse", 0);
 }
 
+static void test_stream_refused_again_and_again_is_sent_again(void **state)
+{
+        struct world *x = *state;
+        struct caller k = CALL("/refuse");
+
+        server.n_refusing = 4;
+        serve(x);
+        ask(x, &k, 200, "ok");
+        assert_int_equal(counts(x).n_opened, 6);
+        call_done(&k);
+}
+
+static void test_refusing_for_ever_is_a_fault(void **state)
+{
+        struct world *x = *state;
+        struct caller k = CALL("/refuse");
+
+        server.n_refusing = 100;
+        serve(x);
+        call_start(&k, x);
+        call_wait(&k);
+        assert_fault(&k, SG_UPSTREAM_F_RESET);
+        assert_int_equal(counts(x).n_opened, 6);
+        call_done(&k);
+}
+
 static void test_stream_above_a_goaway_is_sent_again(void **state)
 {
         answered_by_a_second(*state, "/goaway", 0);
@@ -434,6 +460,8 @@ int main(void)
                 H2_TEST(test_http1_endpoint_offers_nothing_else),
                 H2_TEST(test_upgrade_goes_by_http1),
                 H2_TEST(test_refused_stream_is_sent_again),
+                H2_TEST(test_stream_refused_again_and_again_is_sent_again),
+                H2_TEST(test_refusing_for_ever_is_a_fault),
                 H2_TEST(test_stream_above_a_goaway_is_sent_again),
                 H2_TEST(test_reused_connection_that_breaks_is_replaced),
                 H2_TEST(test_fresh_connection_that_breaks_is_not_tried_again),
