@@ -78,11 +78,11 @@ static int provider_pool_key(struct sg_snapshot_provider *p, const struct sg_con
         if (c->dialect == SG_DIALECT_ECHO)
                 r = asprintf(&p->pool_key, "echo %s", c->name);
         else
-                r = asprintf(&p->pool_key, "%s://%s:%u%s ca=%s name=%s certificate=%s proxy=%s:%u as=%s",
+                r = asprintf(&p->pool_key, "%s://%s:%u%s ca=%s name=%s certificate=%s proxy=%s:%u as=%s protocol=%d",
                              c->is_tls ? "https" : "http", c->host, c->port, c->socket_path ? c->socket_path : "",
                              c->ca_file ? c->ca_file : "system", c->tls_server_name ? c->tls_server_name : "",
                              c->tls_certificate ? c->tls_certificate : "", c->proxy_host ? c->proxy_host : "",
-                             c->proxy_port, c->proxy_authorization ? c->name : "");
+                             c->proxy_port, c->proxy_authorization ? c->name : "", (int)c->protocol);
         if (r < 0)
                 p->pool_key = NULL;
         return r < 0 ? -ENOMEM : 0;
@@ -97,6 +97,7 @@ static void provider_endpoint(struct sg_snapshot_provider *p, const struct sg_co
         p->endpoint.server_name = sg_str_from(c->tls_server_name);
         p->endpoint.proxy_host = sg_str_from(c->proxy_host);
         p->endpoint.proxy_port = c->proxy_port;
+        p->endpoint.protocol = c->protocol;
         p->endpoint.pool_key = sg_str_from(p->pool_key);
         p->endpoint.connect_timeout_usec = c->connect_timeout_usec;
         p->endpoint.idle_timeout_usec = c->idle_timeout_usec;

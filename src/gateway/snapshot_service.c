@@ -28,7 +28,7 @@ static int endpoint_prepare(struct sg_snapshot *s, struct sg_snapshot_service *v
         at->socket_path = sg_str_from(e->socket_path);
         at->is_tls = e->is_tls;
         at->server_name = sg_str_from(c->tls_server_name);
-
+        at->protocol = c->protocol;
         at->pool_key = sg_str_from(v->pool_keys[i]);
         at->connect_timeout_usec = c->connect_timeout_usec;
         at->idle_timeout_usec = c->idle_timeout_usec;
