@@ -53,6 +53,7 @@ static void tell(struct sg_query *q, int error, const struct sg_resolved *found)
                 return;
         }
         out.n = found->n;
+        out.until_usec = found->until_usec;
         for (size_t i = 0; i < found->n; i++) {
                 struct sockaddr *a = (struct sockaddr *)&out.addresses[i];
 
@@ -102,7 +103,7 @@ static void settle(struct name *n, int error, uint64_t ttl_usec)
         sg_list_remove(&r->pending, &n->link);
         sg_list_push(&r->answered, &n->link);
         n->error = error;
-        n->expires_usec = sg_loop_now_usec(r->loop) + (error ? TTL_MIN_USEC : ttl_usec);
+        n->expires_usec = n->found.until_usec = sg_loop_now_usec(r->loop) + (error ? TTL_MIN_USEC : ttl_usec);
         sg_loop_defer(r->loop, &r->deferred);
 }
 
@@ -124,7 +125,7 @@ static void on_answer(void *asker, int error, const struct sg_resolved *found, u
         } else if (!error) {
                 /* Too late for those who asked, in time for the next. */
                 n->error = 0;
-                n->expires_usec = sg_loop_now_usec(n->resolver->loop) + ttl_usec;
+                n->expires_usec = n->found.until_usec = sg_loop_now_usec(n->resolver->loop) + ttl_usec;
         }
 }
 
@@ -258,6 +259,7 @@ static bool is_literal(struct sg_resolved *ret, const char *host)
                 return false;
         }
         ret->n = 1;
+        ret->until_usec = SG_USEC_NEVER;
         return true;
 }
 

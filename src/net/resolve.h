@@ -26,6 +26,8 @@ struct sg_resolved {
         struct sockaddr_storage addresses[SG_RESOLVE_ADDRESSES_MAX];
         socklen_t lengths[SG_RESOLVE_ADDRESSES_MAX];
         size_t n;
+        uint64_t
+                until_usec; /* by the loop's clock: what the resolver tells is the same so long. Literals: SG_USEC_NEVER */
 };
 
 struct sg_resolver;

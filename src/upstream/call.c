@@ -188,6 +188,7 @@ void call_seek(struct sg_upcall *c)
 {
         struct pool *p = c->pool;
 
+        pool_check_name(p);
         if (c->may_share)
                 c->conn = conn_take_shared(p, c);
         if (!c->conn && !c->was_resent && !(c->may_share && p->at.protocol == SG_PROTOCOL_HTTP2))

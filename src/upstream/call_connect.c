@@ -47,6 +47,7 @@ static void on_resolved(struct sg_query *q, int error, const struct sg_resolved 
                           error == SG_RESOLVE_E_NOT_FOUND ? "no such name" : "no name server gave an answer");
                 return;
         }
+        pool_learn_name(c->pool, found);
         free(c->addresses);
         c->addresses = malloc(sizeof(*c->addresses));
         if (!c->addresses) {
@@ -60,14 +61,9 @@ static void on_resolved(struct sg_query *q, int error, const struct sg_resolved 
 
 void call_enter_resolving(struct sg_upcall *c)
 {
-        const struct sg_endpoint *at = &c->pool->at;
-
         sg_timer_start(&c->connect, call_connect_time_left(c));
         c->query = (struct sg_query){.on_resolved = on_resolved, .owner = c};
-        if (at->proxy_host.n)
-                sg_resolve(c->upstream->resolver, &c->query, at->proxy_host, at->proxy_port);
-        else
-                sg_resolve(c->upstream->resolver, &c->query, at->host, at->port);
+        pool_resolve(c->pool, &c->query);
 }
 
 void call_resolving_too_long(struct sg_upcall *c)

@@ -24,6 +24,7 @@ static void pool_free(struct pool *p)
 {
         SG_ASSERT(!p->is_warm && sg_list_is_empty(&p->warmers) && sg_list_is_empty(&p->shared));
         sg_list_remove(bucket_of(p->upstream, p->at.pool_key), &p->link);
+        sg_resolve_cancel(p->upstream->resolver, &p->check);
         sg_tls_trust_unref(p->at.trust);
         sg_tls_certificate_unref(p->at.certificate);
         sg_secret_unref(p->at.proxy_authorization);
@@ -55,6 +56,7 @@ static struct pool *pool_new(struct sg_upstream *u, const struct sg_endpoint *at
         if (!p)
                 return NULL;
         p->upstream = u;
+        p->known_until_usec = SG_USEC_NEVER;
         p->at = *at;
         end = p->strings;
         keep_string(&p->at.host, &end);
@@ -429,8 +431,9 @@ void conn_release(struct conn *n)
         struct pool *p = n->pool;
 
         n->call = NULL;
-        /* After an upgrade that was refused; no other call could use it. */
-        if (p->conns[CONN_IDLE].n >= p->at.pool_max || (!n->mux && p->at.protocol == SG_PROTOCOL_HTTP2)) {
+        /* HTTP/1 in a pool of HTTP/2 is what a refused upgrade leaves: no other call could use it. */
+        if (n->is_outdated || p->conns[CONN_IDLE].n >= p->at.pool_max ||
+            (!n->mux && p->at.protocol == SG_PROTOCOL_HTTP2)) {
                 conn_close(n);
                 return;
         }

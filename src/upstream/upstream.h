@@ -12,6 +12,7 @@
  * Limits   idle connections per endpoint (pool_max), idle_timeout; waiting does not exist but for a connection that is
  *          being made and may carry many calls: else a new one is opened. HTTP/2: 100 calls at once on a connection, or
  *          fewer if its server says so; 256 KiB of a paused call are held. A proxy's answer to CONNECT has 16 KiB
+ *          An idle connection to an address that its name has no longer, as of its TTL, is not taken any more
  * Source   RFC 9112 section 9.3: a pooled connection may close at any time; a request that got no byte of answer on a
  *          reused connection is sent once more on a fresh one. RFC 9110 section 9.3.6: CONNECT; section 7.8: Upgrade. RFC 9113 section 8.7: a stream that was refused, or lies
  *          above the last one of a GOAWAY, was not served: sent again up to five times

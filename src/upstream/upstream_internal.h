@@ -34,6 +34,10 @@ struct pool {
         struct sg_list waiters;
         bool is_h1; /* ALPN has chosen HTTP/1.1, last time */
 
+        /* pool_name.c */
+        uint64_t known_until_usec; /* where the name points; SG_USEC_NEVER: there is none, or it is being asked for */
+        struct sg_query check;
+
         /* warm.c */
         bool is_warm;
         size_t n_warm_next; /* what keep_warm has said since the last settling */
@@ -86,6 +90,7 @@ struct conn {
         struct sg_layer *layer; /* TLS, the stream's; or NULL */
         struct sg_upcall *call; /* NULL: none, or many */
         struct mux *mux;        /* NULL: HTTP/1 */
+        bool is_outdated;       /* the name points elsewhere: not for another call */
         struct sg_timer idle;
         uint64_t idle_since_usec;
         struct sg_deferred deferred; /* frees it, or secures its tunnel */
@@ -130,6 +135,12 @@ void conn_release(struct conn *n);
 /* Closed once all that was written has left, or idle_timeout has passed. */
 void conn_leave(struct conn *n);
 void conn_close(struct conn *n);
+
+/* pool_name.c: asks where the name points, of the server or of its proxy; what it was told. */
+void pool_resolve(struct pool *p, struct sg_query *q);
+void pool_learn_name(struct pool *p, const struct sg_resolved *found);
+/* Before a connection is taken: asks again when what is known is too old. The answer may come later. */
+void pool_check_name(struct pool *p);
 
 /* warm.c: an idle connection has gone, or is in use; how it went with warm connections so far. */
 void pool_check_warm(struct pool *p);
