@@ -6,22 +6,26 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 #include "loop/loop.h"
 
-struct event_base;
+#define SG_LOOP_READY_MAX 64 /* descriptors of one wait; who is ready beyond them comes first in the next */
 
 struct sg_loop {
-        struct event_base *base;
+        int epoll_fd, wake_fd;
         uint64_t now_usec; /* 0: not asked yet in this turn */
         struct sg_list deferred;
         struct sg_list mailboxes;
-        struct event wake;
-        struct event max_wait;
-        int wake_fd;
         atomic_bool is_stopping;
         atomic_bool is_running;
+        struct sg_timer **timers; /* a heap by armed_usec; the first is at 1 */
+        size_t n_timers;          /* in the heap */
+        size_t n_timers_known;    /* in existence */
+        size_t timers_room;
         char *scratch;
+        int at_ready, n_ready; /* of the last wait: the next to be told, and how many there are */
+        struct epoll_event ready[SG_LOOP_READY_MAX];
 };
 
 /* Empties a mailbox into its on_letter. */
@@ -30,5 +34,9 @@ struct sg_mailbox *sg_mailbox_at(struct sg_link *k);
 /* Wakes the loop; any thread, also a signal handler. */
 void sg_loop_wake(struct sg_loop *l);
 
-/* A libevent timeout of usec, which is never zero: an event of 0 would be handled in this very turn, over and over. */
-struct timeval sg_loop_timeval(uint64_t usec);
+/* Tells what epoll_wait() has brought for it. */
+void sg_io_tell(struct sg_io *io, uint32_t events);
+
+/* Calls the timers that are due; and when the next one is looked at, or SG_USEC_NEVER. */
+void sg_loop_run_timers(struct sg_loop *l);
+uint64_t sg_loop_next_timer_usec(const struct sg_loop *l);

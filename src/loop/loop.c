@@ -1,14 +1,17 @@
 /*
- * One turn is: wait, the callbacks of what is ready, the deferred work, after_turn. libevent 2.1 has no hook around its
- * wait, so the turn's time is read when it is first asked for and forgotten before the next wait; a turn that asks no
- * time reads no clock.
+ * One turn is: wait, the callbacks of what is ready, the timers that are due, the deferred work, after_turn. The turn's
+ * time is read when it is first asked for and forgotten before the next wait.
+ *
+ * The kernel puts a descriptor that is still ready behind all others that are, so that a wait that brings only some of
+ * them brings each in its turn.
  *
  * The wake-up is an eventfd that nobody reads: it is watched edge-triggered, and each write is an edge of its own,
  * however high the counter stands (it would take 2^64 writes to fill it). That saves one system call per wake-up.
  */
 #include <errno.h>
-#include <event2/event.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -19,44 +22,23 @@
 
 static _Thread_local const struct sg_loop *running_here;
 
-struct timeval sg_loop_timeval(uint64_t usec)
+static void on_wake(struct sg_loop *l)
 {
-        /* An "endless" wait must fit in a time_t after libevent has added its own time. */
-        usec = SG_MIN(usec, UINT64_C(1) << 52);
-        usec = SG_MAX(usec, UINT64_C(1));
-        return (struct timeval){.tv_sec = (time_t)(usec / SG_USEC_PER_SEC),
-                                .tv_usec = (suseconds_t)(usec % SG_USEC_PER_SEC)};
-}
-
-static int base_new(struct event_base **ret)
-{
-        struct event_config *config;
-
-        config = event_config_new();
-        if (!config)
-                return -ENOMEM;
-        /* Early close is EPOLLRDHUP, which a paused connection's hang-up is told by. */
-        if (event_config_require_features(config, EV_FEATURE_EARLY_CLOSE | EV_FEATURE_ET | EV_FEATURE_O1) ||
-            event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK)) {
-                event_config_free(config);
-                return -ENOMEM;
-        }
-        *ret = event_base_new_with_config(config);
-        event_config_free(config);
-        return *ret ? 0 : -EOPNOTSUPP;
-}
-
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-        struct sg_loop *l = arg;
-
         SG_LIST_EACH (&l->mailboxes, k)
                 sg_mailbox_empty(sg_mailbox_at(k));
 }
 
-static void on_max_wait(evutil_socket_t fd, short what, void *arg)
+static int open_descriptors(struct sg_loop *l)
 {
-        /* That the turn ends is all that it is for. */
+        struct epoll_event wake = {.events = EPOLLIN | EPOLLET, .data.ptr = l};
+
+        l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (l->epoll_fd < 0)
+                return -errno;
+        l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (l->wake_fd < 0)
+                return -errno;
+        return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->wake_fd, &wake) ? -errno : 0;
 }
 
 int sg_loop_new(struct sg_loop **ret)
@@ -67,19 +49,12 @@ int sg_loop_new(struct sg_loop **ret)
         l = calloc(1, sizeof(*l));
         if (!l)
                 return -ENOMEM;
-        l->wake_fd = -1;
+        l->epoll_fd = l->wake_fd = -1;
         sg_list_init(&l->deferred);
         sg_list_init(&l->mailboxes);
-        r = base_new(&l->base);
+        r = open_descriptors(l);
         if (r)
                 return r;
-        l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        if (l->wake_fd < 0)
-                return -errno;
-        event_assign(&l->wake, l->base, l->wake_fd, EV_READ | EV_ET | EV_PERSIST, on_wake, l);
-        event_assign(&l->max_wait, l->base, -1, EV_PERSIST, on_max_wait, l);
-        if (event_add(&l->wake, NULL))
-                return -ENOMEM;
         *ret = SG_GIVE(l);
         return 0;
 }
@@ -102,37 +77,60 @@ struct sg_loop *sg_loop_free(struct sg_loop *l)
         SG_ASSERT(!atomic_load(&l->is_running));
         run_deferred(l, SIZE_MAX);
         SG_ASSERT(sg_list_is_empty(&l->mailboxes));
-        if (l->wake_fd >= 0) {
-                event_del(&l->wake);
-                event_del(&l->max_wait);
+        if (l->wake_fd >= 0)
                 close(l->wake_fd);
-        }
-        if (l->base)
-                event_base_free(l->base);
+        if (l->epoll_fd >= 0)
+                close(l->epoll_fd);
         free(l->scratch);
+        free(l->timers);
         free(l);
         return NULL;
 }
 
-static void bound_wait(struct sg_loop *l, uint64_t max_wait_usec)
+/* Milliseconds until something is due, rounded up: a timer is never early. */
+static int wait_msec(const struct sg_loop *l, uint64_t max_wait_usec)
 {
-        struct timeval tv = sg_loop_timeval(max_wait_usec);
+        const uint64_t next = sg_loop_next_timer_usec(l);
+        uint64_t wait = max_wait_usec;
 
-        event_del(&l->max_wait);
-        if (max_wait_usec != SG_USEC_NEVER)
-                SG_ASSERT(event_add(&l->max_wait, &tv) == 0);
+        if (!sg_list_is_empty(&l->deferred))
+                return 0;
+        if (next != SG_USEC_NEVER) {
+                const uint64_t now = sg_clock_usec();
+
+                wait = SG_MIN(wait, next > now ? next - now : 0);
+        }
+        if (wait == SG_USEC_NEVER)
+                return -1;
+        wait = wait / SG_USEC_PER_MSEC + (wait % SG_USEC_PER_MSEC != 0);
+        return (int)SG_MIN(wait, (uint64_t)INT_MAX);
+}
+
+static void wait_and_tell(struct sg_loop *l, uint64_t max_wait_usec)
+{
+        int n = epoll_wait(l->epoll_fd, l->ready, SG_LOOP_READY_MAX, wait_msec(l, max_wait_usec));
+
+        SG_ASSERT(n >= 0 || errno == EINTR);
+        l->now_usec = 0;
+        l->at_ready = 0;
+        l->n_ready = SG_MAX(n, 0);
+        while (l->at_ready < l->n_ready) {
+                const struct epoll_event *e = &l->ready[l->at_ready++];
+
+                if (e->data.ptr == l)
+                        on_wake(l);
+                else if (e->data.ptr)
+                        sg_io_tell(e->data.ptr, e->events);
+        }
 }
 
 void sg_loop_run(struct sg_loop *l, uint64_t max_wait_usec, void (*after_turn)(void *owner), void *owner)
 {
         SG_ASSERT(!atomic_exchange(&l->is_running, true));
         running_here = l;
-        bound_wait(l, max_wait_usec);
         while (!atomic_load_explicit(&l->is_stopping, memory_order_acquire)) {
-                int how = sg_list_is_empty(&l->deferred) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
-
-                l->now_usec = 0;
-                SG_ASSERT(event_base_loop(l->base, how) >= 0);
+                wait_and_tell(l, max_wait_usec);
+                sg_loop_run_timers(l);
                 run_deferred(l, SG_MAX(l->deferred.n * 2, (size_t)DEFERRED_PER_TURN_MIN));
                 if (after_turn)
                         after_turn(owner);

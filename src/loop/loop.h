@@ -1,17 +1,15 @@
 /*
  * loop/loop.h - one thread's event loop: descriptors, timers, work for the end of the turn, mail from other threads
  *
- * Shape    libevent's base underneath; nothing above this room sees it, only its struct event is embedded here
+ * Shape    an epoll set, a heap of timers, lists; io, timers and deferred work are embedded in their users
  * Units    _usec, monotonic; sg_loop_now_usec() is the time of this turn
  * Owner    the loop owns nothing of its users; io, timers and mailboxes are embedded in things and stopped before
  *          those go
  * Thread   all calls from the loop's thread, except sg_mailbox_post() and sg_loop_stop_soon()
  * Errors   -errno at creation; afterwards none
- * Source   libevent 2.1: persistent read events; its timeouts are an upper bound and are moved lazily (timer.c)
+ * Source   epoll(7)
  */
 #pragma once
-
-#include <event2/event_struct.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -43,6 +41,9 @@ enum sg_io_interest {
         SG_IO_READ = 1u << 0,
         SG_IO_WRITE = 1u << 1,
         SG_IO_CLOSED = 1u << 2, /* the peer's FIN, told without reading (EPOLLRDHUP) */
+        SG_IO_SHARED =
+                1u << 3, /* with SG_IO_READ alone: of all loops that wait for it so, the kernel wakes one, the one
+                                   that has waited longest since it asked */
 };
 
 struct sg_io {
@@ -51,7 +52,6 @@ struct sg_io {
         unsigned interest;                                               /* private */
         void (*on_ready)(struct sg_io *io, unsigned ready, void *owner); /* only what was asked for */
         void *owner;
-        struct event reading, writing; /* private */
 };
 
 /* Nothing is watched yet. The descriptor stays the owner's. 0 (today it cannot fail). */
@@ -68,16 +68,17 @@ struct sg_timer {
         struct sg_loop *loop;
         void (*on_time)(struct sg_timer *t, void *owner);
         void *owner;
-        struct event event;  /* private */
         uint64_t due_usec;   /* private; 0 when stopped */
-        uint64_t armed_usec; /* private; when the event fires, 0 when it is not armed */
+        uint64_t armed_usec; /* private; its place in the heap: not later than due_usec */
+        size_t heap_at;      /* private; from 1; 0 when it is not in the heap */
 };
 
+/* 0 or -ENOMEM; starting it cannot fail then. It stays where it is until it is done. */
 int sg_timer_init(struct sg_timer *t, struct sg_loop *l, void (*on_time)(struct sg_timer *t, void *owner), void *owner)
         SG_MUST_CHECK;
 void sg_timer_done(struct sg_timer *t);
-/* In after_usec from this turn's time, once. Starting a running timer moves it; moving it later is cheap (the event is
- * left where it is and re-armed when it fires early). */
+/* In after_usec from this turn's time, once, and never in this turn. Starting a running timer moves it; moving it later
+ * is cheap (it is left where it is, and moved when its place in the heap comes up). */
 void sg_timer_start(struct sg_timer *t, uint64_t after_usec);
 void sg_timer_stop(struct sg_timer *t);
 static inline bool sg_timer_is_running(const struct sg_timer *t)

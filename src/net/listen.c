@@ -139,19 +139,28 @@ static bool is_passing(int e)
                e == ENONET || e == EHOSTUNREACH || e == EOPNOTSUPP || e == ENETUNREACH;
 }
 
+/* Of several loops the kernel wakes the one that asked first: who has taken something asks anew, behind the others. */
+static void ask_anew(struct sg_acceptor *a)
+{
+        sg_io_set(&a->io, 0);
+        sg_io_set(&a->io, SG_IO_READ | SG_IO_SHARED);
+}
+
 static void on_ready(struct sg_io *io, unsigned ready, void *owner)
 {
         struct sg_acceptor *a = owner;
+        bool has_taken = false;
 
         for (int i = 0; i < ACCEPTS_PER_WAKE && !a->is_freed; i++) {
                 int fd = accept4(a->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 if (fd >= 0) {
                         a->on_connection(fd, a->owner);
+                        has_taken = true;
                         continue;
                 }
                 if (errno == EAGAIN)
-                        return;
+                        break;
                 if (is_passing(errno))
                         continue;
                 /* No descriptor or memory left: the level-triggered event would turn the loop for ever. */
@@ -162,6 +171,8 @@ static void on_ready(struct sg_io *io, unsigned ready, void *owner)
                 sg_timer_start(&a->pause, NO_FD_PAUSE_USEC);
                 return;
         }
+        if (has_taken && !a->is_freed)
+                ask_anew(a);
 }
 
 static void on_pause_over(struct sg_timer *t, void *owner)
@@ -171,7 +182,7 @@ static void on_pause_over(struct sg_timer *t, void *owner)
 
         if (n_held)
                 sg_log_held(SG_LOG_WARNING, "accept", n_held, NULL, 0);
-        sg_io_set(&a->io, SG_IO_READ);
+        sg_io_set(&a->io, SG_IO_READ | SG_IO_SHARED);
 }
 
 static void free_later(struct sg_deferred *d)
@@ -207,7 +218,7 @@ int sg_acceptor_new(struct sg_acceptor **ret, struct sg_loop *l, int fd, void (*
 
 void sg_acceptor_start(struct sg_acceptor *a)
 {
-        sg_io_set(&a->io, SG_IO_READ);
+        sg_io_set(&a->io, SG_IO_READ | SG_IO_SHARED);
 }
 
 struct sg_acceptor *sg_acceptor_free(struct sg_acceptor *a)

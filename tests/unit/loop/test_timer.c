@@ -153,6 +153,92 @@ static void test_timer_of_never_does_not_run(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+#define N_MANY     300
+
+struct many {
+        struct sg_loop *loop;
+        struct one {
+                struct sg_timer t;
+                struct many *all;
+                uint64_t due_usec; /* 0: it may not fire */
+        } timers[N_MANY];
+        struct sg_timer end;
+        uint64_t last_usec, random;
+        unsigned n_fired;
+};
+
+static uint64_t many_random(struct many *m)
+{
+        m->random ^= m->random << 13;
+        m->random ^= m->random >> 7;
+        m->random ^= m->random << 17;
+        return m->random;
+}
+
+static void many_start(struct one *o, uint64_t after_usec)
+{
+        o->due_usec = sg_loop_now_usec(o->all->loop) + after_usec;
+        sg_timer_start(&o->t, after_usec);
+}
+
+/* Each that fires moves, stops, ends or makes another one. */
+static void on_one(struct sg_timer *t, void *owner)
+{
+        struct one *o = owner, *other = &o->all->timers[many_random(o->all) % N_MANY];
+        struct many *m = o->all;
+
+        assert_true(o->due_usec && o->due_usec <= sg_clock_usec());
+        assert_true(o->due_usec >= m->last_usec); /* in their order */
+        m->last_usec = o->due_usec;
+        m->n_fired++;
+        o->due_usec = 0;
+        if (!other->due_usec)
+                return;
+        switch (many_random(m) % 4) {
+        case 0:
+                sg_timer_stop(&other->t);
+                other->due_usec = 0;
+                break;
+        case 1:
+                sg_timer_done(&other->t);
+                other->due_usec = 0;
+                assert_int_equal(sg_timer_init(&other->t, m->loop, on_one, other), 0);
+                break;
+        default:
+                many_start(other, 1 + many_random(m) % (40 * MSEC));
+        }
+}
+
+static void on_many_end(struct sg_timer *t, void *owner)
+{
+        sg_loop_stop(((struct many *)owner)->loop);
+}
+
+static void test_many_timers_fire_in_order(void **state)
+{
+        static struct many m;
+
+        m = (struct many){.random = UINT64_C(0x9e3779b97f4a7c15)};
+        assert_int_equal(sg_loop_new(&m.loop), 0);
+        assert_int_equal(sg_timer_init(&m.end, m.loop, on_many_end, &m), 0);
+        for (size_t i = 0; i < N_MANY; i++) {
+                m.timers[i].all = &m;
+                assert_int_equal(sg_timer_init(&m.timers[i].t, m.loop, on_one, &m.timers[i]), 0);
+        }
+        for (unsigned round = 0; round < 4; round++) /* moved to and fro before any is due */
+                for (size_t i = 0; i < N_MANY; i++)
+                        many_start(&m.timers[i], 1 + many_random(&m) % (60 * MSEC));
+        sg_timer_start(&m.end, 400 * MSEC);
+        sg_loop_run(m.loop, SG_USEC_NEVER, NULL, NULL);
+        assert_true(m.n_fired > N_MANY / 3);
+        for (size_t i = 0; i < N_MANY; i++) {
+                assert_int_equal(m.timers[i].due_usec, 0); /* none was forgotten */
+                sg_timer_done(&m.timers[i].t);
+        }
+        sg_timer_done(&m.end);
+        sg_loop_free(m.loop);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -163,6 +249,7 @@ int main(void)
                 TEST(test_timer_can_be_started_after_it_was_stopped),
                 TEST(test_timer_of_zero_fires_in_a_later_turn),
                 TEST(test_timer_of_never_does_not_run),
+                cmocka_unit_test(test_many_timers_fire_in_order),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

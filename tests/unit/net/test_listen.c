@@ -1,6 +1,7 @@
 #include "net_test.h"
 
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -285,6 +286,64 @@ static void test_nothing_is_accepted_before_the_start(void **state)
         close(second);
 }
 
+#define N_SHARERS 3
+#define N_SHARED  300
+
+struct sharer {
+        struct sg_loop *loop;
+        struct sg_acceptor *acceptor;
+        pthread_t thread;
+        unsigned n;
+};
+
+static void on_shared(int fd, void *owner)
+{
+        ((struct sharer *)owner)->n++;
+        close(fd);
+}
+
+static void *share(void *arg)
+{
+        struct sharer *s = arg;
+
+        sg_loop_run(s->loop, SG_USEC_NEVER, NULL, NULL);
+        return NULL;
+}
+
+/* One socket, several loops that are all idle: each has its share, whatever the others do. */
+static void test_loops_that_share_a_socket_take_turns(void **state)
+{
+        struct sharer sharers[N_SHARERS] = {{0}};
+        struct sockaddr_in in;
+        int listener = listen_on_loopback(&in);
+        char byte;
+
+        assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+        for (size_t i = 0; i < N_SHARERS; i++) {
+                assert_int_equal(sg_loop_new(&sharers[i].loop), 0);
+                assert_int_equal(
+                        sg_acceptor_new(&sharers[i].acceptor, sharers[i].loop, listener, on_shared, &sharers[i]), 0);
+                sg_acceptor_start(sharers[i].acceptor);
+                assert_int_equal(pthread_create(&sharers[i].thread, NULL, share, &sharers[i]), 0);
+        }
+        for (unsigned i = 0; i < N_SHARED; i++) {
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+                assert_int_equal(read(fd, &byte, 1), 0); /* it was taken, and closed */
+                close(fd);
+        }
+        for (size_t i = 0; i < N_SHARERS; i++) {
+                sg_loop_stop_soon(sharers[i].loop);
+                assert_int_equal(pthread_join(sharers[i].thread, NULL), 0);
+                sg_acceptor_free(sharers[i].acceptor);
+                sg_loop_free(sharers[i].loop);
+                if (sharers[i].n < N_SHARED / N_SHARERS / 2)
+                        fail_msg("loop %zu took %u of %u", i, sharers[i].n, N_SHARED);
+        }
+        close(listener);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -299,6 +358,7 @@ int main(void)
                 cmocka_unit_test(test_without_descriptors_it_waits_and_goes_on),
                 cmocka_unit_test(test_addresses_are_compared_by_what_they_take),
                 cmocka_unit_test(test_nothing_is_accepted_before_the_start),
+                cmocka_unit_test(test_loops_that_share_a_socket_take_turns),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -534,6 +534,70 @@ static void test_peer_is_named(void **state)
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_SMALL(name) cmocka_unit_test_setup_teardown(name, setup_small, teardown)
 
+#define N_LOUD           8
+#define GIVES_MAX        (N_LOUD * 40u) /* before a byte of another must have been given: a few turns */
+#define LOUD_GIVES_MAX   20000u
+
+struct crowd {
+        struct sg_loop *loop;
+        struct loud {
+                struct crowd *all;
+                struct sg_stream *stream;
+                int far;
+        } loud[N_LOUD + 1]; /* the last is the quiet one */
+        unsigned n_gives, gives_at_byte;
+};
+
+static char noise[64 * 1024];
+
+/* There are always more bytes: as many as the socket takes follow what was read. */
+static size_t on_noise(struct sg_stream *s, struct sg_str bytes, void *owner)
+{
+        struct loud *l = owner;
+        struct crowd *c = l->all;
+
+        if (l == &c->loud[N_LOUD]) {
+                sg_loop_stop(c->loop);
+                return bytes.n;
+        }
+        if (c->n_gives++ == N_LOUD * 10) {
+                assert_int_equal(send(c->loud[N_LOUD].far, "x", 1, MSG_NOSIGNAL), 1);
+                c->gives_at_byte = c->n_gives;
+        }
+        if (c->n_gives < LOUD_GIVES_MAX)
+                (void)send(l->far, noise, sizeof(noise), MSG_NOSIGNAL | MSG_DONTWAIT);
+        else
+                sg_loop_stop(c->loop);
+        return bytes.n;
+}
+
+static void test_who_always_has_bytes_starves_nobody(void **state)
+{
+        static const struct sg_stream_listener listener = {.on_bytes = on_noise};
+        static struct crowd c;
+
+        c = (struct crowd){.loop = NULL};
+        assert_int_equal(sg_loop_new(&c.loop), 0);
+        for (size_t i = 0; i <= N_LOUD; i++) {
+                int near;
+
+                tcp_pair(&near, &c.loud[i].far);
+                c.loud[i].all = &c;
+                assert_int_equal(sg_stream_new_fd(&c.loud[i].stream, c.loop, near, NULL, &listener, &c.loud[i]), 0);
+                sg_stream_resume(c.loud[i].stream);
+                if (i < N_LOUD)
+                        (void)send(c.loud[i].far, noise, sizeof(noise), MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+        sg_loop_run(c.loop, SG_USEC_NEVER, NULL, NULL);
+        assert_true(c.gives_at_byte > 0);
+        assert_in_range(c.n_gives - c.gives_at_byte, 0, GIVES_MAX);
+        for (size_t i = 0; i <= N_LOUD; i++) {
+                sg_stream_free(c.loud[i].stream);
+                close(c.loud[i].far);
+        }
+        sg_loop_free(c.loop);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -560,6 +624,7 @@ int main(void)
                 TEST(test_free_with_a_told_end_pending),
                 TEST(test_another_listener_takes_over_with_kept_bytes),
                 TEST(test_peer_is_named),
+                cmocka_unit_test(test_who_always_has_bytes_starves_nobody),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
