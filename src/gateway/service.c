@@ -56,6 +56,8 @@ static uint64_t hash_of(const struct sg_exchange *x)
         struct sg_ip ip;
         uint64_t h = 0;
 
+        if (c->balance != SG_BALANCE_HASH)
+                return 0;
         if (s->has_hash)
                 return s->hash;
         if (c->hash_by == SG_HASH_BY_KEY && x->key)
