@@ -38,7 +38,6 @@ class Response:
         self.reason = reason
         self.headers = headers
         self.raw_head = raw_head
-        self.body = b""
         self.trailers = []
         self.pieces = []  # (monotonic seconds, decoded bytes) as they arrived
         self.is_whole = False
@@ -52,6 +51,11 @@ class Response:
 
     def all(self, name):
         return [value for key, value in self.headers if key == name.lower()]
+
+    @property
+    def body(self):
+        """What has come of it. Joined when asked for: to add each piece would copy a large body once for each."""
+        return b"".join(piece for _, piece in self.pieces)
 
     @property
     def request_id(self):
@@ -214,7 +218,6 @@ class Wire:
         """Reads the body piece by piece: yields (time, bytes) and fills the response."""
         for piece in self._pieces(response, is_head):
             stamp = time.monotonic()
-            response.body += piece
             response.pieces.append((stamp, piece))
             yield stamp, piece
         response.is_whole = True
