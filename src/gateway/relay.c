@@ -172,8 +172,10 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
         sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
-        if (x->serving)
+        if (x->serving) {
                 judge_service(x);
+                sg_service_keep_no_more(x);
+        }
         if (x->status == 101) {
                 x->has_begun = true;
                 relay_progress(x);

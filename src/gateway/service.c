@@ -208,7 +208,7 @@ static int call(struct sg_exchange *x)
                                      .has_length = s->has_length,
                                      .length = s->length,
                                      .upgrade = sg_str_from(s->upgrade),
-                                     .may_resend = s->is_held,
+                                     .may_resend = true,
                              },
                              &sg_relay_listener, x);
 }
@@ -261,8 +261,8 @@ static bool may_repeat(const struct sg_exchange *x, enum sg_failure f)
         const struct sg_serving *s = x->serving;
         const bool is_untouched = sg_backend_result_of(f) == SG_BACKEND_UNREACHABLE;
 
-        if (!s->is_held && s->has_room)
-                return false; /* some of the body may be gone */
+        if (!s->is_held && !s->keeps)
+                return false; /* some of the body is gone */
         switch (x->method) {
         case SG_METHOD_GET:
         case SG_METHOD_HEAD:

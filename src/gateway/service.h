@@ -8,7 +8,8 @@
  * Owner    the exchange
  * Thread   its worker
  * Errors   an enum sg_failure for the client
- * Limits   of [service]; SG_SERVICE_HELD_BYTES_MAX of a streamed body wait for the connection
+ * Limits   of [service]; of a streamed body SG_SERVICE_HELD_BYTES_MAX wait for the connection, and the first
+ *          SG_SERVICE_KEPT_BYTES_MAX are kept until the answer begins or more has come
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 #include "upstream/backends.h"
 
 #define SG_SERVICE_HELD_BYTES_MAX (64u * 1024u)
+#define SG_SERVICE_KEPT_BYTES_MAX (128u * 1024u)
 #define SG_SERVICE_WORD_BYTES     (SG_NAME_BYTES_MAX + sizeof("service:")) /* among a key's models */
 
 struct sg_serving {
@@ -44,8 +46,9 @@ struct sg_serving {
         bool is_client_paused;
         uint64_t tried; /* a bit for each endpoint */
         unsigned n_attempts;
-        const char *endpoint;  /* the last one's URL */
-        struct sg_buf pending; /* of a streamed body: what came before there was room */
+        const char *endpoint; /* the last one's URL */
+        bool keeps;           /* `pending` has all that came of a streamed body: it may be given once more */
+        struct sg_buf pending;
 
         /* the answer */
         bool is_tunnel;
@@ -82,6 +85,8 @@ enum sg_backend_result sg_backend_result_of(enum sg_failure f);
 void sg_service_body(struct sg_exchange *x, struct sg_str bytes);
 void sg_service_body_end(struct sg_exchange *x);
 void sg_service_room(struct sg_exchange *x);
+/* The answer has begun: nothing is given twice any more. */
+void sg_service_keep_no_more(struct sg_exchange *x);
 /* It is the client who is waited for. */
 bool sg_service_waits_for_client(const struct sg_exchange *x);
 

@@ -53,12 +53,32 @@ static void hold(struct sg_exchange *x, struct sg_str bytes)
                 fail(x, SG_FAIL_BODIES_FULL);
 }
 
+/* What is small enough is kept until the answer begins: a server that ends its connection just now has not taken it. */
+static void keep(struct sg_exchange *x, struct sg_str bytes)
+{
+        struct sg_serving *s = x->serving;
+
+        if (!s->keeps)
+                return;
+        if (sg_buf_length(&s->pending) + bytes.n <= SG_SERVICE_KEPT_BYTES_MAX && sg_buf_add(&s->pending, bytes) == 0)
+                return;
+        sg_service_keep_no_more(x);
+        sg_upcall_forbid_resend(x->upcall);
+}
+
+void sg_service_keep_no_more(struct sg_exchange *x)
+{
+        x->serving->keeps = false;
+        sg_buf_done(&x->serving->pending);
+}
+
 static void stream(struct sg_exchange *x, struct sg_str bytes)
 {
         struct sg_serving *s = x->serving;
 
         feed_timer(x);
         if (s->has_room) {
+                keep(x, bytes);
                 sg_upcall_send(x->upcall, &bytes, 1, false);
                 if (sg_upcall_is_full(x->upcall))
                         pause_client(x);
@@ -106,10 +126,10 @@ void sg_service_room(struct sg_exchange *x)
         if (s->is_held && !s->is_tunnel)
                 return;
         s->has_room = true;
-        if (waiting.n || (x->is_body_whole && !s->has_given_last)) {
+        if (sg_upcall_n_given(x->upcall) == 0 && (waiting.n || x->is_body_whole)) {
+                /* the first time, or once more on another connection */
                 s->has_given_last = x->is_body_whole;
                 sg_upcall_send(x->upcall, &waiting, waiting.n ? 1 : 0, x->is_body_whole);
-                sg_buf_done(&s->pending);
         }
         feed_timer(x);
         if (!sg_upcall_is_full(x->upcall))

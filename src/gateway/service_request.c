@@ -126,6 +126,7 @@ static void take_body(struct sg_exchange *x, const struct sg_head *head)
         s->has_length = head->has_length;
         s->length = head->length;
         s->has_body = head->is_chunked || head->length > 0;
+        s->keeps = true;
         s->is_held = !s->has_body || (head->has_length && head->length <= SG_SERVICE_HELD_BYTES_MAX);
         if (s->has_length && s->length > s->service->config->body_bytes_max)
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);

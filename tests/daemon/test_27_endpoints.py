@@ -354,3 +354,28 @@ def test_a_worker_serves_others_beside_a_flood(backends):
         flood.socket.shutdown(socket.SHUT_RDWR)
         thread.join()
         assert sorted(took)[25] < 0.1 * SLOWNESS, sorted(took)[-5:]
+
+
+@pytest.mark.parametrize("size, status", [(100000, 200), (300000, 502)])
+def test_a_stale_connection_and_a_streamed_body(backends, size, status):
+    """The service ends its connection just as it is used again: what is kept of the body goes to another one."""
+    first = threading.Event()
+
+    def once(x):
+        if x.number == 1 and first.is_set():
+            for _ in x.pieces():
+                if len(x.body) >= min(size, 200000):
+                    break
+            x.close()
+            return
+        x.read()
+        x.answer(str(len(x.body)))
+
+    backends[0].on("/s/once", once)
+    with Gateway(config=service("s", prefix="/s", endpoint=backends[0].url, retries=0), workers=1) as g:
+        assert g.ask("POST", "/s/once", body="a").status == 200
+        first.set()
+        answer = g.ask("POST", "/s/once", body="a" * size)
+        assert answer.status == status
+        if status == 200:
+            assert answer.body == str(size).encode() and backends[0].n_connections == 2
