@@ -24,23 +24,33 @@ static bool ieq_each(const char *a, const char *b, size_t n)
         return true;
 }
 
-/* Eight bytes at a time: letters of either case differ in one bit, and only where they do are the bytes looked at. */
+/* The same of eight bytes. Where they differ, it must be in the bit of case alone, and the byte a letter: none of the
+ * sums carries into the next byte. */
+static bool ieq_eight(const char *a, const char *b)
+{
+        const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7, cases = ones << 5;
+        uint64_t x, y, low, letters;
+
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        y ^= x;
+        if (y == 0)
+                return true;
+        low = (x | cases) & ~tops;
+        letters = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z')) & ~x & tops;
+        return (y & ~cases) == 0 && ((y << 2) & ~letters) == 0;
+}
+
 bool sg_str_ieq_bytes_(struct sg_str a, struct sg_str b)
 {
         size_t i = 0;
 
-        for (; a.n - i >= 8; i += 8) {
-                uint64_t x, y;
-
-                memcpy(&x, a.p + i, 8);
-                memcpy(&y, b.p + i, 8);
-                x ^= y;
-                if (x & ~UINT64_C(0x2020202020202020))
+        if (a.n < 8)
+                return ieq_each(a.p, b.p, a.n);
+        for (; a.n - i >= 8; i += 8)
+                if (!ieq_eight(a.p + i, b.p + i))
                         return false;
-                if (x && !ieq_each(a.p + i, b.p + i, 8))
-                        return false;
-        }
-        return ieq_each(a.p + i, b.p + i, a.n - i);
+        return ieq_eight(a.p + a.n - 8, b.p + a.n - 8); /* the last ones, some of them again */
 }
 
 bool sg_str_istarts(struct sg_str s, struct sg_str prefix)
