@@ -50,6 +50,7 @@ struct h1 {
 };
 
 static void h1_go(struct h1 *c, enum h1_state to);
+static void h1_resume_body(struct sg_client *client);
 static void h1_close(struct h1 *c, enum sg_failure reason);
 
 static struct h1 *h1_of(void *owner) /* of the stream, and of the table's functions: the connection */
@@ -269,6 +270,7 @@ static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
         case SG_H1_TRAILERS:
                 return true;
         case SG_H1_END:
+                h1_resume_body(&c->client);
                 h1_go(c, H1_ANSWER);
                 sg_exchange_body_end(c->exchange);
                 return true;
@@ -276,10 +278,13 @@ static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
         SG_UNREACHABLE();
 }
 
-/* Who sends requests and reads no answers gets no further: h1_on_drained() goes on. */
+/* Who sends requests and reads no answers gets no further: h1_on_drained() goes on. A pause does not hold back the end of
+ * a body: no more bytes may come that would lead to it. */
 static bool h1_wants_bytes(const struct h1 *c)
 {
-        return c->state <= H1_BODY && !c->is_body_paused && !(c->state == H1_IDLE && sg_stream_is_full(c->conn.stream));
+        if (c->is_body_paused && !sg_h1_awaits_end(&c->h1))
+                return false;
+        return c->state <= H1_BODY && !(c->state == H1_IDLE && sg_stream_is_full(c->conn.stream));
 }
 
 /* What a pipelining client has sent meanwhile is given again. */

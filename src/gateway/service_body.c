@@ -111,6 +111,7 @@ void sg_service_body_end(struct sg_exchange *x)
 
         if (s->is_held && !s->is_tunnel)
                 return;
+        resume_client(x);
         feed_timer(x);
         if (!s->has_room || s->has_given_last || x->upcall_is_over)
                 return;

@@ -296,6 +296,11 @@ int sg_h1_next(struct sg_h1 *p, struct sg_str in, struct sg_head *head, struct s
         return r;
 }
 
+bool sg_h1_awaits_end(const struct sg_h1 *p)
+{
+        return p->state == H1_END || (p->state == H1_LENGTH && p->left == 0);
+}
+
 int sg_h1_eof(struct sg_h1 *p, struct sg_h1_event *ret)
 {
         *ret = (struct sg_h1_event){.kind = SG_H1_MORE};
@@ -303,7 +308,7 @@ int sg_h1_eof(struct sg_h1 *p, struct sg_h1_event *ret)
                 return (int)p->left;
         if (sg_h1_is_idle(p))
                 return 0;
-        if (p->state == H1_CLOSE || p->state == H1_END || (p->state == H1_LENGTH && p->left == 0))
+        if (p->state == H1_CLOSE || sg_h1_awaits_end(p))
                 return give_end(p, ret);
         p->left = SG_H1_E_TRUNCATED;
         h1_go(p, H1_FAILED);

@@ -81,6 +81,8 @@ int sg_h1_next(struct sg_h1 *p, struct sg_str in, struct sg_head *head, struct s
 int sg_h1_eof(struct sg_h1 *p, struct sg_h1_event *ret) SG_MUST_CHECK;
 /* Between messages: nothing of a next one was seen. */
 bool sg_h1_is_idle(const struct sg_h1 *p);
+/* All of a body was given: END comes next, and needs no more bytes. */
+bool sg_h1_awaits_end(const struct sg_h1 *p);
 
 const char *sg_h1_error_name(enum sg_h1_error e); /* "bad", "head_too_large", … */
 unsigned sg_h1_error_status(enum sg_h1_error e);

@@ -218,6 +218,24 @@ static void test_more_gives_back_what_is_done(void **state)
         assert_true(sg_h1_is_idle(&p));
 }
 
+static void test_end_needs_no_bytes_and_is_told_ahead(void **state)
+{
+        struct sg_h1 p;
+
+        sg_h1_init(&p, SG_H1_SERVER, NULL);
+        assert_false(sg_h1_awaits_end(&p));
+        assert_int_equal(feed(&p, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"), 0);
+        assert_false(sg_h1_awaits_end(&p));
+        assert_int_equal(feed(&p, "a"), 0);
+        assert_false(sg_h1_awaits_end(&p));
+        assert_int_equal(feed(&p, "b"), 0);
+        assert_int_equal(ev.kind, SG_H1_BODY);
+        assert_true(sg_h1_awaits_end(&p));
+        assert_int_equal(feed(&p, ""), 0);
+        assert_int_equal(ev.kind, SG_H1_END);
+        assert_false(sg_h1_awaits_end(&p));
+}
+
 static void test_close_between_requests_is_no_error(void **state)
 {
         struct sg_h1 p;
@@ -309,6 +327,7 @@ int main(void)
                 cmocka_unit_test(test_body_limit_of_one_message),
                 cmocka_unit_test(test_chunk_line_limit),
                 cmocka_unit_test(test_more_gives_back_what_is_done),
+                cmocka_unit_test(test_end_needs_no_bytes_and_is_told_ahead),
                 cmocka_unit_test(test_close_between_requests_is_no_error),
                 cmocka_unit_test(test_errors_have_names_and_statuses),
                 cmocka_unit_test(test_what_is_written_reads_back),
