@@ -136,6 +136,8 @@ static void deliver_rest(struct sg_exchange *x)
                 sg_client_send_trailers(x->client, sg_buf_view(&x->serving->trailers));
                 return;
         }
+        if (sg_service_end_grpc(x))
+                return;
         if (x->mode == SG_RELAY_STREAM && sg_answer_failure_event(x, &x->tail) == 0) {
                 tail = sg_buf_view(&x->tail);
                 sg_client_send(x->client, &tail, 1, false);

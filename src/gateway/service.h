@@ -101,5 +101,7 @@ int sg_service_take_trailers(struct sg_exchange *x, const struct sg_head *traile
 bool sg_service_switch(struct sg_exchange *x, const struct sg_head *head);
 enum sg_step sg_service_answer_preflight(struct sg_exchange *x);
 bool sg_service_is_grpc(const struct sg_exchange *x);
+/* A failure behind the head, as trailers that end the answer. False: it cannot be told so; break off. */
+bool sg_service_end_grpc(struct sg_exchange *x);
 /* The failure in gRPC's own words: false when this is no gRPC. */
 bool sg_service_answer_grpc_failure(struct sg_exchange *x);

@@ -174,10 +174,17 @@ bool sg_service_is_grpc(const struct sg_exchange *x)
         return x->serving && x->serving->is_grpc;
 }
 
+static int add_grpc_status(struct sg_exchange *x, struct sg_buf *b)
+{
+        char message[1024];
+        int r = sg_h1_add_header_u64(b, SG_STR("grpc-status"), grpc_status_of(sg_failure_row(x->failure)->status));
+
+        return r ? r : add_message(b, sg_failure_message(x, message, sizeof(message)));
+}
+
 /* "Trailers-Only": a head, and nothing behind it. */
 bool sg_service_answer_grpc_failure(struct sg_exchange *x)
 {
-        char message[1024];
         int r;
 
         if (!sg_service_is_grpc(x))
@@ -189,11 +196,22 @@ bool sg_service_answer_grpc_failure(struct sg_exchange *x)
         if (!r)
                 r = sg_buf_add(&x->fields, SG_STR("content-type: application/grpc\r\n"));
         if (!r)
-                r = sg_h1_add_header_u64(&x->fields, SG_STR("grpc-status"), grpc_status_of(x->status));
-        if (!r)
-                r = add_message(&x->fields, sg_failure_message(x, message, sizeof(message)));
+                r = add_grpc_status(x, &x->fields);
         if (r)
                 sg_buf_clear(&x->fields);
         x->is_answer_ready = true;
+        return true;
+}
+
+/* Over HTTP/1 an orderly end would look like that of a whole answer to whoever does not read trailers. */
+bool sg_service_end_grpc(struct sg_exchange *x)
+{
+        if (!sg_service_is_grpc(x) || !x->serving->wants_trailers || x->status != 200 || x->has_length ||
+            sg_client_may_switch(x->client))
+                return false;
+        sg_buf_clear(&x->serving->trailers);
+        if (add_grpc_status(x, &x->serving->trailers))
+                return false;
+        sg_client_send_trailers(x->client, sg_buf_view(&x->serving->trailers));
         return true;
 }
