@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-#include "gateway/connection.h"
+#include "gateway/service_fields.h"
 #include "http/forwarded.h"
+#include "http/h1.h"
 
 bool sg_peer_is_trusted(const struct sg_config *config, const char *peer)
 {
@@ -61,32 +62,48 @@ static bool is_host(struct sg_str host)
         return host.n && sg_str_find_byte(host, '"') == host.n && sg_str_find_byte(host, '\\') == host.n;
 }
 
-int sg_forwarded_add(struct sg_buf *b, const struct sg_config *config, const struct sg_connection *from,
-                     const struct sg_head *head)
+/* for="[2001:db8::1]";host="api.example";proto=https */
+static int add_element(struct sg_buf *b, const struct sg_head *earlier, const char *address, bool is_v6,
+                       struct sg_str host, const char *scheme)
 {
-        const char *peer = sg_connection_peer(from), *scheme = from->tls ? "https" : "http";
-        const bool is_trusted = sg_peer_is_trusted(config, peer);
-        struct sg_str told_scheme = is_trusted ? sg_head_value(head, SG_STR("x-forwarded-proto")) : SG_STR_NONE;
-        struct sg_str told_host = is_trusted ? sg_head_value(head, SG_STR("x-forwarded-host")) : SG_STR_NONE;
+        char own[SG_IP_TEXT_BYTES + 512];
+        int n = snprintf(own, sizeof(own), "for=%s%s%s%s" SG_STR_FMT "%s;proto=%s", is_v6 ? "\"[" : "", address,
+                         is_v6 ? "]\"" : "", host.n ? ";host=\"" : "", SG_STR_ARG(host), host.n ? "\"" : "", scheme);
+
+        return add_chain(b, earlier, SG_STR("forwarded"), sg_str_make(own, (size_t)n));
+}
+
+static int add_told(struct sg_buf *b, const struct sg_config_service *c, const struct sg_head *earlier,
+                    struct sg_str name, struct sg_str own)
+{
+        struct sg_str told = earlier ? sg_head_value(earlier, name) : SG_STR_NONE;
+
+        if (sg_service_decides(c, name) || (!told.n && !own.n))
+                return 0;
+        return sg_h1_add_header(b, name, told.n ? told : own);
+}
+
+int sg_forwarded_add(struct sg_buf *b, const struct sg_config_service *c, const struct sg_head *head,
+                     const struct sg_service_arrival *a)
+{
+        const char *scheme = a->is_tls ? "https" : "http";
+        const struct sg_head *earlier = sg_peer_is_trusted(a->config, a->peer) ? head : NULL;
         struct sg_str port, host = is_host(head->host) ? head->host : SG_STR_NONE;
-        char address[SG_IP_TEXT_BYTES] = "unknown", own[SG_IP_TEXT_BYTES + 512];
+        char address[SG_IP_TEXT_BYTES] = "unknown";
         struct sg_ip ip;
         bool is_v6 = false;
-        int r, n;
+        int r = 0;
 
-        if (sg_ip_parse_node(&ip, sg_str_from(peer), &port)) {
+        if (sg_ip_parse_node(&ip, sg_str_from(a->peer), &port)) {
                 (void)sg_ip_text(&ip, address);
                 is_v6 = ip.n_bytes == 16;
         }
         host = sg_str_head(host, SG_MIN(host.n, (size_t)255));
-        n = snprintf(own, sizeof(own), "for=%s%s%s%s" SG_STR_FMT "%s;proto=%s", is_v6 ? "\"[" : "", address,
-                     is_v6 ? "]\"" : "", host.n ? ";host=\"" : "", SG_STR_ARG(host), host.n ? "\"" : "", scheme);
-        r = add_chain(b, is_trusted ? head : NULL, SG_STR("forwarded"), sg_str_make(own, (size_t)n));
+        if (!sg_service_decides(c, SG_STR("forwarded")))
+                r = add_element(b, earlier, address, is_v6, host, scheme);
+        if (!r && !sg_service_decides(c, SG_STR("x-forwarded-for")))
+                r = add_chain(b, earlier, SG_STR("x-forwarded-for"), sg_str_from(address));
         if (!r)
-                r = add_chain(b, is_trusted ? head : NULL, SG_STR("x-forwarded-for"), sg_str_from(address));
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("x-forwarded-proto"), told_scheme.n ? told_scheme : sg_str_from(scheme));
-        if (!r && (told_host.n || host.n))
-                r = sg_h1_add_header(b, SG_STR("x-forwarded-host"), told_host.n ? told_host : host);
-        return r;
+                r = add_told(b, c, earlier, SG_STR("x-forwarded-proto"), sg_str_from(scheme));
+        return r ? r : add_told(b, c, earlier, SG_STR("x-forwarded-host"), host);
 }

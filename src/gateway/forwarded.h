@@ -18,7 +18,7 @@ bool sg_peer_is_trusted(const struct sg_config *config, const char *peer);
 bool sg_forwarded_client(const struct sg_config *config, const char *peer, const struct sg_head *head, char *out,
                          size_t out_bytes, const char **ret_note);
 /* What the next server is told of those before it: Forwarded (RFC 7239), X-Forwarded-For, -Proto and -Host. What the head says
- * itself stands before, if its sender is trusted, and is left out if not. 0 or as sg_buf_add(). */
-struct sg_connection;
-int sg_forwarded_add(struct sg_buf *b, const struct sg_config *config, const struct sg_connection *from,
-                     const struct sg_head *head) SG_MUST_CHECK;
+ * itself stands before, if its sender is trusted, and is left out if not; and so is each field that the service's configuration sets or removes. 0 or as sg_buf_add(). */
+struct sg_service_arrival;
+int sg_forwarded_add(struct sg_buf *b, const struct sg_config_service *c, const struct sg_head *head,
+                     const struct sg_service_arrival *a) SG_MUST_CHECK;

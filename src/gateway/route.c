@@ -2,6 +2,7 @@
  * route: which surface was asked for. Paths are compared as they stand: no decoding, so that nothing means two things.
  */
 #include "gateway/exchange.h"
+#include "gateway/path.h"
 #include "gateway/service.h"
 
 #define PLAIN_PATH "the path has empty, '.' or '..' segments, or a broken escape"
@@ -24,53 +25,6 @@ static const struct route {
         {SG_STR("/api/health/aggregated"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
         {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
 };
-
-/* The next byte of a path, decoded. */
-static bool cut_byte(struct sg_str *path, char *ret, bool *ret_is_encoded)
-{
-        uint64_t byte = (unsigned char)path->p[0];
-
-        *ret_is_encoded = path->p[0] == '%';
-        if (*ret_is_encoded && (path->n < 3 || sg_str_to_hex64(sg_str_make(path->p + 1, 2), &byte)))
-                return false;
-        *path = sg_str_skip(*path, *ret_is_encoded ? 3 : 1);
-        *ret = (char)byte;
-        return true;
-}
-
-/* "." and ".." segments and empty ones would let a path leave the provider's prefix, also when the provider decodes
- * before it splits, takes '\\' for '/', or cuts ";" off first. A NUL and a '%' that encodes nothing are read differently,
- * too. What is encoded otherwise passes as it stands. */
-static bool path_is_plain(struct sg_str path)
-{
-        size_t n_bytes = 0, n_dots = 0; /* of the segment */
-        bool may_be_dots = true;
-
-        if (path.n == 0 || path.p[0] != '/')
-                return false;
-        path = sg_str_skip(path, 1);
-        while (path.n) {
-                bool is_encoded;
-                char c;
-
-                if (!cut_byte(&path, &c, &is_encoded) || c == '\0' || (c == '\\' && !is_encoded))
-                        return false;
-                if (c == '/' || c == '\\' || c == ';') {
-                        if (may_be_dots && n_dots)
-                                return false;
-                        if (c == '/' && !is_encoded && n_bytes == 0)
-                                return false;
-                        n_bytes = c == '/' && !is_encoded ? 0 : n_bytes + 1;
-                        n_dots = 0;
-                        may_be_dots = c != ';';
-                        continue;
-                }
-                n_bytes++;
-                n_dots += c == '.';
-                may_be_dots &= c == '.';
-        }
-        return !(may_be_dots && n_dots);
-}
 
 bool sg_path_is_built_in(struct sg_str path)
 {
@@ -106,7 +60,7 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                         return SG_STEP_FINISH;
                 return x->is_local ? sg_answer_health(x, path) : SG_STEP_NEXT;
         }
-        if (x->serving && !path_is_plain(path))
+        if (x->serving && !sg_path_is_plain(path))
                 return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, PLAIN_PATH);
         if (x->serving)
                 return sg_service_route(x);
@@ -120,7 +74,7 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                 x->model_id = sg_str_skip(path, 11);
                 return check_method(x, false);
         }
-        if (!path_is_plain(path))
+        if (!sg_path_is_plain(path))
                 return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, PLAIN_PATH);
         if (x->method == SG_METHOD_CONNECT || x->method == SG_METHOD_TRACE || x->method == SG_METHOD_OTHER)
                 return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);

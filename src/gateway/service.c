@@ -12,6 +12,7 @@
 #include "base/message_id.h"
 #include "gateway/connect.h"
 #include "gateway/connection.h"
+#include "gateway/path.h"
 
 enum sg_step sg_service_route(struct sg_exchange *x)
 {
@@ -151,25 +152,11 @@ static int write_target(struct sg_exchange *x)
 {
         const struct sg_config_service *c = x->serving->service->config;
         const struct sg_config_endpoint *e = &c->endpoints[x->serving->pick.index];
-        struct sg_str whole = sg_buf_view(&x->path), path = sg_target_path(whole, NULL);
         struct sg_buf *b = &x->asked->upstream_target;
-        struct sg_str rest =
-                path.p >= whole.p && path.p <= whole.p + whole.n
-                        ? sg_str_skip(whole, (size_t)(path.p - whole.p) + path.n) /* "?query" as it stands */
-                        : SG_STR_NONE;
-        int r;
 
-        if (c->strip_prefix)
-                path = sg_str_skip(path, sg_service_prefix(c).n);
         sg_buf_clear(b);
-        r = sg_buf_add(b, sg_str_from(e->path_prefix));
-        if (!r && (path.n == 0 || path.p[0] != '/'))
-                r = sg_buf_add(b, SG_STR("/"));
-        if (!r)
-                r = sg_buf_add(b, path);
-        if (!r)
-                r = sg_buf_add(b, rest);
-        return r;
+        return sg_path_add_target(b, sg_str_from(e->path_prefix), sg_buf_view(&x->path),
+                                  c->strip_prefix ? sg_service_prefix(c).n : 0);
 }
 
 /* "Host" among request_header goes before the endpoint's own name. */

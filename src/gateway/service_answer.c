@@ -5,52 +5,20 @@
 #include <stdio.h>
 
 #include "gateway/service.h"
+#include "gateway/service_fields.h"
 
 static struct sg_str config_str(const char *text)
 {
         return sg_str_from(text);
 }
 
-/* What the gateway says itself, or what is this hop's matter. alt-svc would lead clients around the gateway. */
-static bool is_returned(const struct sg_config_service *c, const struct sg_head *head, const struct sg_header *h)
-{
-        static const struct sg_str never[] = {{"content-length", 14}, {"x-request-id", 12}, {"alt-svc", 7}};
-
-        if (sg_header_is_hop(head, h))
-                return false;
-        for (size_t i = 0; i < SG_N_ELEMENTS(never); i++)
-                if (sg_str_ieq(h->name, never[i]))
-                        return false;
-        if (c->n_cors_origins && sg_str_istarts(h->name, SG_STR("access-control-")))
-                return false;
-        for (size_t i = 0; i < c->n_response_removed; i++)
-                if (sg_str_ieq(h->name, config_str(c->response_removed[i])))
-                        return false;
-        for (size_t i = 0; i < c->n_response_fields; i++)
-                if (sg_str_ieq(h->name, config_str(c->response_fields[i].name)))
-                        return false;
-        return true;
-}
-
 /* ---- CORS: https://fetch.spec.whatwg.org/#http-cors-protocol */
 
 int sg_service_add_cors(struct sg_exchange *x)
 {
-        const struct sg_config_service *c = x->serving ? x->serving->service->config : NULL;
-        struct sg_buf *b = &x->fields;
-        int r;
+        const struct sg_serving *s = x->serving;
 
-        if (!c || !c->n_cors_origins)
-                return 0;
-        r = sg_buf_add(b, SG_STR("vary: origin\r\n")); /* whether there is one or not */
-        if (r || !x->serving->origin)
-                return r;
-        r = sg_h1_add_header(b, SG_STR("access-control-allow-origin"), sg_str_from(x->serving->origin));
-        if (!r && c->cors_credentials)
-                r = sg_buf_add(b, SG_STR("access-control-allow-credentials: true\r\n"));
-        if (!r && c->cors_expose && !x->serving->is_preflight)
-                r = sg_h1_add_header(b, SG_STR("access-control-expose-headers"), config_str(c->cors_expose));
-        return r;
+        return s ? sg_service_write_cors(&x->fields, s->service->config, s->origin, s->is_preflight) : 0;
 }
 
 enum sg_step sg_service_answer_preflight(struct sg_exchange *x)
@@ -74,40 +42,20 @@ enum sg_step sg_service_answer_preflight(struct sg_exchange *x)
 
 /* ---- the head */
 
-static int add_own_fields(struct sg_exchange *x, const struct sg_head *head)
-{
-        const struct sg_config_service *c = x->serving->service->config;
-        int r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
-
-        if (!r && !sg_head_find(head, SG_STR("date")))
-                r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
-        for (size_t i = 0; !r && i < c->n_response_fields; i++)
-                r = sg_h1_add_header(&x->fields, config_str(c->response_fields[i].name),
-                                     config_str(c->response_fields[i].value));
-        return r ? r : sg_service_add_cors(x);
-}
-
 int sg_service_take_fields(struct sg_exchange *x, const struct sg_head *head)
 {
-        int r = add_own_fields(x, head);
+        const struct sg_service_return back = {
+                .request_id = x->request_id,
+                .date = sg_worker_date(x->worker),
+                .origin = x->serving->origin,
+        };
 
-        for (size_t i = 0; !r && i < head->n_headers; i++)
-                if (is_returned(x->serving->service->config, head, &head->headers[i]))
-                        r = sg_h1_add_header(&x->fields, head->headers[i].name, head->headers[i].value);
-        return r;
+        return sg_service_write_answer(&x->fields, x->serving->service->config, head, &back);
 }
 
 int sg_service_take_trailers(struct sg_exchange *x, const struct sg_head *trailers)
 {
-        int r = 0;
-
-        for (size_t i = 0; !r && i < trailers->n_headers; i++) {
-                const struct sg_header *h = &trailers->headers[i];
-
-                if (sg_name_may_trail(h->name) && !sg_header_is_hop(trailers, h))
-                        r = sg_h1_add_header(&x->serving->trailers, h->name, h->value);
-        }
-        return r;
+        return sg_service_write_trailers(&x->serving->trailers, x->serving->service->config, trailers);
 }
 
 bool sg_service_switch(struct sg_exchange *x, const struct sg_head *head)

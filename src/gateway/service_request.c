@@ -2,88 +2,36 @@
  * A service's request at its head: which service it is for, and what is passed on. Bytes of the head are gone when its
  * callback returns, so what will be sent is written down here in the form in which it will be sent.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/connection.h"
-#include "gateway/forwarded.h"
+#include "gateway/path.h"
 #include "gateway/service.h"
+#include "gateway/service_fields.h"
 
 static struct sg_str config_str(const char *text)
 {
         return sg_str_from(text);
 }
 
-static bool is_listed(const char *const *names, size_t n, struct sg_str name)
-{
-        for (size_t i = 0; i < n; i++)
-                if (sg_str_ieq(config_str(names[i]), name))
-                        return true;
-        return false;
-}
-
-static bool is_set_here(const struct sg_config_field *fields, size_t n, struct sg_str name)
-{
-        for (size_t i = 0; i < n; i++)
-                if (sg_str_ieq(config_str(fields[i].name), name))
-                        return true;
-        return false;
-}
-
-/* Not passed to a service: what this hop decides anew, what says who the caller is, and the gateway's own credentials.
- * Hop-by-hop fields are found by the codec. */
-static bool is_passed(const struct sg_config_service *c, const struct sg_head *head, const struct sg_header *h)
-{
-        static const struct sg_str never[] = {{"host", 4},      {"content-length", 14}, {"expect", 6},
-                                              {"forwarded", 9}, {"x-real-ip", 9},       {"x-request-id", 12}};
-        static const struct sg_str credentials[] = {{"authorization", 13}, {"x-api-key", 9}};
-
-        if (sg_header_is_hop(head, h))
-                return false;
-        for (size_t i = 0; i < SG_N_ELEMENTS(never); i++)
-                if (sg_str_ieq(h->name, never[i]))
-                        return false;
-        for (size_t i = 0; c->auth == SG_SERVICE_AUTH_KEY && i < SG_N_ELEMENTS(credentials); i++)
-                if (sg_str_ieq(h->name, credentials[i]))
-                        return false;
-        if (sg_str_istarts(h->name, SG_STR("x-forwarded-")) || sg_str_istarts(h->name, SG_STR("x-scribe-")))
-                return false;
-        return !is_listed((const char *const *)c->request_removed, c->n_request_removed, h->name) &&
-               !is_set_here(c->request_fields, c->n_request_fields, h->name);
-}
-
 static int add_fields(struct sg_exchange *x, const struct sg_head *head)
 {
-        const struct sg_config_service *c = x->serving->service->config;
-        struct sg_buf *b = &x->asked->forward;
-        int r = 0;
+        const struct sg_connection *from = x->client->connection;
+        const struct sg_service_arrival arrival = {
+                .config = x->snapshot->config,
+                .peer = sg_connection_peer(from),
+                .is_tls = from->tls != NULL,
+                .request_id = x->request_id,
+                .wants_trailers = x->serving->wants_trailers,
+        };
 
-        for (size_t i = 0; !r && i < head->n_headers; i++)
-                if (is_passed(c, head, &head->headers[i]))
-                        r = sg_h1_add_header(b, head->headers[i].name, head->headers[i].value);
-        for (size_t i = 0; !r && i < c->n_request_fields; i++)
-                if (!sg_str_ieq(config_str(c->request_fields[i].name), SG_STR("host")))
-                        r = sg_h1_add_header(b, config_str(c->request_fields[i].name),
-                                             config_str(c->request_fields[i].value));
-        if (!r)
-                r = sg_forwarded_add(b, x->snapshot->config, x->client->connection, head);
-        if (!r)
-                r = sg_h1_add_header(b, SG_STR("x-request-id"), sg_str_from(x->request_id));
-        if (!r && x->serving->wants_trailers)
-                r = sg_buf_add(b, SG_STR("te: trailers\r\n"));
-        return r;
+        return sg_service_write_request(&x->asked->forward, x->serving->service->config, head, &arrival);
 }
 
 int sg_service_add_caller(struct sg_exchange *x)
 {
-        struct sg_buf *b = &x->asked->forward;
-        int r = 0;
-
-        if (x->key)
-                r = sg_h1_add_header(b, SG_STR("x-scribe-key"), sg_str_from(x->key->name));
-        if (!r && x->serving->subject)
-                r = sg_h1_add_header(b, SG_STR("x-scribe-client-subject"), sg_str_from(x->serving->subject));
-        return r;
+        return sg_service_write_caller(&x->asked->forward, x->serving->service->config, x->key ? x->key->name : NULL,
+                                       x->serving->subject);
 }
 
 /* ---- what was asked for */
@@ -161,6 +109,16 @@ static bool take_origin(struct sg_exchange *x, const struct sg_head *head)
         return true;
 }
 
+static int check_readings(struct sg_exchange *x, const struct sg_head *head, struct sg_str path)
+{
+        bool is_one = true;
+        int r = sg_path_is_read_as_one(x->snapshot->config, x->serving->service->config, head, path, &is_one);
+
+        if (!is_one)
+                sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, "decoded, the path is another service's");
+        return r;
+}
+
 bool sg_service_take_head(struct sg_exchange *x, const struct sg_head *head)
 {
         struct sg_str path = sg_target_path(head->target, NULL);
@@ -187,7 +145,7 @@ bool sg_service_take_head(struct sg_exchange *x, const struct sg_head *head)
                 sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
         take_body(x, head);
         take_upgrade(x, head);
-        return take_origin(x, head) && add_fields(x, head) == 0;
+        return take_origin(x, head) && check_readings(x, head, path) == 0 && add_fields(x, head) == 0;
 }
 
 struct sg_serving *sg_serving_free(struct sg_serving *s)

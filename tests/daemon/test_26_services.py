@@ -103,9 +103,26 @@ def test_built_in_paths_stay(gateway, target):
     assert gateway.ask("GET", target, host="a.example").status == 200
 
 
-@pytest.mark.parametrize("target", ["/open/../keyed", "/open/%2e%2e/keyed", "/open//x", "/open/./x", "/open/..%2fkeyed", "/open/%zz"])
+@pytest.mark.parametrize("target", ["/open/../keyed", "/open/%2e%2e/keyed", "/open//x", "/open/./x", "/open/..%2fkeyed", "/open/%zz",
+                                    "/open/%252e%252e/keyed", "/open/%25%32%65./x"])
 def test_paths_with_two_readings_are_refused(gateway, target):
     assert gateway.ask("GET", target).status == 400
+
+
+@pytest.mark.parametrize("target", ["/%6beyed/x", "/keyed;a=1/x", "/%256beyed/x", "/keyed%2fx", "/open/%2564eep/x"])
+def test_no_service_is_reached_by_way_of_another(gateway, target):
+    assert gateway.ask("GET", target, host="a.example").status == 400
+
+
+@pytest.mark.parametrize("target", ["/open/a%20b;c=%3D", "/open/100%25", "/open/%2541"])
+def test_escapes_and_parameters_pass_as_they_stand(gateway, target):
+    assert gateway.ask("GET", target).json()["target"] == target
+
+
+def test_an_absolute_target_without_a_path_keeps_its_query(gateway):
+    with Wire(gateway.port) as wire:
+        wire.send(b"GET http://a.example?a=1 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert wire.read().json()["target"] == "/by-host/?a=1"
 
 
 def test_methods_pass_as_they_are(gateway):
@@ -145,6 +162,27 @@ def test_fields_are_set_and_removed(gateway, backend):
     assert answer.all("server") == ["scribe"] and answer.header("x-frame-options") == "DENY"
     assert answer.all("set-cookie") == ["a=1", "b=2"]
     assert not answer.all("x-powered-by") and not answer.all("alt-svc")
+
+
+def test_what_is_set_or_removed_goes_before_the_gateways_own_word(backend):
+    config = service("own", prefix="/own", endpoint=backend.url, request_header=["X-Request-Id: fixed", "X-Forwarded-Proto: https"],
+                     remove_request_header=["X-Forwarded-For Forwarded"], response_header=["X-Request-Id: shown"],
+                     remove_response_header=["Date", "X-Inner"])
+    backend.on("/own/trailers", lambda x: (x.start_chunks(headers=[("Trailer", "x-inner, x-sum")]), x.chunk("abc"),
+                                           x.end_chunks([("X-Inner", "1"), ("X-Sum", "6")])))
+    with Gateway(config=config) as g:
+        answer = g.ask("GET", "/own/x", {"X-Request-Id": "mine", "X-Forwarded-Proto": "ftp"})
+        assert sent(answer, "x-request-id") == ["fixed"] and sent(answer, "x-forwarded-proto") == ["https"]
+        assert not {"x-forwarded-for", "forwarded"} & set(names(answer))
+        assert answer.all("x-request-id") == ["shown"] and not answer.all("date")
+        assert g.ask("GET", "/own/trailers", {"TE": "trailers"}).trailers == [("x-sum", "6")]
+
+
+def test_an_underscore_makes_no_other_field(gateway):
+    """Servers that make variables of fields (WSGI: HTTP_X_SCRIBE_KEY) take it for a hyphen."""
+    answer = gateway.ask("GET", "/edited/x", {"X_Scribe_Key": "forged", "x_forwarded_for": "6.6.6.6", "X_Request_ID": "6",
+                                              "X_Team": "red", "X_Real_IP": "6.6.6.6", "X_Other": "1"})
+    assert [name for name in names(answer) if "_" in name] == ["x_other"]
 
 
 def test_trusted_proxies_are_quoted(backend):
