@@ -42,8 +42,8 @@ static void settle_usage(struct sg_exchange *x)
 
         if (x->op == SG_OP_PASS)
                 return;
-        if (x->mode == SG_RELAY_STREAM) {
-                x->usage = sg_llm_stream_usage(&x->stream, x->prompt_bytes);
+        if (x->streaming) {
+                x->usage = sg_llm_stream_usage(&x->streaming->stream, x->prompt_bytes);
         } else if (x->failure != SG_FAIL_NONE && may_be_billed) {
                 x->usage = (struct sg_usage){.certainty = SG_CERTAINTY_ESTIMATED};
                 sg_usage_fill_input(&x->usage, x->prompt_bytes);

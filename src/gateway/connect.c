@@ -54,7 +54,7 @@ static int gather_fields(struct sg_exchange *x)
 
 static bool has_body(const struct sg_exchange *x)
 {
-        return x->asked->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
+        return x->asked->llm->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
                x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
 }
 
@@ -117,8 +117,8 @@ static enum sg_step connect_provider(struct sg_exchange *x)
                 .fields = x->asked->upstream_fields,
                 .n_fields = x->asked->n_upstream_fields,
                 .kind = has_body(x) ? SG_UPCALL_BODY_WHOLE : SG_UPCALL_BODY_NONE,
-                .body = x->asked->upstream_body.pieces,
-                .n_body = x->asked->upstream_body.n_pieces,
+                .body = x->asked->llm->upstream_body.pieces,
+                .n_body = x->asked->llm->upstream_body.n_pieces,
                 .may_resend = true,
         };
         r = sg_upcall_new(&x->upcall, x->worker->upstream, &endpoint, &request, &sg_relay_listener, x);

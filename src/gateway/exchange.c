@@ -65,6 +65,7 @@ static void asked_free(struct sg_asked *a)
         sg_buf_done(&a->body);
         sg_buf_done(&a->scratch);
         sg_buf_done(&a->upstream_target);
+        free(a->llm);
         free(a);
 }
 
@@ -78,8 +79,11 @@ static void exchange_free(struct sg_exchange *x)
         sg_buf_done(&x->fields);
         sg_buf_done(&x->answer);
         sg_buf_done(&x->tail);
-        sg_sse_done(&x->sse);
-        sg_llm_stream_done(&x->stream);
+        if (x->streaming) {
+                sg_sse_done(&x->streaming->sse);
+                sg_llm_stream_done(&x->streaming->stream);
+                free(x->streaming);
+        }
         if (x->key)
                 sg_key_unref(x->key);
         sg_snapshot_unref(x->snapshot);
@@ -287,8 +291,6 @@ struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, co
         sg_buf_init(&x->fields, 2 * SG_HEAD_BYTES_MAX);
         sg_buf_init(&x->answer, x->snapshot->config->body_bytes_max);
         sg_buf_init(&x->tail, SG_SSE_EVENT_BYTES_MAX);
-        sg_sse_init(&x->sse, 0);
-        sg_llm_stream_init(&x->stream, SG_OP_CHAT, false);
         sg_list_push(&w->exchanges, &x->link);
         sg_count(&w->counters.n_exchanges, 1);
         sg_count(&w->counters.n_requests, 1);

@@ -44,22 +44,33 @@ enum sg_relay_mode {
         SG_RELAY_ERROR,  /* status of 400 and more: collected and mapped */
 };
 
+/* The body as a request to a model. */
+struct sg_asked_llm {
+        struct sg_llm_request request;
+        struct sg_llm_body upstream_body;
+};
+
 /* What was asked, and what it became on the way to the provider: until that begins to answer. */
 struct sg_asked {
         char credential[96]; /* the caller's key, wiped after authenticate */
         size_t credential_n;
         struct sg_buf forward; /* header lines to pass on */
         struct sg_buf body;
-        struct sg_llm_request request;
-        struct sg_buf scratch; /* edits of the body */
-        struct sg_llm_body upstream_body;
+        struct sg_buf scratch;    /* edits of the body */
+        struct sg_asked_llm *llm; /* of exchanges with providers */
         struct sg_buf upstream_target;
         struct sg_str upstream_fields[3]; /* the provider's secret, ours, `forward` */
         size_t n_upstream_fields;
 };
 
+struct sg_streaming {
+        struct sg_sse sse;
+        struct sg_llm_stream stream;
+};
+
 struct sg_serving;
 
+/* It and what hangs on it are each below a kilobyte: what is larger costs malloc() its slow way. */
 struct sg_exchange {
         uint32_t magic;
         struct sg_link link; /* of the worker */
@@ -107,14 +118,13 @@ struct sg_exchange {
         struct sg_timer timer; /* first byte, between bytes, lingering: one phase at a time */
         enum sg_relay_mode mode;
         unsigned upstream_status;
-        struct sg_buf fields; /* header lines of the answer to the client */
-        struct sg_buf answer; /* SG_RELAY_HOLD, SG_RELAY_ERROR; or an answer made here */
-        struct sg_sse sse;
-        struct sg_llm_stream stream;
-        bool has_progress; /* a first meaningful byte of the answer came */
-        bool has_begun;    /* the answer's head went to the client */
-        bool has_length;   /* SG_RELAY_RAW */
-        bool has_head;     /* SG_RELAY_RAW: status and fields are the answer's, and wait for its first bytes */
+        struct sg_buf fields;           /* header lines of the answer to the client */
+        struct sg_buf answer;           /* SG_RELAY_HOLD, SG_RELAY_ERROR; or an answer made here */
+        struct sg_streaming *streaming; /* of SG_RELAY_STREAM */
+        bool has_progress;              /* a first meaningful byte of the answer came */
+        bool has_begun;                 /* the answer's head went to the client */
+        bool has_length;                /* SG_RELAY_RAW */
+        bool has_head; /* SG_RELAY_RAW: status and fields are the answer's, and wait for its first bytes */
         uint64_t length, relayed_bytes;
         struct sg_buf tail;       /* the last bytes, kept until the close record is written */
         uint64_t first_byte_usec; /* from the start; 0: none */

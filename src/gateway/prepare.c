@@ -17,7 +17,7 @@ static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const
 
 static enum sg_step choose_model(struct sg_exchange *x)
 {
-        struct sg_str name = sg_str_from(x->asked->request.model_name);
+        struct sg_str name = sg_str_from(x->asked->llm->request.model_name);
         const struct sg_config_target *target;
 
         if (name.n == 0) {
@@ -43,12 +43,12 @@ static enum sg_step choose_model(struct sg_exchange *x)
 static enum sg_step read_body(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
-        int r = sg_llm_request_read(&x->asked->request, x->op, sg_buf_view(&x->asked->body),
+        int r = sg_llm_request_read(&x->asked->llm->request, x->op, sg_buf_view(&x->asked->body),
                                     x->snapshot->default_model != NULL, &fault);
 
         switch (r) {
         case 0:
-                x->is_stream = x->asked->request.is_stream;
+                x->is_stream = x->asked->llm->request.is_stream;
                 return SG_STEP_NEXT;
         case SG_LLM_E_NO_MODEL:
                 return sg_exchange_fail(x, SG_FAIL_NO_MODEL, "name one in 'model'");
@@ -63,9 +63,10 @@ static enum sg_step read_body(struct sg_exchange *x)
 static enum sg_step write_body(struct sg_exchange *x)
 {
         struct sg_asked *a = x->asked;
-        int r = sg_llm_request_write(&a->request, sg_str_from(x->model_upstream), &a->scratch, &a->upstream_body);
+        int r = sg_llm_request_write(&a->llm->request, sg_str_from(x->model_upstream), &a->scratch,
+                                     &a->llm->upstream_body);
 
-        x->prompt_bytes = a->upstream_body.n_bytes;
+        x->prompt_bytes = a->llm->upstream_body.n_bytes;
         return r ? sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL) : SG_STEP_NEXT;
 }
 
@@ -95,16 +96,16 @@ static enum sg_step prepare_pass(struct sg_exchange *x)
         if (x->is_json && body.n) {
                 if (read_body(x) == SG_STEP_FINISH)
                         return SG_STEP_FINISH;
-                if (x->asked->request.model_name[0] &&
-                    sg_config_find_model(x->snapshot->config, sg_str_from(x->asked->request.model_name))) {
+                if (x->asked->llm->request.model_name[0] &&
+                    sg_config_find_model(x->snapshot->config, sg_str_from(x->asked->llm->request.model_name))) {
                         if (choose_model(x) == SG_STEP_FINISH)
                                 return SG_STEP_FINISH;
                         return write_body(x);
                 }
         }
-        x->asked->upstream_body.pieces[0] = body;
-        x->asked->upstream_body.n_pieces = body.n ? 1 : 0;
-        x->asked->upstream_body.n_bytes = x->prompt_bytes = body.n;
+        x->asked->llm->upstream_body.pieces[0] = body;
+        x->asked->llm->upstream_body.n_pieces = body.n ? 1 : 0;
+        x->asked->llm->upstream_body.n_bytes = x->prompt_bytes = body.n;
         return choose_default_provider(x);
 }
 

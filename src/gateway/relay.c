@@ -8,6 +8,7 @@
  *   error    a status of 400 and more: collected and mapped (failure.c)
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "gateway/connect.h"
 #include "gateway/exchange.h"
@@ -148,6 +149,16 @@ static void judge_service(struct sg_exchange *x)
         }
 }
 
+static bool begin_streaming(struct sg_exchange *x)
+{
+        x->streaming = calloc(1, sizeof(*x->streaming));
+        if (!x->streaming)
+                return false;
+        sg_sse_init(&x->streaming->sse, 0);
+        sg_llm_stream_init(&x->streaming->stream, x->op, !x->asked->llm->request.wants_usage);
+        return true;
+}
+
 static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void *owner)
 {
         struct sg_exchange *x = owner;
@@ -167,8 +178,10 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
                 relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
-        if (x->mode == SG_RELAY_STREAM)
-                sg_llm_stream_init(&x->stream, x->op, !x->asked->request.wants_usage);
+        if (x->mode == SG_RELAY_STREAM && !begin_streaming(x)) {
+                relay_fail(x, SG_FAIL_INTERNAL);
+                return;
+        }
         sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
@@ -275,7 +288,7 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
 
         if (ev->has_data)
                 relay_progress(x);
-        switch (sg_llm_stream_event(&x->stream, ev, &replacement, &fault)) {
+        switch (sg_llm_stream_event(&x->streaming->stream, ev, &replacement, &fault)) {
         case SG_EVENT_PASS:
                 r = outgoing_add(o, ev->raw);
                 break;
@@ -326,7 +339,7 @@ static void stream_bytes(struct sg_exchange *x, struct sg_str bytes)
 
         sg_buf_clear(o.copy);
         do {
-                r = sg_sse_next(&x->sse, &bytes, &ev);
+                r = sg_sse_next(&x->streaming->sse, &bytes, &ev);
                 if (r == 0)
                         goes_on = stream_event(x, &ev, &o);
         } while (r == 0 && goes_on);
@@ -471,7 +484,7 @@ static void relay_end(struct sg_exchange *x)
 {
         switch (x->mode) {
         case SG_RELAY_STREAM:
-                if (!sg_llm_stream_is_complete(&x->stream) || sg_sse_carried(&x->sse))
+                if (!sg_llm_stream_is_complete(&x->streaming->stream) || sg_sse_carried(&x->streaming->sse))
                         sg_exchange_fail(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL);
                 break;
         case SG_RELAY_HOLD:
