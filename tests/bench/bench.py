@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,7 @@ def main():
             print(f"{row.name:20} {row.title}")
         return 0
     check_machine()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench.py: told to end"))  # so that all that was started ends, too
     parts.descriptors()
     os.sched_setaffinity(0, {int(parts.LOAD_CORE)})
     versions, load_before = parts.versions(), os.getloadavg()
