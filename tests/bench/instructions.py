@@ -34,12 +34,13 @@ class Profiled(parts.Scribe):
 
 def requests(proxy, row):
     request = load.request_bytes(row.ask.method, row.ask.path, proxy.key, row.ask.body)
+    n = max(20, min(N_REQUESTS, (20 << 20) // len(request)))
     with load.connect(proxy.port) as wire:
-        load.one_by_one(wire, request, 100)
+        load.one_by_one(wire, request, n // 10)
         proxy.count(True)
-        load.one_by_one(wire, request, N_REQUESTS)
+        load.one_by_one(wire, request, n)
         proxy.count(False)
-    return N_REQUESTS
+    return n
 
 
 def events(proxy, row):

@@ -30,16 +30,21 @@ static uint64_t n_answered, n_bad, n_broken;
 static bool is_measured;
 static int epoll;
 
-static void send_request(uint64_t due_nsec)
+static void ask(struct conn *c, uint64_t due_nsec)
+{
+        c->due_nsec = due_nsec;
+        c->is_asked = true;
+        if (send(c->fd, request, n_request, MSG_NOSIGNAL) != (ssize_t)n_request)
+                n_broken++;
+}
+
+static void ask_next(uint64_t due_nsec)
 {
         struct conn *c = rest[rest_first];
 
         rest_first = (rest_first + 1) % n_conns;
         n_rest--;
-        c->due_nsec = due_nsec;
-        c->is_asked = true;
-        if (send(c->fd, request, n_request, MSG_NOSIGNAL) != (ssize_t)n_request)
-                n_broken++;
+        ask(c, due_nsec);
 }
 
 static void is_answered(struct conn *c)
@@ -108,33 +113,26 @@ static void wait_until(uint64_t nsec)
                 on_readable(events[i].data.ptr);
 }
 
-static void connect_all(const char *port)
+/* Opens all connections and asks each at once, so that none is taken for one that has nothing to say; at most 32 wait. */
+static void open_all(const char *port)
 {
         struct sockaddr_in to = loopback(port);
+        uint64_t until = now_nsec() + 100000000000u;
+        size_t n_open = 0;
 
         conns = grab(n_conns, sizeof(*conns));
         rest = grab(n_conns, sizeof(struct conn *));
-        for (size_t i = 0; i < n_conns; i++) {
-                conns[i].fd = connect_loopback(&to);
-                watch(epoll, conns[i].fd, &conns[i]);
-                rest[n_rest++] = &conns[i];
-        }
-}
+        while (n_answered < n_conns && n_broken == 0 && now_nsec() < until) {
+                while (n_open < n_conns && n_open - n_answered < 32) {
+                        struct conn *c = &conns[n_open++];
 
-/* Each connection once, at most 32 at a time. */
-static void warm(void)
-{
-        uint64_t until = now_nsec() + 60000000000u;
-        size_t sent = 0;
-
-        while (n_answered + n_broken < n_conns && now_nsec() < until) {
-                while (sent < n_conns && sent - n_answered < 32) {
-                        send_request(0);
-                        sent++;
+                        c->fd = connect_loopback(&to);
+                        watch(epoll, c->fd, c);
+                        ask(c, 0);
                 }
                 wait_until(now_nsec() + 1000000);
         }
-        n_broken += n_conns - n_answered - n_broken;
+        n_broken += n_answered < n_conns;
 }
 
 int main(int argc, char **argv)
@@ -152,8 +150,7 @@ int main(int argc, char **argv)
         prctl(PR_SET_TIMERSLACK, 1);
         raise_descriptors();
         n_request = read_all(0, request, sizeof(request));
-        connect_all(argv[1]);
-        warm();
+        open_all(argv[1]);
         printf("open\n");
         fflush(stdout);
 
@@ -165,7 +162,7 @@ int main(int argc, char **argv)
                 uint64_t now = now_nsec(), due = start + sent * 1000000000u / rate;
 
                 while (sent < wanted && due <= now && n_rest) {
-                        send_request(due);
+                        ask_next(due);
                         due = start + ++sent * 1000000000u / rate;
                 }
                 waited = sent == wanted || !n_rest ? now + 10000000u : due;

@@ -139,6 +139,12 @@ class Table:
                                 f"{found['stalled']:.0f}", share(found["load_core"])])
         yield ""
         for row in rows:
+            for proxy in row.proxies:
+                late = self.figure(row, proxy, row.connections[0], "p99")
+                if late and late > row.more["pace"] * 500:
+                    yield (f"- {row.name}, {NAMES[proxy]}: the p99 of events is later than half their pace, so several went out at once: "
+                           "**its CPU per event is too low to compare**")
+        for row in rows:
             kib = self.figure(row, "gateway", row.connections[0], "kib_per_stream")
             if kib is not None:
                 most = row.goals["kib_per_stream"]
