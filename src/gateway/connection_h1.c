@@ -241,7 +241,7 @@ static void h1_begin(struct h1 *c, const struct sg_head *head, size_t n_bytes_he
                 sg_exchange_run(c->exchange);
 }
 
-/* One event of the codec; false when it needs more bytes than there are. */
+/* One event of the codec; false when it needs more bytes than there are, or will never give another. */
 static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
 {
         struct sg_h1_event ev;
@@ -250,7 +250,7 @@ static bool h1_take(struct h1 *c, struct sg_str in, size_t *used)
         if (r) {
                 *used = in.n;
                 h1_refuse(c, sg_failure_of_h1(r));
-                return true;
+                return false; /* the exchange may still wait for the disk: the same error would come for ever */
         }
         *used = ev.used;
         switch (ev.kind) {

@@ -361,6 +361,8 @@ bool sg_exchange_leaves_body_time(const struct sg_exchange *x)
 
 void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f)
 {
+        if (x->stage >= SG_STAGE_ACCOUNT)
+                return; /* what the client gets is decided and recorded, and the connection closes behind it */
         sg_exchange_fail(x, f, NULL);
         sg_exchange_finish(x);
 }
