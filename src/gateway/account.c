@@ -65,7 +65,7 @@ static void settle_service(struct sg_exchange *x)
 {
         sg_timer_stop(&x->serving->total);
         x->prompt_bytes = x->serving->n_taken;
-        sg_service_settle(x, sg_backend_result_of(x->failure), sg_failure_name(x->failure));
+        sg_service_settle(x, sg_service_result(x, x->failure), sg_failure_name(x->failure));
 }
 
 void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)

@@ -108,7 +108,7 @@ void sg_service_answered(struct sg_exchange *x)
                 tell_turn(x, sg_backends_answered(s->service->backends, &s->pick, sg_clock_usec()), NULL);
 }
 
-enum sg_backend_result sg_backend_result_of(enum sg_failure f)
+static enum sg_backend_result result_of(enum sg_failure f)
 {
         switch (f) {
         case SG_FAIL_NONE:
@@ -128,6 +128,17 @@ enum sg_backend_result sg_backend_result_of(enum sg_failure f)
         default:
                 return SG_BACKEND_NEUTRAL;
         }
+}
+
+/* What happens in a tunnel is the matter of both its ends, and who may still send a body may be the one that is silent:
+ * no client shall trip a breaker by that. */
+enum sg_backend_result sg_service_result(const struct sg_exchange *x, enum sg_failure f)
+{
+        const struct sg_serving *s = x->serving;
+        const bool may_be_the_clients =
+                s->is_tunnel || (f == SG_FAIL_UPSTREAM_STALLED && !x->is_body_whole && !s->is_client_paused);
+
+        return f != SG_FAIL_NONE && may_be_the_clients ? SG_BACKEND_NEUTRAL : result_of(f);
 }
 
 static enum sg_step pick(struct sg_exchange *x)
@@ -246,7 +257,7 @@ enum sg_step sg_service_connect(struct sg_exchange *x)
 static bool may_repeat(const struct sg_exchange *x, enum sg_failure f)
 {
         const struct sg_serving *s = x->serving;
-        const bool is_untouched = sg_backend_result_of(f) == SG_BACKEND_UNREACHABLE;
+        const bool is_untouched = result_of(f) == SG_BACKEND_UNREACHABLE;
 
         if (!s->is_held && !s->keeps)
                 return false; /* some of the body is gone */
@@ -267,7 +278,7 @@ bool sg_service_try_again(struct sg_exchange *x, enum sg_failure f, const char *
         struct sg_serving *s = x->serving;
         const struct sg_config_service *c = s->service->config;
 
-        sg_service_settle(x, sg_backend_result_of(f), text);
+        sg_service_settle(x, sg_service_result(x, f), text);
         if (!x->asked || s->n_attempts > c->retries || s->n_attempts >= c->n_endpoints || !may_repeat(x, f) ||
             !x->client || !sg_backends_may_retry(s->service->backends, sg_clock_usec()))
                 return false;

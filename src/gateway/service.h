@@ -78,7 +78,8 @@ bool sg_service_try_again(struct sg_exchange *x, enum sg_failure f, const char *
 void sg_service_settle(struct sg_exchange *x, enum sg_backend_result result, const char *text);
 /* The head of its answer is no fault: a trial has gone well. The exchange stays open there. */
 void sg_service_answered(struct sg_exchange *x);
-enum sg_backend_result sg_backend_result_of(enum sg_failure f);
+/* What a failure of the exchange says of its endpoint. */
+enum sg_backend_result sg_service_result(const struct sg_exchange *x, enum sg_failure f);
 
 /* ---- service_body.c: the request's body on its way, and bytes of tunnels */
 
