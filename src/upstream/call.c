@@ -328,10 +328,14 @@ static void run_deferred(struct sg_deferred *d)
 {
         struct sg_upcall *c = SG_CONTAINER(d, struct sg_upcall, deferred);
 
+        if (c->state == CALL_FREED) {
+                free(c);
+                return;
+        }
         call_tell_sent(c);
         if (c->state == CALL_FREED)
-                free(c);
-        else if (c->state == CALL_NEW && c->is_warming)
+                return; /* just now, and deferred anew for that */
+        if (c->state == CALL_NEW && c->is_warming)
                 call_begin_fresh(c);
         else if (c->state == CALL_NEW || c->state == CALL_QUEUED)
                 call_seek(c);
