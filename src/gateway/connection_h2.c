@@ -514,7 +514,7 @@ static void client_send(struct sg_client *client, const struct sg_str *pieces, s
 {
         struct request *r = request_of(client);
 
-        if (r->is_head_request || r->stream.is_last_given)
+        if (r->is_head_request || r->is_broken || r->stream.is_last_given)
                 return;
         for (size_t i = 0; i < n_pieces; i++)
                 r->given_bytes += pieces[i].n;
@@ -562,7 +562,7 @@ static void client_send_trailers(struct sg_client *client, struct sg_str fields)
 {
         struct request *r = request_of(client);
 
-        if (r->is_head_request || r->stream.is_last_given)
+        if (r->is_head_request || r->is_broken || r->stream.is_last_given)
                 return;
         if (sg_h2_send_trailers(&r->stream, fields))
                 r->is_broken = true;
