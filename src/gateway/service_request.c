@@ -67,15 +67,17 @@ static bool take_word(char out[SG_METHOD_BYTES_MAX + 1], struct sg_str word)
         return true;
 }
 
-/* A body that is short and whose length is known can wait here, and be sent twice. */
+/* A body that is short and whose length is known can wait here, and be sent twice; max_body of [gateway] is the room. */
 static void take_body(struct sg_exchange *x, const struct sg_head *head)
 {
+        const uint64_t held_max = SG_MIN((uint64_t)SG_SERVICE_HELD_BYTES_MAX, x->snapshot->config->body_bytes_max);
         struct sg_serving *s = x->serving;
+
         s->has_length = head->has_length;
         s->length = head->length;
         s->has_body = head->is_chunked || head->length > 0;
         s->keeps = true;
-        s->is_held = !s->has_body || (head->has_length && head->length <= SG_SERVICE_HELD_BYTES_MAX);
+        s->is_held = !s->has_body || (head->has_length && head->length <= held_max);
         if (s->has_length && s->length > s->service->config->body_bytes_max)
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
 }
