@@ -53,17 +53,18 @@ static void hold(struct sg_exchange *x, struct sg_str bytes)
                 fail(x, SG_FAIL_BODIES_FULL);
 }
 
-/* What is small enough is kept until the answer begins: a server that ends its connection just now has not taken it. */
+/* What is small enough is kept until the answer begins: a server that ends its connection just now has not taken it. While
+ * the call is between two connections everything is, as it will ask for all of it; the client is paused then. */
 static void keep(struct sg_exchange *x, struct sg_str bytes)
 {
         struct sg_serving *s = x->serving;
 
         if (!s->keeps)
                 return;
-        if (sg_buf_length(&s->pending) + bytes.n <= SG_SERVICE_KEPT_BYTES_MAX && sg_buf_add(&s->pending, bytes) == 0)
-                return;
-        sg_service_keep_no_more(x);
-        sg_upcall_forbid_resend(x->upcall);
+        if (sg_buf_length(&s->pending) + bytes.n > SG_SERVICE_KEPT_BYTES_MAX && sg_upcall_forbid_resend(x->upcall))
+                sg_service_keep_no_more(x);
+        else if (sg_buf_add(&s->pending, bytes))
+                fail(x, SG_FAIL_INTERNAL);
 }
 
 void sg_service_keep_no_more(struct sg_exchange *x)
@@ -79,6 +80,8 @@ static void stream(struct sg_exchange *x, struct sg_str bytes)
         feed_timer(x);
         if (s->has_room) {
                 keep(x, bytes);
+                if (x->stage >= SG_STAGE_ACCOUNT)
+                        return;
                 sg_upcall_send(x->upcall, &bytes, 1, false);
                 if (sg_upcall_is_full(x->upcall))
                         pause_client(x);

@@ -439,7 +439,10 @@ uint64_t sg_upcall_n_given(const struct sg_upcall *c)
         return c->n_given;
 }
 
-void sg_upcall_forbid_resend(struct sg_upcall *c)
+bool sg_upcall_forbid_resend(struct sg_upcall *c)
 {
+        if (c->state < CALL_SENDING)
+                return false;
         c->request.may_resend = false;
+        return true;
 }

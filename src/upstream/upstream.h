@@ -144,8 +144,9 @@ bool sg_upcall_is_full(const struct sg_upcall *c);
 bool sg_upcall_is_h2(const struct sg_upcall *c);
 /* Of the streamed body, on the connection at hand: 0 again in the on_room after a retry. */
 uint64_t sg_upcall_n_given(const struct sg_upcall *c);
-/* The owner has let go of what it gave: the request is not sent again. */
-void sg_upcall_forbid_resend(struct sg_upcall *c);
+/* The owner lets go of what it gave: the request is not sent again. False: it is about to be, and the body will be asked for
+ * from its beginning. */
+bool sg_upcall_forbid_resend(struct sg_upcall *c) SG_MUST_CHECK;
 
 struct sg_upstream_counts {
         uint64_t n_idle, n_busy, n_connecting, n_opened, n_reused;

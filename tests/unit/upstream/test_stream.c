@@ -304,7 +304,7 @@ static void test_pieces_between_a_break_and_the_next_room_are_not_heard(void **s
 static void feed_and_forget(struct caller *k)
 {
         feed_small(k);
-        sg_upcall_forbid_resend(k->call);
+        assert_true(sg_upcall_forbid_resend(k->call));
 }
 
 static void test_what_was_let_go_is_not_sent_again(void **state)
