@@ -636,7 +636,8 @@ def test_a_campaign():
     print(f"SCRIBE_SEED={seed}")
     with Backend() as one, Backend() as two:
         dead = f"http://127.0.0.1:{free_port()}"
-        options = {"breaker_failures": 0, "retries": 2, "connect_timeout": "2s", "between_bytes_timeout": "2s", "first_byte_timeout": "5s"}
+        options = {"breaker_failures": 0, "retries": 2, "retry_budget": 100, "connect_timeout": "2s",
+                   "between_bytes_timeout": "2s", "first_byte_timeout": "5s"}
         config = (service("a", prefix="/a", endpoint=[one.url, two.url], **options)
                   + service("b", prefix="/b", endpoint=[two.url, dead], auth="key", balance="least_outstanding", max_body="1M", **options))
         with Gateway(config=config, journal="sync = always\n", gateway="write_timeout = 5s\nmax_body = 64K\nmax_bodies = 512K\n") as g:
