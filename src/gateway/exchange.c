@@ -18,6 +18,7 @@
 #define EXCHANGE_MAGIC   0xe4c4a46eu
 #define DETAIL_BYTES_MAX 512
 #define NOTE_BYTES_MAX   256
+#define ROOM_BYTES_MAX   (UINT64_C(4) << 20)   /* made at once for a body */
 #define LETTING_GO_USEC  (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
 
 static const struct stage {
@@ -322,6 +323,17 @@ void sg_exchange_release_request(struct sg_exchange *x)
         x->asked = NULL;
 }
 
+/* A large body in one piece of memory from its beginning, instead of one that is copied as it doubles. What is announced may
+ * never come: so far it costs addresses only. */
+static void make_room(struct sg_exchange *x, size_t n_bytes)
+{
+        char *at;
+
+        if (x->announced_bytes > n_bytes &&
+            sg_buf_reserve(&x->asked->body, SG_MIN(x->announced_bytes, ROOM_BYTES_MAX), &at))
+                return; /* sg_buf_add() finds out what is wrong */
+}
+
 void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
 {
         int r;
@@ -334,6 +346,8 @@ void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
         }
         if (!x->asked)
                 return;
+        if (sg_buf_length(&x->asked->body) == 0)
+                make_room(x, bytes.n);
         r = sg_buf_add(&x->asked->body, bytes);
         if (r == SG_BUF_E_FULL)
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);

@@ -103,7 +103,8 @@ struct sg_exchange {
         const struct sg_key *key; /* counted */
 
         /* prepare */
-        uint64_t charged_bytes; /* of shared->bodies_bytes */
+        uint64_t announced_bytes; /* of the body, by its head; 0: not told */
+        uint64_t charged_bytes;   /* of shared->bodies_bytes */
         const struct sg_config_model *model;
         const struct sg_snapshot_provider *provider;
         char *model_asked;          /* NULL: none */

@@ -156,6 +156,46 @@ static bool scan_escape(struct sg_json_scan *s)
         }
 }
 
+#ifdef __SSE2__
+static inline uint64_t stops_of_64(const unsigned char *p)
+{
+        const uint64_t a = (unsigned)_mm_movemask_epi8(stops(p)), b = (unsigned)_mm_movemask_epi8(stops(p + 16)),
+                       c = (unsigned)_mm_movemask_epi8(stops(p + 32)), d = (unsigned)_mm_movemask_epi8(stops(p + 48));
+
+        return a | b << 16 | c << 32 | d << 48;
+}
+
+static inline bool is_letter_escape(unsigned char c)
+{
+        static const bool is[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+                                     ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
+
+        return is[c];
+}
+
+/* Text as people write it, plain ASCII and escapes of one letter, 64 bytes at a time: each is looked at once, however many
+ * escapes there are. Stops at what wants a closer look, and short of the end. */
+static const unsigned char *skip_text(struct sg_json_scan *s, const unsigned char *p)
+{
+        while (s->end - p > 64) {
+                const unsigned char *next = p + 64;
+
+                for (uint64_t found = stops_of_64(p); found;) {
+                        const unsigned i = (unsigned)__builtin_ctzll(found);
+
+                        if (p[i] != '\\' || !is_letter_escape(p[i + 1]))
+                                return p + i;
+                        s->has_escape = true;
+                        if (i == 63)
+                                next++; /* the letter is the next block's */
+                        found &= ~(UINT64_C(3) << i);
+                }
+                p = next;
+        }
+        return p;
+}
+#endif
+
 /* Behind the string that goes on at p; NULL when it is at fault. */
 static const unsigned char *string_rest(struct sg_json_scan *s, const unsigned char *p)
 {
@@ -169,6 +209,9 @@ static const unsigned char *string_rest(struct sg_json_scan *s, const unsigned c
                         if (!scan_escape(s))
                                 return NULL;
                         p = s->at;
+#ifdef __SSE2__
+                        p = skip_text(s, p);
+#endif
                 } else if (*p < 0x20) {
                         return fail(s, "control byte in a string"), NULL;
                 }
