@@ -157,42 +157,63 @@ static bool scan_escape(struct sg_json_scan *s)
 }
 
 #ifdef __SSE2__
-static inline uint64_t stops_of_64(const unsigned char *p)
-{
-        const uint64_t a = (unsigned)_mm_movemask_epi8(stops(p)), b = (unsigned)_mm_movemask_epi8(stops(p + 16)),
-                       c = (unsigned)_mm_movemask_epi8(stops(p + 32)), d = (unsigned)_mm_movemask_epi8(stops(p + 48));
+/* Of 64 bytes, a bit each. */
+struct text_marks {
+        uint64_t backslashes;
+        uint64_t others;  /* stops that are no backslash */
+        uint64_t letters; /* what may follow a backslash and is no 'u' */
+};
 
-        return a | b << 16 | c << 32 | d << 48;
+static inline __m128i is_byte(__m128i v, char c)
+{
+        return _mm_cmpeq_epi8(v, _mm_set1_epi8(c));
 }
 
-static inline bool is_letter_escape(unsigned char c)
+static inline __m128i letters_of(__m128i v)
 {
-        static const bool is[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
-                                     ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
+        const __m128i a = _mm_or_si128(_mm_or_si128(is_byte(v, '"'), is_byte(v, '\\')),
+                                       _mm_or_si128(is_byte(v, '/'), is_byte(v, 'b')));
+        const __m128i b = _mm_or_si128(_mm_or_si128(is_byte(v, 'f'), is_byte(v, 'n')),
+                                       _mm_or_si128(is_byte(v, 'r'), is_byte(v, 't')));
 
-        return is[c];
+        return _mm_or_si128(a, b);
 }
 
-/* Text as people write it, plain ASCII and escapes of one letter, 64 bytes at a time: each is looked at once, however many
- * escapes there are. Stops at what wants a closer look, and short of the end. */
-static const unsigned char *skip_text(struct sg_json_scan *s, const unsigned char *p)
+static inline struct text_marks marks_of(const unsigned char *p)
 {
-        while (s->end - p > 64) {
-                const unsigned char *next = p + 64;
+        struct text_marks m = {0};
 
-                for (uint64_t found = stops_of_64(p); found;) {
-                        const unsigned i = (unsigned)__builtin_ctzll(found);
+        for (unsigned i = 0; i < 64; i += 16) {
+                const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+                const __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)); /* and from 0x80 on */
 
-                        if (p[i] != '\\' || !is_letter_escape(p[i + 1]))
-                                return p + i;
-                        s->has_escape = true;
-                        if (i == 63)
-                                next++; /* the letter is the next block's */
-                        found &= ~(UINT64_C(3) << i);
-                }
-                p = next;
+                m.backslashes |= (uint64_t)(unsigned)_mm_movemask_epi8(is_byte(v, '\\')) << i;
+                m.others |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_or_si128(low, is_byte(v, '"'))) << i;
+                m.letters |= (uint64_t)(unsigned)_mm_movemask_epi8(letters_of(v)) << i;
         }
-        return p;
+        return m;
+}
+
+/* Text as people write it, plain ASCII and escapes of one letter, 64 bytes at a time and without a branch for each escape:
+ * where they stand cannot be guessed. Behind an escape of the same string. Stops at what wants a closer look, and short of the end; never behind a backslash. */
+static const unsigned char *skip_text(const unsigned char *p, const unsigned char *end)
+{
+        uint64_t carried = 0; /* 1: the byte before p is a backslash */
+
+        while (end - p > 64) {
+                const struct text_marks m = marks_of(p);
+                const uint64_t escaped = m.backslashes << 1 | carried, bad = escaped & ~m.letters;
+                const uint64_t stops = (m.others & ~escaped) | bad | (m.backslashes & escaped);
+
+                if (stops) {
+                        const unsigned i = (unsigned)__builtin_ctzll(stops);
+
+                        return p + i - (escaped >> i & 1);
+                }
+                carried = m.backslashes >> 63;
+                p += 64;
+        }
+        return p - carried;
 }
 #endif
 
@@ -210,7 +231,7 @@ static const unsigned char *string_rest(struct sg_json_scan *s, const unsigned c
                                 return NULL;
                         p = s->at;
 #ifdef __SSE2__
-                        p = skip_text(s, p);
+                        p = skip_text(p, s->end);
 #endif
                 } else if (*p < 0x20) {
                         return fail(s, "control byte in a string"), NULL;
