@@ -237,6 +237,9 @@ static void h1_begin(struct h1 *c, const struct sg_head *head, size_t n_bytes_he
                 h1_close(c, SG_FAIL_INTERNAL);
                 return;
         }
+        /* What comes in chunks is too large by the size of one already: nobody waits for its bytes. */
+        if (sg_h1_limit_body(&c->h1, head, sg_exchange_body_bytes_max(c->exchange)))
+                sg_exchange_fail(c->exchange, SG_FAIL_BODY_TOO_LARGE, NULL);
         if (!is_whole)
                 sg_exchange_run(c->exchange);
 }

@@ -360,6 +360,11 @@ void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes)
         sg_exchange_finish(x);
 }
 
+uint64_t sg_exchange_body_bytes_max(const struct sg_exchange *x)
+{
+        return x->serving ? x->serving->service->config->body_bytes_max : x->snapshot->config->body_bytes_max;
+}
+
 void sg_exchange_body_end(struct sg_exchange *x)
 {
         x->is_body_whole = true;

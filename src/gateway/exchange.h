@@ -150,6 +150,7 @@ struct sg_exchange {
  * then told by sg_client_exchange_over()). Returns NULL without memory. */
 struct sg_exchange *sg_exchange_new(struct sg_client *c, struct sg_worker *w, const struct sg_head *head);
 void sg_exchange_body(struct sg_exchange *x, struct sg_str bytes);
+uint64_t sg_exchange_body_bytes_max(const struct sg_exchange *x); /* of [gateway], or of the service */
 void sg_exchange_body_end(struct sg_exchange *x);
 /* The request broke off: answer with f and close. */
 void sg_exchange_refuse(struct sg_exchange *x, enum sg_failure f);

@@ -99,7 +99,7 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
         if (!x->asked->llm)
                 return false;
         x->announced_bytes = head->length;
-        if (head->has_length && head->length > x->snapshot->config->body_bytes_max)
+        if (head->has_length && head->length > sg_exchange_body_bytes_max(x))
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
         x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
         for (size_t i = 0; !r && i < head->n_headers; i++)

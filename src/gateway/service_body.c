@@ -100,7 +100,7 @@ void sg_service_body(struct sg_exchange *x, struct sg_str bytes)
         if (x->upcall_is_over)
                 return; /* the answer is whole, and nobody wants the rest */
         s->n_taken += bytes.n;
-        if (s->n_taken > s->service->config->body_bytes_max && !s->is_tunnel)
+        if (s->n_taken > sg_exchange_body_bytes_max(x) && !s->is_tunnel)
                 fail(x, SG_FAIL_BODY_TOO_LARGE);
         else if (!s->is_held || s->is_tunnel)
                 stream(x, bytes);

@@ -78,7 +78,7 @@ static void take_body(struct sg_exchange *x, const struct sg_head *head)
         s->has_body = head->is_chunked || head->length > 0;
         s->keeps = true;
         s->is_held = !s->has_body || (head->has_length && head->length <= held_max);
-        if (s->has_length && s->length > s->service->config->body_bytes_max)
+        if (s->has_length && s->length > sg_exchange_body_bytes_max(x))
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
 }
 
