@@ -78,6 +78,7 @@ static int teardown(void **state)
 {
         struct client *k = *state;
 
+        service_stop(&k->service); /* the timer is its loop's */
         sg_timer_done(&k->limit);
         sg_varlink_client_free(k->c);
         if (k->raw_fd >= 0)
