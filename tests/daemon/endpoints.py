@@ -28,7 +28,7 @@ class Nginx:
         self.start()
 
     def say(self, status):
-        """A reload of nginx's: its old worker answers until the new one does."""
+        """A reload of nginx's, up to the end of its old worker."""
         (self.directory / "nginx.conf").write_text(f"""
 daemon off;
 user root;
@@ -52,10 +52,14 @@ http {{
 }}
 """)
         if self.process:
-            before = self.log.stat().st_size if self.log.exists() else 0
+            before, old = self.log.stat().st_size if self.log.exists() else 0, self._workers()
             self.process.send_signal(1)
+            wait_for(lambda: not old & self._workers(), 20, "the old worker, which still answers as it did, to end")
             wait_for(lambda: self.asked(before)[-1:] and self.asked(before)[-1].split()[4] == str(status), 20,
                      f"nginx to answer {status}")
+
+    def _workers(self):
+        return set(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split())
 
     def start(self):
         with open(self.directory / "output", "ab") as output:
