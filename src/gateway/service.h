@@ -61,7 +61,7 @@ struct sg_serving *sg_serving_free(struct sg_serving *s);
 
 /* Looks for a service; with one, takes what its request needs. False: no memory. */
 bool sg_service_take_head(struct sg_exchange *x, const struct sg_head *head);
-/* Is it this one's, or one of the paths that are built in? */
+/* One of the gateway's own paths: route.c. */
 bool sg_path_is_built_in(struct sg_str path);
 /* What the service is told of the caller, known since authenticate. 0 or as sg_buf_add(). */
 int sg_service_add_caller(struct sg_exchange *x) SG_MUST_CHECK;

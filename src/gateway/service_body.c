@@ -134,6 +134,8 @@ void sg_service_room(struct sg_exchange *x)
                 /* the first time, or once more on another connection */
                 s->has_given_last = x->is_body_whole;
                 sg_upcall_send(x->upcall, &waiting, waiting.n ? 1 : 0, x->is_body_whole);
+                if (!s->keeps)
+                        sg_buf_done(&s->pending); /* of a tunnel */
         }
         feed_timer(x);
         if (!sg_upcall_is_full(x->upcall))

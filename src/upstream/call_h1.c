@@ -207,6 +207,8 @@ static void stream_send(struct sg_upcall *c, const struct sg_str *pieces, size_t
 
 static void tunnel_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, bool is_last)
 {
+        for (size_t i = 0; i < n; i++)
+                c->n_given += pieces[i].n;
         (void)!sg_stream_write(c->conn->stream, pieces, n); /* what fails is told later in this turn */
         if (!is_last)
                 return;

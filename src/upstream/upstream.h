@@ -142,7 +142,7 @@ void sg_upcall_send(struct sg_upcall *c, const struct sg_str *pieces, size_t n, 
 bool sg_upcall_is_full(const struct sg_upcall *c);
 /* HTTP/2 is spoken: known from on_room or on_head on. */
 bool sg_upcall_is_h2(const struct sg_upcall *c);
-/* Of the streamed body, on the connection at hand: 0 again in the on_room after a retry. */
+/* Of the streamed body or into the tunnel, on the connection at hand: 0 again in the on_room after a retry. */
 uint64_t sg_upcall_n_given(const struct sg_upcall *c);
 /* The owner lets go of what it gave: the request is not sent again. False: it is about to be, and the body will be asked for
  * from its beginning. */

@@ -444,13 +444,16 @@ def test_bulk_through_a_tunnel(gateway, backend):
     backend.on("/open/switch", switch)
     data = bytes(range(251)) * 20000
     with Wire(gateway.port) as wire:
-        wire.request("GET", "/open/switch", {"Connection": "Upgrade", "Upgrade": "reverse"})
+        early = b"early bytes"
+        wire.send(request_bytes("GET", "/open/switch", {"Connection": "Upgrade", "Upgrade": "reverse"}) + early)
         assert wire.read_head().status == 101
         sender = threading.Thread(target=wire.send, args=(data,))
         sender.start()
-        got = wire.exactly(len(data))
+        got = wire.exactly(len(early) + len(data))
         sender.join()
-        assert sorted(got) == sorted(data)
+        assert sorted(got) == sorted(early + data)
+        wire.half_close()
+        assert wire.read_all() == b"bye"  # and nothing came twice
 
 
 def test_a_service_may_decline_an_upgrade(gateway, backend):
