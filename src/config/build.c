@@ -172,7 +172,7 @@ static int check_dialect(const struct sg_raw_section *section, const struct sg_c
 
         if (!sg_raw_last(section, dialect))
                 return sg_error_set(err, -EINVAL, section->where,
-                                    "[provider \"%s\"] has no dialect; write dialect = openai (or echo)", p->name);
+                                    "[provider \"%s\"] has no dialect; write dialect = openai (or anthropic, azure, echo)", p->name);
         for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
                 const struct sg_raw_line *line = sg_raw_last(section, s);
 
@@ -180,7 +180,7 @@ static int check_dialect(const struct sg_raw_section *section, const struct sg_c
                         return sg_error_set(err, -EINVAL, line->where, "%s is not a setting of dialect %s", s->name,
                                             sg_dialect_name(p->dialect));
         }
-        if (p->dialect == SG_DIALECT_OPENAI && !p->base_url)
+        if (p->dialect != SG_DIALECT_ECHO && !p->base_url)
                 return sg_error_set(err, -EINVAL, section->where,
                                     "[provider \"%s\"] has no base_url; write base_url = https://\xe2\x80\xa6/v1",
                                     p->name);

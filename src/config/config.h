@@ -20,7 +20,9 @@
 
 enum sg_dialect {
         SG_DIALECT_OPENAI,
-        SG_DIALECT_ECHO, /* the practice provider, built in */
+        SG_DIALECT_ANTHROPIC,
+        SG_DIALECT_AZURE, /* OpenAI's wire format behind Azure's paths and key */
+        SG_DIALECT_ECHO,  /* the practice provider, built in */
         SG_DIALECT_N,
 };
 const char *sg_dialect_name(enum sg_dialect d);
@@ -68,6 +70,23 @@ enum sg_protocol {
         SG_PROTOCOL_N,
 };
 
+/* What is asked of providers: OpenAI's API has grown, and not every server that speaks it grew along. */
+enum sg_responses {
+        SG_RESPONSES_NO,  /* /v1/responses is made of chat completions */
+        SG_RESPONSES_YES, /* passed on */
+        SG_RESPONSES_N,
+};
+
+#define SG_CREDENTIALS_MAX 16u
+
+struct sg_config_credential {
+        const char *name;          /* for people and records: never the secret. "api_key": the one of that setting */
+        struct sg_secret *api_key; /* NULL: none is sent, or secrets were not read */
+        unsigned priority;         /* 1 to 100; the lower is asked first */
+        uint64_t daily_tokens;     /* input and output; 0: no quota */
+        const char *where;
+};
+
 struct sg_config_provider {
         const char *name;
         enum sg_dialect dialect;
@@ -82,8 +101,15 @@ struct sg_config_provider {
         const char *tls_server_name; /* NULL: host */
         const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
         struct sg_secret *api_key;             /* NULL: none is sent */
-        const char *proxy;                     /* as written; "environment", "none" */
-        const char *proxy_host;                /* in force, without brackets; NULL: none */
+        struct sg_config_credential
+                *credentials;      /* by priority; api_key is among them; without any one without secret */
+        size_t n_credentials;      /* 1 to SG_CREDENTIALS_MAX */
+        uint64_t quota_reset_usec; /* when the provider's day begins, after midnight UTC */
+        const char *api_version;   /* azure: of the query; anthropic: where the client names none */
+        uint64_t max_tokens;       /* anthropic: asked for where the client names no limit */
+        enum sg_responses responses;
+        const char *proxy;      /* as written; "environment", "none" */
+        const char *proxy_host; /* in force, without brackets; NULL: none */
         uint16_t proxy_port;
         const char *proxy_where;               /* file:line, or the variable */
         struct sg_secret *proxy_authorization; /* "user:password", or NULL */
@@ -98,14 +124,59 @@ struct sg_config_target {
         const struct sg_config_provider *provider;
         const char *upstream_model; /* NULL: the name that the client asked for */
         unsigned weight;            /* 1 to 1000 */
+        uint64_t context_tokens;    /* what fits its prompt, as far as it was told; 0: not told */
+        size_t lane;                /* of config->lanes: targets that are the same place share what is known of it */
 };
+
+/* A place that models lead to: "openai/gpt-4o"; of a pattern's target without a name of its own "openai/gpt-*". And each
+ * provider by itself ("openai"), for requests that name no model. */
+struct sg_config_lane {
+        const char *name;
+        const struct sg_config_provider *provider;
+};
+
+/* How one of a model's targets is chosen; the next is asked when it fails. */
+enum sg_strategy {
+        SG_STRATEGY_WEIGHTED,      /* by chance, or by affinity */
+        SG_STRATEGY_ORDERED,       /* as they stand */
+        SG_STRATEGY_LEAST_LATENCY, /* to the first byte, of late */
+        SG_STRATEGY_CHEAPEST,      /* by prices.d; those without a price last */
+        SG_STRATEGY_N,
+};
+const char *sg_strategy_name(enum sg_strategy s);
+
+/* What stays with the same target and credential, so that the provider's prompt cache is of use. */
+enum sg_affinity {
+        SG_AFFINITY_NONE,
+        SG_AFFINITY_CONVERSATION, /* how it began */
+        SG_AFFINITY_KEY,          /* the caller */
+        SG_AFFINITY_N,
+};
+
+/* What becomes of an answer whose client has gone. */
+enum sg_disconnect {
+        SG_DISCONNECT_CANCEL, /* the provider's request ends at once */
+        SG_DISCONNECT_DRAIN,  /* it is read to its end, so that its figures come, within limits */
+        SG_DISCONNECT_N,
+};
+
+#define SG_TARGETS_MAX 64u /* of a model, of all three kinds together */
 
 struct sg_config_model {
         const char *name; /* pattern: may end in '*' */
         bool is_pattern;
-        struct sg_config_target *targets;
-        size_t n_targets;
-        unsigned weight_sum;
+        const char **aliases; /* other names of it; no patterns */
+        size_t n_aliases;
+        struct sg_config_target *targets; /* first n_targets; then fallbacks; then those for longer prompts */
+        size_t n_targets;                 /* at least 1 */
+        size_t n_fallbacks;               /* in this order, when no target serves */
+        size_t n_larger;                  /* in this order, when the prompt is too long for what was asked */
+        unsigned weight_sum;              /* of the first n_targets */
+        enum sg_strategy strategy;
+        enum sg_affinity affinity; /* of SG_STRATEGY_WEIGHTED */
+        unsigned retries;          /* further attempts, at most */
+        enum sg_disconnect on_disconnect;
+        uint64_t drain_usec, drain_tokens; /* of SG_DISCONNECT_DRAIN: what is read on, at most */
         const char *where;
 };
 
@@ -273,6 +344,10 @@ struct sg_config {
         size_t n_providers;
         struct sg_config_model *models;
         size_t n_models;
+        struct sg_config_lane *lanes;
+        size_t n_lanes;
+        struct sg_prices *prices; /* of prices.d: config/prices.h */
+        bool server_timing;       /* tells clients where the time went */
         struct sg_config_dependency *dependencies;
         size_t n_dependencies;
         struct sg_config_service *services;

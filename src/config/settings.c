@@ -26,7 +26,7 @@
 #define MODEL(setting)             ID(MODEL, "model", setting)
 #define SERVICE(setting)           ID(SERVICE, "service", setting)
 #define DEPENDENCY(setting)        ID(DEPENDENCY, "dependency", setting)
-#define OPENAI                     (1u << SG_DIALECT_OPENAI)
+#define REMOTE                     (~(1u << SG_DIALECT_ECHO))
 #define ECHO                       (1u << SG_DIALECT_ECHO)
 
 static const char *const sync_words[] = {"interval", "always", NULL};
@@ -34,7 +34,7 @@ static const char *const full_words[] = {"refuse", "count", NULL};
 static const char *const start_words[] = {"auto", "yes", "no", NULL};
 static const char *const level_words[] = {"err", "warning", "notice", "info", "debug", NULL};
 static const char *const client_words[] = {"none", "optional", "required", NULL};
-static const char *const dialect_words[] = {"openai", "echo", NULL};
+static const char *const dialect_words[] = {"openai", "anthropic", "azure", "echo", NULL};
 static const char *const protocol_words[] = {"http1", "http2", "auto", NULL};
 static const char *const auth_words[] = {"key", "certificate", "none", NULL};
 static const char *const balance_words[] = {"round_robin", "least_outstanding", "hash", NULL};
@@ -193,59 +193,59 @@ const struct sg_setting sg_settings[] = {
          .help = "`openai`: any server that speaks OpenAI's API. `echo`: built in, for practice: it answers with the "
                  "words "
                  "it was asked."},
-        {PROVIDER("base_url"), .kind = SG_KIND_URL, .example = "https://api.moonshot.cn/v1", .dialects = OPENAI,
+        {PROVIDER("base_url"), .kind = SG_KIND_URL, .example = "https://api.moonshot.cn/v1", .dialects = REMOTE,
          .default_note = "none: must be given", .environment = "LLM_BASE_URL", .environment_of = "llm",
          AT(sg_config_provider, base_url),
          .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`; of "
                  "a "
                  "server on a Unix socket `http://unix:/run/model.sock:/v1` (the Host field is `localhost` then)."},
-        {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .example = "credential:moonshot", .dialects = OPENAI,
+        {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .example = "credential:moonshot", .dialects = REMOTE,
          .default_note = "none is sent", .environment = "LLM_API_KEY", .environment_of = "llm",
          AT(sg_config_provider, api_key),
          .help = "Where the secret is: `credential:NAME` (systemd's LoadCredential=; a changed one needs a restart), "
                  "`file:/path` (read again at reload) or `env:NAME`. Never the secret itself."},
         {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
-         .dialects = OPENAI, .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
+         .dialects = REMOTE, .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
          .help = "Certificates (PEM) that the provider's own must lead to."},
         {PROVIDER("tls_certificate"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.crt",
-         .dialects = OPENAI, .default_note = "none is shown", AT(sg_config_provider, tls_certificate),
+         .dialects = REMOTE, .default_note = "none is shown", AT(sg_config_provider, tls_certificate),
          .help = "Where the certificate is that the gateway shows to a provider that asks for one, in PEM, with those "
                  "between it and its authority: `file:/path` (read again at reload) or `credential:NAME`."},
         {PROVIDER("tls_key"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/client.key",
-         .dialects = OPENAI, .default_note = "none", AT(sg_config_provider, tls_key),
+         .dialects = REMOTE, .default_note = "none", AT(sg_config_provider, tls_key),
          .help = "Where the private key of tls_certificate is."},
-        {PROVIDER("tls_server_name"), .kind = SG_KIND_HOST, .example = "api.internal.example", .dialects = OPENAI,
+        {PROVIDER("tls_server_name"), .kind = SG_KIND_HOST, .example = "api.internal.example", .dialects = REMOTE,
          .default_note = "the host of base_url", AT(sg_config_provider, tls_server_name),
          .help = "The name that the provider's certificate must have, also sent as SNI."},
-        {PROVIDER("proxy"), .kind = SG_KIND_PROXY, .example = "http://127.0.0.1:3128", .dialects = OPENAI,
+        {PROVIDER("proxy"), .kind = SG_KIND_PROXY, .example = "http://127.0.0.1:3128", .dialects = REMOTE,
          .default_text = "environment", AT(sg_config_provider, proxy),
          .help = "An HTTP proxy that the provider is reached through, by CONNECT also where base_url is http: "
                  "`http://host:port`, `none`, or `environment`: what `https_proxy`, `HTTPS_PROXY` (for https), "
                  "`http_proxy` (for http), else `all_proxy`, `ALL_PROXY` say, but for hosts in `no_proxy`, `NO_PROXY` "
                  "and this machine's own. Unix sockets have none."},
-        {PROVIDER("proxy_authorization"), .kind = SG_KIND_SECRET, .example = "credential:proxy", .dialects = OPENAI,
+        {PROVIDER("proxy_authorization"), .kind = SG_KIND_SECRET, .example = "credential:proxy", .dialects = REMOTE,
          .default_note = "none is sent", AT(sg_config_provider, proxy_authorization),
          .help = "Where `user:password` for the proxy is (Basic): `credential:NAME`, `file:/path` or `env:NAME`. Never "
                  "in the proxy's URL."},
         {PROVIDER("connect_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "10s",
-         .dialects = OPENAI, AT(sg_config_provider, connect_timeout_usec),
+         .dialects = REMOTE, AT(sg_config_provider, connect_timeout_usec),
          .help = "For the name, the connection, the proxy and TLS together."},
         {PROVIDER("first_byte_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "600s",
-         .dialects = OPENAI, AT(sg_config_provider, first_byte_timeout_usec),
+         .dialects = REMOTE, AT(sg_config_provider, first_byte_timeout_usec),
          .help = "From the request to the first byte of its answer; long prompts take long."},
         {PROVIDER("between_bytes_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY,
-         .default_text = "120s", .dialects = OPENAI, AT(sg_config_provider, between_bytes_timeout_usec),
+         .default_text = "120s", .dialects = REMOTE, AT(sg_config_provider, between_bytes_timeout_usec),
          .help = "Longest pause within an answer."},
         {PROVIDER("idle_timeout"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = DAY, .default_text = "60s",
-         .dialects = OPENAI, AT(sg_config_provider, idle_timeout_usec),
+         .dialects = REMOTE, AT(sg_config_provider, idle_timeout_usec),
          .help = "How long a connection is kept for the next request."},
-        {PROVIDER("pool_max"), .kind = SG_KIND_COUNT, .min = 1, .max = 65536, .default_text = "64", .dialects = OPENAI,
+        {PROVIDER("pool_max"), .kind = SG_KIND_COUNT, .min = 1, .max = 65536, .default_text = "64", .dialects = REMOTE,
          AT(sg_config_provider, pool_max), .help = "Idle connections that each worker keeps."},
-        {PROVIDER("warm_connections"), .kind = SG_KIND_COUNT, .max = 1024, .default_text = "0", .dialects = OPENAI,
+        {PROVIDER("warm_connections"), .kind = SG_KIND_COUNT, .max = 1024, .default_text = "0", .dialects = REMOTE,
          AT(sg_config_provider, warm_connections),
          .help = "Idle connections that each worker opens ahead of need. At most pool_max."},
         {PROVIDER("protocol"), .kind = SG_KIND_WORD, .words = protocol_words, .default_text = "http1",
-         .dialects = OPENAI, AT(sg_config_provider, protocol),
+         .dialects = REMOTE, AT(sg_config_provider, protocol),
          .help = "What is spoken with the provider: `http1`; `http2`, in the clear without asking before; `auto`: over "
                  "TLS what the provider chooses (ALPN), in the clear `http1`."},
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,

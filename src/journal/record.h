@@ -65,13 +65,16 @@ struct sg_record {
         uint64_t start_wall_usec;
         uint64_t key_id;
         struct sg_str request_id, key_name, operation, model, provider, upstream_model;
-        uint64_t prompt_bytes; /* of the request body: the estimate when all else is lost */
+        struct sg_str credential; /* the name of the provider's, or empty */
+        uint64_t prompt_bytes;    /* of the request body: the estimate when all else is lost */
         uint32_t flags;
         /* close only */
         enum sg_outcome outcome;
-        uint32_t status;    /* what the client was told */
-        uint32_t certainty; /* enum sg_certainty of llm/llm.h */
+        uint32_t status;     /* what the client was told */
+        uint32_t certainty;  /* enum sg_certainty of llm/llm.h */
+        uint32_t n_attempts; /* requests that were sent, or tried to; 0: before it was counted, or none */
         uint64_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens;
+        uint64_t cache_write_1h_tokens; /* of cache_write */
         uint64_t audio_input_tokens, audio_output_tokens, image_tokens;
         uint64_t duration_usec, first_byte_usec; /* from the start; first_byte 0: none */
         uint64_t answer_bytes;

@@ -18,16 +18,25 @@
 enum sg_surface {
         SG_SURFACE_OPENAI,
         SG_SURFACE_SIMPLE, /* POST /v1/chat: {"error":"text"} */
+        SG_SURFACE_ANTHROPIC,
+        SG_SURFACE_RESPONSES, /* OpenAI's, but for errors inside a stream */
         SG_SURFACE_N,
 };
 
+/* What is asked for, and in which wire format: a provider may be asked for another one than the client did. */
 enum sg_operation {
         SG_OP_CHAT,       /* /v1/chat/completions, /v1/chat */
         SG_OP_COMPLETION, /* /v1/completions */
         SG_OP_EMBEDDINGS,
-        SG_OP_MODEL_LIST, /* GET /v1/models: answered here */
-        SG_OP_MODEL_GET,  /* GET /v1/models/{id}: answered here */
-        SG_OP_PASS,       /* any other /v1/ path */
+        SG_OP_MESSAGES,      /* /v1/messages */
+        SG_OP_RESPONSES,     /* POST /v1/responses */
+        SG_OP_COUNT_TOKENS,  /* /v1/messages/count_tokens */
+        SG_OP_IMAGES,        /* /v1/images/generations, /edits, /variations: JSON or a form */
+        SG_OP_SPEECH,        /* /v1/audio/speech: JSON to sound */
+        SG_OP_TRANSCRIPTION, /* /v1/audio/transcriptions, /translations: a form */
+        SG_OP_MODEL_LIST,    /* GET /v1/models: answered here */
+        SG_OP_MODEL_GET,     /* GET /v1/models/{id}: answered here */
+        SG_OP_PASS,          /* any other /v1/ path */
         SG_OP_N,
 };
 
@@ -55,14 +64,19 @@ struct sg_llm_request {
         struct sg_json_value include_usage; /* of stream_options */
         char model_name[256];               /* decoded; empty when absent */
         bool is_stream;
-        bool wants_usage;    /* the client asked for include_usage */
-        uint64_t max_tokens; /* 0: not given */
+        bool wants_usage;      /* the client asked for include_usage */
+        uint64_t max_tokens;   /* 0: not given */
+        struct sg_str opening; /* how the conversation begins, the same in all its turns: a view of what stands first */
+        bool is_form;          /* multipart: model.value is the part's content, and no other member is read */
 };
 
 /* Reads the body of CHAT, COMPLETION, EMBEDDINGS, or of PASS when it is JSON. SG_LLM_E_NO_MODEL only without has_default, and
  * never for PASS; model_name is empty when the client named none. */
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,
                         struct sg_llm_fault *fault) SG_MUST_CHECK;
+/* The same of a form (IMAGES, TRANSCRIPTION); boundary: of its content-type. Strict: one reading or none. */
+int sg_llm_form_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, struct sg_str boundary,
+                     bool has_default, struct sg_llm_fault *fault) SG_MUST_CHECK;
 
 /* The body to send upstream: the model replaced by upstream_model (its JSON string is written into *scratch),
  * include_usage asked of streams of CHAT and COMPLETION. Everything else byte for byte. Returns 0, -ENOMEM,
@@ -85,32 +99,23 @@ const char *sg_certainty_name(enum sg_certainty c);
 
 struct sg_usage {
         enum sg_certainty certainty;
-        uint64_t input_tokens;       /* cached included */
-        uint64_t output_tokens;      /* reasoning included */
-        uint64_t cached_tokens;      /* of input */
-        uint64_t cache_write_tokens; /* of input */
-        uint64_t reasoning_tokens;   /* of output */
+        uint64_t input_tokens;          /* cached included */
+        uint64_t output_tokens;         /* reasoning included */
+        uint64_t cached_tokens;         /* of input */
+        uint64_t cache_write_tokens;    /* of input */
+        uint64_t cache_write_1h_tokens; /* of cache_write: kept for an hour */
+        uint64_t reasoning_tokens;      /* of output */
         uint64_t audio_input_tokens, audio_output_tokens, image_tokens;
         struct sg_str raw; /* the provider's object as it stands; a view; empty when there was none */
 };
 
-/* Reads a usage object of any known shape (OpenAI, DeepSeek, Moonshot). False when it holds no count at all. */
+/* Reads a usage object of any known shape (OpenAI, DeepSeek, Moonshot, Anthropic, Responses). False when it holds no count at all. */
 bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object);
 /* Tokens guessed from bytes: about four bytes of text each, at least one for any text. */
 uint64_t sg_usage_guess(uint64_t text_bytes);
 /* An estimated usage without input gets it from the bytes of the prompt; any other is left as it is. */
 void sg_usage_fill_input(struct sg_usage *u, uint64_t prompt_bytes);
 
-/* A whole JSON answer with status 2xx. Leading white space is allowed (DeepSeek sends empty lines while it queues).
- * SG_LLM_E_NOT_JSON, SG_LLM_E_IN_BAND (fault has the provider's message), or 0. */
-struct sg_llm_answer {
-        struct sg_usage usage;  /* estimated from the bytes when the provider gave none */
-        char model[128];        /* the answer's own model, or empty */
-        char finish_reason[32]; /* of the first choice, or empty */
-        int in_band_status;     /* SG_LLM_E_IN_BAND: a numeric error.code 400-599, else 0 */
-};
-int sg_llm_answer_read(struct sg_llm_answer *ret, enum sg_operation op, struct sg_str body, struct sg_llm_fault *fault)
-        SG_MUST_CHECK;
 /* The error body of a provider with status >= 400: its message and type, cleaned. False when it has no such form. */
 struct sg_llm_provider_error {
         char message[512];
@@ -118,8 +123,36 @@ struct sg_llm_provider_error {
 };
 bool sg_llm_error_read(struct sg_llm_provider_error *ret, struct sg_str body);
 
-/* A stream, event by event. Judged are CHAT and COMPLETION; of the others nothing is known: their events pass, and the
- * end of the body is the end of the stream. */
+/* What a refusal means, in the words of which providers have many. */
+enum sg_refusal {
+        SG_REFUSAL_CLIENT,     /* the request's own fault: 400, 404, 413, 422 … */
+        SG_REFUSAL_CONTEXT,    /* the same: the prompt is longer than the model's context */
+        SG_REFUSAL_CREDENTIAL, /* 401, 403 of the account */
+        SG_REFUSAL_QUOTA,      /* no balance, spend limit: 402, a 429 that says so, insufficient_quota */
+        SG_REFUSAL_RATE,       /* 429 */
+        SG_REFUSAL_OVERLOAD,   /* 503, 529, overloaded_error */
+        SG_REFUSAL_SERVER,     /* 500, 502, 504 and others */
+        SG_REFUSAL_N,
+};
+/* Of a status of 400 and more, or 0 for an error inside a 200 (by its type and code; SERVER when they tell nothing). e may be
+ * NULL. */
+enum sg_refusal sg_llm_refusal_of(unsigned status, const struct sg_llm_provider_error *e);
+
+/* A whole JSON answer with status 2xx. Leading white space is allowed (DeepSeek sends empty lines while it queues).
+ * SG_LLM_E_NOT_JSON, SG_LLM_E_IN_BAND (fault has the provider's message), or 0. */
+struct sg_llm_answer {
+        struct sg_usage usage;   /* estimated from the bytes when the provider gave none */
+        char model[128];         /* the answer's own model, or empty */
+        char finish_reason[32];  /* of the first choice, or empty */
+        int in_band_status;      /* SG_LLM_E_IN_BAND: a numeric error.code 400-599, else 0 */
+        enum sg_refusal refusal; /* SG_LLM_E_IN_BAND */
+};
+int sg_llm_answer_read(struct sg_llm_answer *ret, enum sg_operation op, struct sg_str body, struct sg_llm_fault *fault)
+        SG_MUST_CHECK;
+/* A stream, event by event. Judged are CHAT, COMPLETION, MESSAGES (ends with message_stop after a stop_reason) and
+ * RESPONSES (ends with response.completed or response.incomplete; response.failed and error are the provider's errors);
+ * IMAGES, SPEECH and TRANSCRIPTION end with their .done or .completed event; of the others nothing is known: their events
+ * pass, and the end of the body is the end of the stream. */
 enum sg_stream_verdict {
         SG_EVENT_PASS, /* send ev->raw as it is */
         SG_EVENT_DROP, /* send nothing (a usage chunk the client did not ask for, empty data, what follows the end) */
@@ -141,6 +174,7 @@ struct sg_llm_stream {
         struct sg_buf replaced;
         char model[128];
         char finish_reason[32];
+        enum sg_refusal refusal; /* after SG_EVENT_ERROR */
 };
 
 void sg_llm_stream_init(struct sg_llm_stream *s, enum sg_operation op, bool hide_usage);
@@ -161,6 +195,8 @@ struct sg_llm_client_error {
         const char *code;  /* or NULL */
         const char *param; /* or NULL */
         struct sg_str message;
+        struct sg_str request_id; /* of SG_SURFACE_ANTHROPIC */
+        uint64_t sequence;        /* of an event of SG_SURFACE_RESPONSES: how many came before it */
 };
 int sg_llm_error_add_body(struct sg_buf *b, enum sg_surface s, const struct sg_llm_client_error *e) SG_MUST_CHECK;
 /* The same as one SSE event, with its blank line. */

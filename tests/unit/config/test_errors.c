@@ -131,7 +131,8 @@ static void test_addresses_that_are_none(void **state)
 static void test_providers_that_cannot_be_called(void **state)
 {
         static const struct wrong cases[] = {
-                {"[provider \"p\"]\n", "a.conf:1: [provider \"p\"] has no dialect; write dialect = openai (or echo)"},
+                {"[provider \"p\"]\n",
+                 "a.conf:1: [provider \"p\"] has no dialect; write dialect = openai (or anthropic, azure, echo)"},
                 {"[provider \"p\"]\ndialect = opanai\n",
                  "a.conf:2: dialect: 'opanai' is not one of openai, echo; did you mean 'openai'?"},
                 {"[provider \"p\"]\ndialect = anthropic\n",
