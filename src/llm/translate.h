@@ -22,7 +22,8 @@
 #include "llm/llm.h"
 
 struct sg_translate_notes {
-        char dropped[160]; /* "cache_control, metadata.user_id"; or empty */
+        char dropped[160];    /* "cache_control, metadata.user_id"; or empty */
+        bool is_json_by_tool; /* JSON mode was asked for, and is had by a forced tool */
 };
 
 struct sg_translate_options {
@@ -41,6 +42,7 @@ struct sg_translate_exchange {
         struct sg_str model;      /* where the provider does not say which */
         struct sg_str request_id; /* where the provider gives no id */
         uint64_t created_sec;
+        bool is_json_by_tool;  /* of sg_translate_notes */
         bool wants_usage;      /* streams to chat: the client asked for include_usage */
         struct sg_str request; /* responses: the client's body, of which the answer repeats some fields */
 };
