@@ -21,6 +21,10 @@
 
 #include "llm/llm.h"
 
+/* A client of that wire format can be served by a provider of the other one. Of all functions here `from` and `to` must be
+ * such a pair (of answers and streams the other way round). */
+bool sg_translate_has_way(enum sg_operation client, enum sg_operation provider);
+
 struct sg_translate_notes {
         char dropped[160];    /* "cache_control, metadata.user_id"; or empty */
         bool is_json_by_tool; /* JSON mode was asked for, and is had by a forced tool */
