@@ -18,11 +18,14 @@
 #include "base/digest.h"
 #include "journal/ring.h"
 
-#define RING_MAGIC        "SGRING\r\n"
-#define RING_VERSION      1u
-#define RING_HEADER_BYTES 4096u
-#define RING_BYTES_MAX    (UINT64_C(1) << 40)
-#define RING_ALIGN        8u
+#define RING_MAGIC "SGRING\r\n"
+/* Raised with each new form of a record, so that an older ledger leaves such a ring alone and says so, and does not take
+ * its records for damage. The form of the ring itself is still the first. */
+#define RING_VERSION       2u
+#define RING_VERSION_FIRST 1u
+#define RING_HEADER_BYTES  4096u
+#define RING_BYTES_MAX     (UINT64_C(1) << 40)
+#define RING_ALIGN         8u
 
 /* Written once, before the file has its name; fixed_crc covers what stands above it. */
 struct ring_fixed {

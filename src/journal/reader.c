@@ -102,9 +102,11 @@ static bool load_mark(const struct sg_ring_reader *r, uint64_t *ret_sequence, ui
 static int check_fixed(struct sg_ring_reader *r, const struct ring_fixed *f, uint64_t file_bytes)
 {
         uint64_t size = le64toh(f->data_bytes);
+        uint32_t version = le32toh(f->version);
 
-        if (memcmp(f->magic, RING_MAGIC, sizeof(f->magic)) != 0 || le32toh(f->version) != RING_VERSION ||
-            le32toh(f->header_bytes) != RING_HEADER_BYTES || le32toh(f->fixed_crc) != ring_fixed_crc(f))
+        if (memcmp(f->magic, RING_MAGIC, sizeof(f->magic)) != 0 || version < RING_VERSION_FIRST ||
+            version > RING_VERSION || le32toh(f->header_bytes) != RING_HEADER_BYTES ||
+            le32toh(f->fixed_crc) != ring_fixed_crc(f))
                 return SG_RING_E_BAD;
         if (size < SG_RING_BYTES_MIN || size > RING_BYTES_MAX || size % RING_ALIGN ||
             file_bytes != RING_HEADER_BYTES + size)

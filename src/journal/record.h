@@ -6,7 +6,7 @@
  * Units    _wall_usec since 1970 UTC; _usec durations; tokens; bytes
  * Owner    strings are views: the writer's while encoding, into the given bytes after decoding
  * Thread   any
- * Errors   SG_RECORD_E_*
+ * Errors   SG_RECORD_E_*; a reader of the version before does not open rings of this one (format.h)
  * Limits   SG_RECORD_BYTES_MAX encoded; strings longer than their limit are refused by encode
  */
 #pragma once
@@ -57,7 +57,7 @@ const char *sg_record_certainty_name(uint32_t c); /* "none", "measured", "partia
 #define SG_RECORD_REASON_BYTES_MAX    128u
 
 /* No close record that was fitted is longer. */
-#define SG_RECORD_CLOSE_BYTES_MAX 3328u
+#define SG_RECORD_CLOSE_BYTES_MAX 3392u
 
 struct sg_record {
         enum sg_record_kind kind;
@@ -88,5 +88,5 @@ void sg_record_fit(struct sg_record *rec);
 
 /* Encodes into out (little endian, versioned). */
 int sg_record_encode(const struct sg_record *rec, void *out, size_t out_bytes, size_t *ret_n) SG_MUST_CHECK;
-/* Hostile input is expected. */
+/* Hostile input is expected. Records of the version before are read, too: what they lack is empty or 0. */
 int sg_record_decode(struct sg_record *ret, const void *data, size_t n) SG_MUST_CHECK;

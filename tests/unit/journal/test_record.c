@@ -20,15 +20,18 @@ static struct sg_record close_record(void)
                 .model = SG_STR("gpt-4o"),
                 .provider = SG_STR("openai"),
                 .upstream_model = SG_STR("gpt-4o-2024"),
+                .credential = SG_STR("team-b"),
                 .prompt_bytes = 1234,
                 .flags = SG_RECORD_STREAM,
                 .outcome = SG_OUTCOME_TRUNCATED,
                 .status = 200,
                 .certainty = SG_RECORD_CERTAINTY_PARTIAL,
+                .n_attempts = 3,
                 .input_tokens = 10,
                 .output_tokens = UINT64_MAX,
                 .cached_tokens = 1,
                 .cache_write_tokens = 2,
+                .cache_write_1h_tokens = 1,
                 .reasoning_tokens = 3,
                 .audio_input_tokens = 4,
                 .audio_output_tokens = 5,
@@ -63,10 +66,12 @@ static void test_close_comes_back_as_it_went(void **state)
         assert_int_equal(out.outcome, SG_OUTCOME_TRUNCATED);
         assert_int_equal(out.status, 200);
         assert_int_equal(out.certainty, SG_RECORD_CERTAINTY_PARTIAL);
+        assert_int_equal(out.n_attempts, 3);
         assert_int_equal(out.input_tokens, 10);
         assert_true(out.output_tokens == UINT64_MAX);
         assert_int_equal(out.cached_tokens, 1);
         assert_int_equal(out.cache_write_tokens, 2);
+        assert_int_equal(out.cache_write_1h_tokens, 1);
         assert_int_equal(out.reasoning_tokens, 3);
         assert_int_equal(out.audio_input_tokens, 4);
         assert_int_equal(out.audio_output_tokens, 5);
@@ -80,6 +85,7 @@ static void test_close_comes_back_as_it_went(void **state)
         assert_str(out.model, in.model);
         assert_str(out.provider, in.provider);
         assert_str(out.upstream_model, in.upstream_model);
+        assert_str(out.credential, in.credential);
         assert_str(out.reason, in.reason);
         assert_str(out.raw_usage, in.raw_usage);
 }
@@ -96,8 +102,85 @@ static void test_open_leaves_the_close_part_zero(void **state)
         assert_int_equal(out.kind, SG_RECORD_OPEN);
         assert_int_equal(out.exchange, 7);
         assert_str(out.model, in.model);
+        assert_str(out.credential, in.credential);
+        assert_int_equal(out.n_attempts, 0);
         assert_int_equal(out.input_tokens, 0);
         assert_int_equal(out.raw_usage.n, 0);
+}
+
+/* As the version before wrote them, byte for byte. */
+static const uint8_t old_open[] = {
+        0x01, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x02, 0x00, 0xce, 0xee, 0xb5, 0x40, 0x06, 0x00, 0x06, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0xd0, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x30, 0x31, 0x39, 0x32, 0x66, 0x33,
+        0x61, 0x34, 0x62, 0x35, 0x63, 0x36, 0x64, 0x37, 0x65, 0x38, 0x0c, 0x00, 0x61, 0x6c, 0x69, 0x63,
+        0x65, 0x40, 0x74, 0x65, 0x61, 0x6d, 0x2d, 0x31, 0x04, 0x00, 0x63, 0x68, 0x61, 0x74, 0x0e, 0x00,
+        0x6d, 0x6f, 0x6f, 0x6e, 0x73, 0x68, 0x6f, 0x74, 0x2d, 0x76, 0x31, 0x2d, 0x38, 0x6b, 0x08, 0x00,
+        0x6d, 0x6f, 0x6f, 0x6e, 0x73, 0x68, 0x6f, 0x74, 0x04, 0x00, 0x6b, 0x69, 0x6d, 0x69,
+};
+static const uint8_t old_close[] = {
+        0x01, 0x02, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
+        0x00, 0xce, 0xee, 0xb5, 0x40, 0x06, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xe8, 0x03,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0xc9, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x39, 0x30, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x30, 0x31, 0x39, 0x32, 0x66, 0x33, 0x61,
+        0x34, 0x62, 0x35, 0x63, 0x36, 0x64, 0x37, 0x65, 0x38, 0x0c, 0x00, 0x61, 0x6c, 0x69, 0x63, 0x65, 0x40,
+        0x74, 0x65, 0x61, 0x6d, 0x2d, 0x31, 0x04, 0x00, 0x63, 0x68, 0x61, 0x74, 0x0e, 0x00, 0x6d, 0x6f, 0x6f,
+        0x6e, 0x73, 0x68, 0x6f, 0x74, 0x2d, 0x76, 0x31, 0x2d, 0x38, 0x6b, 0x08, 0x00, 0x6d, 0x6f, 0x6f, 0x6e,
+        0x73, 0x68, 0x6f, 0x74, 0x04, 0x00, 0x6b, 0x69, 0x6d, 0x69, 0x00, 0x00, 0x00, 0x00,
+};
+
+static void test_records_of_the_version_before_are_read(void **state)
+{
+        struct sg_record out, again;
+        uint8_t bytes[SG_RECORD_BYTES_MAX];
+        size_t n;
+
+        assert_int_equal(sg_record_decode(&out, old_open, sizeof(old_open)), 0);
+        assert_int_equal(out.kind, SG_RECORD_OPEN);
+        assert_int_equal(out.exchange, 2);
+        assert_str(out.upstream_model, SG_STR("kimi"));
+        assert_int_equal(out.credential.n, 0);
+        assert_int_equal(sg_record_decode(&out, old_close, sizeof(old_close)), 0);
+        assert_int_equal(out.kind, SG_RECORD_CLOSE);
+        assert_int_equal(out.status, 201);
+        assert_int_equal(out.input_tokens, 1);
+        assert_int_equal(out.output_tokens, 2);
+        assert_int_equal(out.duration_usec, 12345);
+        assert_str(out.upstream_model, SG_STR("kimi"));
+        assert_int_equal(out.credential.n, 0);
+        assert_int_equal(out.n_attempts, 0);
+        assert_int_equal(out.cache_write_1h_tokens, 0);
+        assert_int_equal(out.reason.n, 0);
+        /* The ledger encodes what it decoded, to keep it for a moment. */
+        assert_int_equal(sg_record_encode(&out, bytes, sizeof(bytes), &n), 0);
+        assert_int_equal(sg_record_decode(&again, bytes, n), 0);
+        assert_int_equal(again.duration_usec, 12345);
+        assert_str(again.key_name, SG_STR("alice@team-1"));
+        for (size_t cut = 0; cut < sizeof(old_close); cut++)
+                assert_int_equal(sg_record_decode(&out, old_close, cut), SG_RECORD_E_BAD);
+}
+
+static void test_a_record_of_another_version_is_refused(void **state)
+{
+        struct sg_record in = close_record(), out;
+        uint8_t bytes[SG_RECORD_BYTES_MAX];
+        size_t n;
+
+        assert_int_equal(sg_record_encode(&in, bytes, sizeof(bytes), &n), 0);
+        for (unsigned version = 0; version < 256; version++) {
+                if (version == bytes[0])
+                        continue;
+                uint8_t was = bytes[0];
+
+                bytes[0] = (uint8_t)version;
+                assert_int_equal(sg_record_decode(&out, bytes, n), SG_RECORD_E_BAD);
+                bytes[0] = was;
+        }
 }
 
 static void test_every_shorter_or_longer_text_is_refused(void **state)
@@ -158,14 +241,15 @@ static void test_fit_cuts_at_whole_characters_and_drops_a_long_usage(void **stat
         for (size_t i = 2; i < sizeof(longest); i++)
                 longest[i] = i % 2 ? '\xc3' : '\xa9';
         all = sg_str_make(longest, sizeof(longest));
-        rec.request_id = rec.key_name = rec.operation = rec.model = rec.provider = rec.upstream_model = rec.reason =
-                all;
+        rec.request_id = rec.key_name = rec.operation = rec.model = rec.provider = rec.upstream_model = rec.credential =
+                rec.reason = all;
         rec.raw_usage = all;
         rec.outcome = 99;
         rec.certainty = 99;
         sg_record_fit(&rec);
         assert_int_equal(rec.model.n, SG_RECORD_MODEL_BYTES_MAX - 1);
         assert_int_equal(rec.request_id.n, SG_REQUEST_ID_BYTES_MAX - 1);
+        assert_int_equal(rec.credential.n, SG_NAME_BYTES_MAX - 1);
         assert_true(sg_str_is_utf8(rec.model));
         assert_int_equal(rec.raw_usage.n, 0);
         assert_int_equal(rec.outcome, SG_OUTCOME_FAILED);
@@ -197,7 +281,7 @@ static void test_changed_bytes_never_decode_to_something_else(void **state)
                 assert_int_equal(sg_record_encode(&in, bytes, sizeof(bytes), &n), 0);
                 for (uint64_t i = 1 + sg_random_u64() % 4; i > 0; i--)
                         bytes[sg_random_u64() % n] = (uint8_t)sg_random_u64();
-                if (sg_record_decode(&out, bytes, n) != 0)
+                if (bytes[0] == 1 || sg_record_decode(&out, bytes, n) != 0) /* the version before encodes anew */
                         continue;
                 n_ok++;
                 assert_int_equal(sg_record_encode(&out, again, sizeof(again), &m), 0);
@@ -212,6 +296,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_close_comes_back_as_it_went),
                 cmocka_unit_test(test_open_leaves_the_close_part_zero),
+                cmocka_unit_test(test_records_of_the_version_before_are_read),
+                cmocka_unit_test(test_a_record_of_another_version_is_refused),
                 cmocka_unit_test(test_every_shorter_or_longer_text_is_refused),
                 cmocka_unit_test(test_too_small_an_output_is_refused),
                 cmocka_unit_test(test_bad_enums_are_refused),

@@ -476,6 +476,37 @@ static void test_a_file_cut_under_the_reader_is_no_crash(void **state)
         assert_int_equal(unlink(path), 0);
 }
 
+static int open_as_version(const char *path, uint32_t version)
+{
+        SG_AUTO(sg_ring_reader_free) struct sg_ring_reader *reader = NULL;
+        struct ring_fixed fixed;
+        int fd = open(path, O_RDWR);
+
+        assert_int_equal(pread(fd, &fixed, sizeof(fixed), 0), sizeof(fixed));
+        fixed.version = htole32(version);
+        fixed.fixed_crc = htole32(ring_fixed_crc(&fixed));
+        assert_int_equal(pwrite(fd, &fixed, sizeof(fixed), 0), sizeof(fixed));
+        close(fd);
+        return sg_ring_reader_open(&reader, path);
+}
+
+/* An upgrade finds rings of the version before; rings of a later one are left alone and not taken for damaged. */
+static void test_rings_of_the_version_before_are_opened_and_those_of_a_later_one_not(void **state)
+{
+        struct sg_ring *ring;
+        struct sg_error err;
+        char path[400];
+
+        assert_int_equal(sg_ring_create(&ring, test_dir, SG_RING_BYTES_MIN, &err), 0);
+        (void)snprintf(path, sizeof(path), "%s", ring_path(sg_ring_id(ring)));
+        sg_ring_free(ring);
+        assert_int_equal(open_as_version(path, 0), SG_RING_E_BAD);
+        assert_int_equal(open_as_version(path, 1), 0);
+        assert_int_equal(open_as_version(path, RING_VERSION), 0);
+        assert_int_equal(open_as_version(path, RING_VERSION + 1), SG_RING_E_BAD);
+        assert_int_equal(unlink(path), 0);
+}
+
 static void test_what_is_no_ring_is_refused(void **state)
 {
         struct sg_ring *ring;
@@ -553,6 +584,7 @@ int main(void)
                 cmocka_unit_test(test_resync_finds_the_frames_behind_damage),
                 cmocka_unit_test(test_a_frame_in_a_model_name_is_no_frame),
                 cmocka_unit_test(test_a_file_cut_under_the_reader_is_no_crash),
+                cmocka_unit_test(test_rings_of_the_version_before_are_opened_and_those_of_a_later_one_not),
                 cmocka_unit_test(test_what_is_no_ring_is_refused),
                 cmocka_unit_test(test_creating_says_what_to_do),
                 cmocka_unit_test(test_locked_while_the_writer_lives),
