@@ -50,6 +50,12 @@ int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *a
         SG_MUST_CHECK;
 /* The file that "file:/path" or "credential:NAME" stands for; it is read when the snapshot is made. */
 int sg_pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret) SG_MUST_CHECK;
+/* providers.c: all [provider]s; and what one holds besides memory of the pool. */
+int sg_providers_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+void sg_provider_done(struct sg_config_provider *p);
+/* provider_credentials.c: api_key must have been read. */
+int sg_provider_credentials(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
+                            const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 /* proxy.c: what the variables say for a provider that asks them. */
 int sg_proxy_from_environment(struct sg_whole *w, struct sg_config_provider *p, const struct sg_surroundings *around,
                               struct sg_error *err) SG_MUST_CHECK;
@@ -75,3 +81,5 @@ int sg_services_build(struct sg_whole *w, const struct sg_surroundings *around, 
 const char *sg_service_lacks(const struct sg_config_service *s, const struct sg_setting *setting);
 /* models.c: all [model]s; providers must stand. */
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
+/* lanes.c: models must stand. */
+int sg_lanes_build(struct sg_whole *w) SG_MUST_CHECK;

@@ -18,9 +18,22 @@ static _Atomic uint64_t last_number;
 
 const char *sg_dialect_name(enum sg_dialect d)
 {
-        static const char *const names[SG_DIALECT_N] = {[SG_DIALECT_OPENAI] = "openai", [SG_DIALECT_ECHO] = "echo"};
+        static const char *const names[SG_DIALECT_N] = {[SG_DIALECT_OPENAI] = "openai",
+                                                        [SG_DIALECT_ANTHROPIC] = "anthropic",
+                                                        [SG_DIALECT_AZURE] = "azure",
+                                                        [SG_DIALECT_ECHO] = "echo"};
 
         return (unsigned)d < SG_DIALECT_N ? names[d] : "?";
+}
+
+const char *sg_strategy_name(enum sg_strategy s)
+{
+        static const char *const names[SG_STRATEGY_N] = {[SG_STRATEGY_WEIGHTED] = "weighted",
+                                                         [SG_STRATEGY_ORDERED] = "ordered",
+                                                         [SG_STRATEGY_LEAST_LATENCY] = "least_latency",
+                                                         [SG_STRATEGY_CHEAPEST] = "cheapest"};
+
+        return (unsigned)s < SG_STRATEGY_N ? names[s] : "?";
 }
 
 /* ---- files */

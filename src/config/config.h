@@ -129,7 +129,7 @@ struct sg_config_target {
 };
 
 /* A place that models lead to: "openai/gpt-4o"; of a pattern's target without a name of its own "openai/gpt-*". And each
- * provider by itself ("openai"), for requests that name no model. */
+ * provider by itself ("openai"), for requests that name no model. Each name stands once. */
 struct sg_config_lane {
         const char *name;
         const struct sg_config_provider *provider;
@@ -363,6 +363,8 @@ struct sg_config *sg_config_ref(struct sg_config *c);
 struct sg_config *sg_config_unref(struct sg_config *c);
 SG_DEFINE_AUTO(struct sg_config *, sg_config_unref)
 
+/* The lane of a provider by itself: its place among c->lanes. */
+size_t sg_config_provider_lane(const struct sg_config *c, const struct sg_config_provider *p);
 const struct sg_config_provider *sg_config_find_provider(const struct sg_config *c, struct sg_str name);
 /* Exact name first, then the longest pattern that matches; NULL when none. */
 const struct sg_config_model *sg_config_find_model(const struct sg_config *c, struct sg_str name);
