@@ -24,6 +24,8 @@
 #define SG_SECRET_BYTES_MAX      (64u * 1024u)
 #define SG_NAME_BYTES_MAX        128u /* of keys, providers, models, listeners */
 #define SG_REQUEST_ID_BYTES_MAX  64u
-#define SG_RAW_USAGE_BYTES_MAX   2048u /* the provider's own usage object, kept as it is */
+#define SG_RAW_USAGE_BYTES_MAX   2048u                /* the provider's own usage object, kept as it is */
+#define SG_LLM_HELD_BYTES_MAX    (4u * 1024u * 1024u) /* of a translated stream, until the other dialect may have it */
+#define SG_LLM_BLOCKS_MAX        1024u                /* of a translated stream: texts, thoughts and calls of tools */
 #define SG_LOG_LINE_BYTES_MAX    4096u
 #define SG_WORKERS_MAX           256u

@@ -1,0 +1,175 @@
+#include "llm/wording.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+
+#define TOKENS_MAX (UINT64_C(1) << 53)
+
+struct word {
+        struct sg_str from, to;
+};
+
+static struct sg_str translate(const struct word *words, size_t n_words, struct sg_json_value v,
+                               struct sg_str otherwise)
+{
+        for (size_t i = 0; v.kind == SG_JSON_STRING && i < n_words; i++)
+                if (sg_json_text_is(v, words[i].from))
+                        return words[i].to;
+        return otherwise;
+}
+
+struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_by_tool)
+{
+        static const struct word words[] = {
+                {SG_STR("end_turn"), SG_STR("stop")},          {SG_STR("tool_use"), SG_STR("tool_calls")},
+                {SG_STR("max_tokens"), SG_STR("length")},      {SG_STR("stop_sequence"), SG_STR("stop")},
+                {SG_STR("refusal"), SG_STR("content_filter")}, {SG_STR("pause_turn"), SG_STR("stop")},
+        };
+
+        if (is_json_by_tool && sg_json_text_is(stop_reason, SG_STR("tool_use")))
+                return SG_STR("stop");
+        return translate(words, SG_N_ELEMENTS(words), stop_reason, SG_STR("length"));
+}
+
+void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *stop)
+{
+        static const struct word words[] = {
+                {SG_STR("stop"), SG_STR("end_turn")},          {SG_STR("tool_calls"), SG_STR("tool_use")},
+                {SG_STR("length"), SG_STR("max_tokens")},      {SG_STR("function_call"), SG_STR("tool_use")},
+                {SG_STR("content_filter"), SG_STR("refusal")},
+        };
+        struct sg_str reason = translate(words, SG_N_ELEMENTS(words), stop->finish_reason, SG_STR("max_tokens"));
+        bool is_matched = false;
+
+        if (sg_str_eq(reason, SG_STR("end_turn"))) {
+                is_matched = !stop->has_calls && !stop->has_refusal && stop->matched.kind == SG_JSON_STRING;
+                if (stop->has_refusal)
+                        reason = SG_STR("refusal");
+                else if (stop->has_calls)
+                        reason = SG_STR("tool_use");
+                else if (is_matched)
+                        reason = SG_STR("stop_sequence");
+        }
+        sg_llm_put(o, SG_STR("\"stop_reason\":\""));
+        sg_llm_put(o, reason);
+        sg_llm_put(o, SG_STR("\",\"stop_sequence\":"));
+        sg_llm_put(o, is_matched ? stop->matched.text : SG_STR("null"));
+}
+
+/* ---- usage */
+
+enum {
+        M_INPUT,
+        M_CACHE_READ,
+        M_CACHE_WRITE,
+        M_OUTPUT,
+        M_OUTPUT_DETAILS,
+        M_N
+};
+
+static bool count(struct sg_json_value v, uint64_t *ret)
+{
+        uint64_t n;
+
+        if (!sg_json_u64(v, &n) || n > TOKENS_MAX)
+                return false;
+        *ret = n;
+        return true;
+}
+
+void sg_wording_usage_from_messages(struct sg_wording_usage *u, struct sg_json_value object)
+{
+        struct sg_json_want w[M_N] = {
+                [M_INPUT] = {.name = SG_STR("input_tokens")},
+                [M_CACHE_READ] = {.name = SG_STR("cache_read_input_tokens")},
+                [M_CACHE_WRITE] = {.name = SG_STR("cache_creation_input_tokens")},
+                [M_OUTPUT] = {.name = SG_STR("output_tokens")},
+                [M_OUTPUT_DETAILS] = {.name = SG_STR("output_tokens_details")},
+        };
+
+        if (object.kind != SG_JSON_OBJECT || sg_json_slice_last(object.text, w, M_N, NULL))
+                return;
+        u->is_known |= count(w[M_INPUT].value, &u->fresh_tokens);
+        u->is_known |= count(w[M_OUTPUT].value, &u->output_tokens);
+        (void)count(w[M_CACHE_READ].value, &u->cache_read_tokens);
+        (void)count(w[M_CACHE_WRITE].value, &u->cache_write_tokens);
+        (void)count(sg_json_get(w[M_OUTPUT_DETAILS].value, SG_STR("thinking_tokens")), &u->reasoning_tokens);
+}
+
+void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value object)
+{
+        struct sg_usage read;
+
+        if (!sg_usage_read(&read, object))
+                return;
+        *u = (struct sg_wording_usage){
+                .is_known = true,
+                .fresh_tokens = read.input_tokens - read.cached_tokens - read.cache_write_tokens,
+                .cache_read_tokens = read.cached_tokens,
+                .cache_write_tokens = read.cache_write_tokens,
+                .output_tokens = read.output_tokens,
+                .reasoning_tokens = read.reasoning_tokens,
+        };
+}
+
+static void put_count(struct sg_llm_put *o, struct sg_str before, uint64_t n)
+{
+        sg_llm_put(o, before);
+        sg_llm_put_u64(o, n);
+}
+
+void sg_wording_put_chat_usage(struct sg_llm_put *o, const struct sg_wording_usage *u)
+{
+        uint64_t input = u->fresh_tokens + u->cache_read_tokens + u->cache_write_tokens;
+
+        put_count(o, SG_STR("{\"prompt_tokens\":"), input);
+        put_count(o, SG_STR(",\"completion_tokens\":"), u->output_tokens);
+        put_count(o, SG_STR(",\"total_tokens\":"), input + u->output_tokens);
+        put_count(o, SG_STR(",\"prompt_tokens_details\":{\"cached_tokens\":"), u->cache_read_tokens);
+        put_count(o, SG_STR(",\"cache_write_tokens\":"), u->cache_write_tokens);
+        if (u->reasoning_tokens)
+                put_count(o, SG_STR("},\"completion_tokens_details\":{\"reasoning_tokens\":"), u->reasoning_tokens);
+        sg_llm_put(o, SG_STR("}}"));
+}
+
+void sg_wording_put_messages_usage(struct sg_llm_put *o, const struct sg_wording_usage *u)
+{
+        put_count(o, SG_STR("{\"input_tokens\":"), u->fresh_tokens);
+        put_count(o, SG_STR(",\"cache_creation_input_tokens\":"), u->cache_write_tokens);
+        put_count(o, SG_STR(",\"cache_read_input_tokens\":"), u->cache_read_tokens);
+        put_count(o, SG_STR(",\"output_tokens\":"), u->output_tokens);
+        if (u->reasoning_tokens) {
+                put_count(o, SG_STR(",\"output_tokens_details\":{\"thinking_tokens\":"), u->reasoning_tokens);
+                sg_llm_put(o, SG_STR("}"));
+        }
+        sg_llm_put(o, SG_STR("}"));
+}
+
+/* ---- strings */
+
+struct sg_str sg_wording_inner(struct sg_json_value v)
+{
+        return v.kind == SG_JSON_STRING ? sg_str_make(v.text.p + 1, v.text.n - 2) : SG_STR("");
+}
+
+bool sg_wording_has_text(struct sg_json_value v)
+{
+        return v.kind == SG_JSON_STRING && v.text.n > 2;
+}
+
+void sg_wording_put_given(struct sg_llm_put *o, struct sg_json_value given, struct sg_str otherwise)
+{
+        if (sg_wording_has_text(given))
+                sg_llm_put(o, given.text);
+        else
+                sg_llm_put_string(o, otherwise);
+}
+
+void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_str request_id, size_t nth)
+{
+        char id[SG_REQUEST_ID_BYTES_MAX + 32];
+
+        snprintf(id, sizeof(id), "call_" SG_STR_FMT "_%zu", SG_STR_ARG(request_id), nth);
+        sg_llm_put_string(o, sg_str_from(id));
+}

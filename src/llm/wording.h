@@ -1,0 +1,54 @@
+/*
+ * llm/wording.h - what answers and streams say alike: usage and stop reasons, in the words of messages and of chat
+ *
+ * Shape    read from validated JSON; written piece by piece
+ * Units    tokens
+ * Thread   any
+ * Source   Anthropic's API reference (usage, stop_reason); OpenAI openapi.yaml (CompletionUsage, finish_reason)
+ */
+#pragma once
+
+#include "llm/text.h"
+#include "llm/translate.h"
+
+/* The tool that stands for JSON mode: its input is the answer. */
+#define SG_WORDING_JSON_TOOL "json_answer"
+
+/* Anthropic counts the input without the cache, OpenAI with it. Here the parts are kept; a sum is made when it is written. */
+struct sg_wording_usage {
+        bool is_known;
+        uint64_t fresh_tokens; /* of input: neither read from the cache nor written to it */
+        uint64_t cache_read_tokens, cache_write_tokens;
+        uint64_t output_tokens;
+        uint64_t reasoning_tokens; /* of output */
+};
+
+/* Anthropic's figures are totals so far, each where it stands: what an event names replaces what was known. */
+void sg_wording_usage_from_messages(struct sg_wording_usage *u, struct sg_json_value object);
+/* Any shape that chat providers use. Replaces all of it, if it holds a figure. */
+void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value object);
+
+/* As one object. The second writes zeros where nothing is known: the dialect wants figures. */
+void sg_wording_put_chat_usage(struct sg_llm_put *o, const struct sg_wording_usage *u);
+void sg_wording_put_messages_usage(struct sg_llm_put *o, const struct sg_wording_usage *u);
+
+/* "stop" for "end_turn". A reason that is not known here is told as "length": not as success. */
+struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_by_tool);
+
+/* "end_turn" for "stop", "tool_use" for that with calls (OpenAI says "stop" of a tool that the client forced), "refusal"
+ * with a refusal. A reason that is not known here is told as "max_tokens". matched: vLLM's stop_reason, the stop sequence. */
+struct sg_wording_stop {
+        struct sg_json_value finish_reason, matched;
+        bool has_calls, has_refusal;
+};
+/* "stop_reason":…,"stop_sequence":… */
+void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *stop);
+
+/* What stands between the quotes of a string; empty for anything else. It is a string's content in another as it is. */
+struct sg_str sg_wording_inner(struct sg_json_value v);
+/* Longer than "". */
+bool sg_wording_has_text(struct sg_json_value v);
+/* The provider's own string, or `otherwise` where it gives none. */
+void sg_wording_put_given(struct sg_llm_put *o, struct sg_json_value given, struct sg_str otherwise);
+/* For a tool's call that has no id: one that is unlike those of other answers. */
+void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_str request_id, size_t nth);
