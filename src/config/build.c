@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/message_id.h"
+#include "config/prices.h"
 #include "config/units.h"
 
 struct sg_whole *sg_whole_new(void)
@@ -26,6 +27,7 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
                 return NULL;
         for (size_t i = 0; i < w->config.n_providers; i++)
                 sg_provider_done(&w->config.providers[i]);
+        sg_prices_free(w->config.prices);
         sg_pool_done(&w->pool);
         free(w);
         return NULL;

@@ -1,18 +1,15 @@
 #include "config/config.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/message_id.h"
 #include "config/build.h"
+#include "config/files.h"
+#include "config/prices.h"
 
 static _Atomic uint64_t last_number;
 
@@ -38,73 +35,17 @@ const char *sg_strategy_name(enum sg_strategy s)
 
 /* ---- files */
 
-static int refuse_file(const char *path, int r, struct sg_error *err)
+static int add_file(const char *path, struct sg_str bytes, void *owner, struct sg_error *err)
 {
-        const struct passwd *pw;
+        struct sg_whole *w = owner;
 
-        if (r == SG_BUF_E_FULL)
-                return sg_error_set(err, -EFBIG, path, "the file has more than %u MiB", SG_CONFIG_FILE_BYTES_MAX >> 20);
-        if (r == -EACCES || r == -EPERM) {
-                pw = getpwuid(geteuid());
-                return sg_error_set(
-                        err, r, path,
-                        "cannot be read by user %s (uid %u), as whom this runs: %s; make it readable for that "
-                        "user (and the directories above it searchable)",
-                        pw ? pw->pw_name : "without a name", (unsigned)geteuid(), strerror(-r));
-        }
-        return sg_error_set(err, r, path, "cannot be read: %s", strerror(-r));
-}
-
-static int read_file(struct sg_whole *w, const char *path, struct sg_error *err)
-{
-        struct sg_buf b;
-        int r;
-
-        sg_buf_init(&b, SG_CONFIG_FILE_BYTES_MAX);
-        b.secret = true; /* somebody may have written one by mistake */
-        r = sg_buf_add_file(&b, path);
-        r = r && r != -ENOMEM ? refuse_file(path, r, err) : r;
-        if (!r)
-                r = sg_raw_add_bytes(&w->raw, sg_buf_view(&b), path, err);
-        sg_buf_done(&b);
-        return r;
-}
-
-static int is_dropin(const struct dirent *entry)
-{
-        struct sg_str name = sg_str_from(entry->d_name);
-
-        return name.n > 5 && name.p[0] != '.' && sg_str_ends(name, SG_STR(".conf"));
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-        return strcmp((*a)->d_name, (*b)->d_name); /* the same order in every locale */
-}
-
-static int read_dropins(struct sg_whole *w, const char *directory, struct sg_error *err)
-{
-        struct dirent **entries;
-        int n = scandir(directory, &entries, is_dropin, by_bytes), r = 0;
-
-        if (n < 0)
-                return errno == ENOENT ? 0 : errno == ENOMEM ? -ENOMEM : refuse_file(directory, -errno, err);
-        for (int i = 0; i < n; i++) {
-                if (!r) {
-                        const char *path = sg_pool_printf(&w->pool, "%s/%s", directory, entries[i]->d_name);
-
-                        r = path ? read_file(w, path, err) : -ENOMEM;
-                }
-                free(entries[i]);
-        }
-        free(entries);
-        return r;
+        return sg_raw_add_bytes(&w->raw, bytes, path, err);
 }
 
 static int read_directory(struct sg_whole *w, const char *directory, struct sg_error *err)
 {
         struct sg_str name = sg_str_from(directory);
-        const char *main_file, *dropins;
+        const char *main_file, *dropins, *prices;
         int r;
 
         while (name.n > 1 && name.p[name.n - 1] == '/')
@@ -112,14 +53,17 @@ static int read_directory(struct sg_whole *w, const char *directory, struct sg_e
         w->config.directory = sg_pool_dup(&w->pool, name);
         main_file = sg_pool_printf(&w->pool, SG_STR_FMT "/gateway.conf", SG_STR_ARG(name));
         dropins = sg_pool_printf(&w->pool, SG_STR_FMT "/gateway.conf.d", SG_STR_ARG(name));
-        if (!w->config.directory || !main_file || !dropins)
+        prices = sg_pool_printf(&w->pool, SG_STR_FMT "/prices.d", SG_STR_ARG(name));
+        if (!w->config.directory || !main_file || !dropins || !prices)
                 return -ENOMEM;
         if (access(main_file, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
                 return sg_error_set(err, -ENOENT, main_file,
                                     "there is no such file; write one, or name the directory of the configuration with "
                                     "--config DIRECTORY");
-        r = read_file(w, main_file, err);
-        return r ? r : read_dropins(w, dropins, err);
+        r = sg_config_file_read(main_file, add_file, w, err);
+        if (!r)
+                r = sg_config_files_read(dropins, add_file, w, err);
+        return r ? r : sg_prices_read(&w->config.prices, prices, err);
 }
 
 static const char *get_env(const char *name)

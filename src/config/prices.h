@@ -13,7 +13,8 @@
  * Owner    the configuration that read it, or the caller
  * Thread   immutable once read
  * Errors   struct sg_error: where = "file:line"
- * Limits   SG_PRICES_MAX sections; a price has at most 6 digits behind the point and is below 10^6
+ * Limits   SG_PRICES_MAX sections, names of SG_NAME_BYTES_MAX; a price has at most 6 digits behind the point and is
+ *          below 10^6
  */
 #pragma once
 
@@ -51,12 +52,15 @@ struct sg_prices;
 
 /* A directory that is not there holds no prices. */
 int sg_prices_read(struct sg_prices **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
+/* The bytes of one file, for those who have no directory. */
+int sg_prices_read_bytes(struct sg_prices **ret, struct sg_str bytes, const char *path, struct sg_error *err)
+        SG_MUST_CHECK;
 struct sg_prices *sg_prices_free(struct sg_prices *p);
 SG_DEFINE_AUTO(struct sg_prices *, sg_prices_free)
 size_t sg_prices_count(const struct sg_prices *p);
 
-/* The price of that day: of all names that match the longest, and of those the latest that is not after the day. NULL:
- * unknown. */
+/* The price of that day: of all names that match the one with most letters before its '*' (exact before a pattern), and
+ * of those the latest that is not after the day. NULL: unknown. p may be NULL. */
 const struct sg_price *sg_prices_find(const struct sg_prices *p, struct sg_str provider, struct sg_str upstream_model,
                                       uint64_t day);
 
@@ -71,5 +75,5 @@ struct sg_tokens {
                 audio_input, audio_output, image;
 };
 struct sg_billed sg_billed_of(const struct sg_tokens *t);
-/* False: a class that is billed has no price, so the cost is not known. Saturates. */
+/* False: a class that is billed has no price, so the cost is not known. Saturates at 18 million of the currency. */
 bool sg_price_cost(const struct sg_price *p, const struct sg_billed *b, uint64_t *ret_pico) SG_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "config_test.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 static long fail_at = -1; /* which of the coming allocations; negative: none */
 
@@ -55,6 +56,15 @@ static void test_each_allocation_fails_once(void **state)
               "remove_response_header = Server\ncors_origin = https://a http://[::1]:1\ncors_methods = GET\n"
               "balance = hash\nhash_by = header:A\nhealth = /h\ntls_certificate = file:/c\ntls_key = file:/k\n"
               "[model \"m\"]\ntarget = p/x weight=2\n[model \"*\"]\ntarget = p\n",
+              f);
+        assert_int_equal(fclose(f), 0);
+        snprintf(path, sizeof(path), "%s/prices.d", directory);
+        assert_int_equal(mkdir(path, 0700), 0);
+        snprintf(path, sizeof(path), "%s/prices.d/a.conf", directory);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fputs("[price \"p/*\"]\nfrom = 2026-01-01\ncurrency = USD\nsource = s\ninput = 1\n"
+              "[price \"p/x\"]\nfrom = 2026-01-01\ncurrency = USD\ninput = 1\n",
               f);
         assert_int_equal(fclose(f), 0);
         assert_int_equal(setenv("SCRIBE_TEST_KEY", "sk-x", 1), 0);
