@@ -21,13 +21,21 @@ struct sg_surroundings {
         bool knows_users;                         /* admins must be users of this machine */
 };
 
+struct sg_model_name {
+        const char *name;
+        const struct sg_config_model *model;
+        const char *alias_where; /* NULL: the section's own name */
+        size_t at;               /* as they were written */
+};
+
 struct sg_whole {
         _Atomic uint32_t n_refs;
         struct sg_pool pool;
         struct sg_raw raw;
         struct sg_config config;
         /* For sg_config_find_model(): by name, and the patterns by length, the longest first. */
-        const struct sg_config_model **exact, **patterns;
+        struct sg_model_name *exact;
+        const struct sg_config_model **patterns;
         size_t n_exact, n_patterns;
 };
 
@@ -81,5 +89,12 @@ int sg_services_build(struct sg_whole *w, const struct sg_surroundings *around, 
 const char *sg_service_lacks(const struct sg_config_service *s, const struct sg_setting *setting);
 /* models.c: all [model]s; providers must stand. */
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
+/* Why a setting has no meaning beside the others of its model, as sg_service_lacks(). */
+const char *sg_model_lacks(const struct sg_config_model *m, const struct sg_setting *setting);
+/* model_names.c: before the first model, for each, and after the last, when it shows whether a name stands twice. */
+int sg_model_names_begin(struct sg_whole *w) SG_MUST_CHECK;
+int sg_model_names_add(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,
+                       struct sg_error *err) SG_MUST_CHECK;
+int sg_model_names_end(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 /* lanes.c: models must stand. */
 int sg_lanes_build(struct sg_whole *w) SG_MUST_CHECK;

@@ -70,6 +70,8 @@ enum sg_protocol {
         SG_PROTOCOL_N,
 };
 
+#define SG_ANTHROPIC_VERSION "2023-06-01" /* where nobody names one */
+
 /* What is asked of providers: OpenAI's API has grown, and not every server that speaks it grew along. */
 enum sg_responses {
         SG_RESPONSES_NO,  /* /v1/responses is made of chat completions */

@@ -90,6 +90,25 @@ static bool is_practice(const struct sg_raw *raw, const struct sg_raw_section *m
         return true;
 }
 
+/* A section's name, or an alias. */
+static bool is_model(const struct sg_raw *raw, struct sg_str name)
+{
+        const struct sg_setting *alias = sg_setting_get("model.alias");
+        struct sg_str rest;
+
+        if (sg_raw_find(raw, SG_SECTION_MODEL, name))
+                return true;
+        SG_LIST_EACH (&raw->sections, k)
+                for (const struct sg_raw_line *line = sg_raw_first_of(SG_RAW_SECTION(k), alias); line;
+                     line = sg_raw_next_of(SG_RAW_SECTION(k), line)) {
+                        rest = line->value;
+                        for (struct sg_str word; (word = sg_value_next_word(&rest, " \t,")).n;)
+                                if (sg_str_eq(word, name))
+                                        return true;
+                }
+        return false;
+}
+
 static int put_target(struct sg_raw *raw, const char *model, const char *upstream, const char *where)
 {
         const char *target = upstream ? sg_pool_printf(raw->pool, PROVIDER "/%s", upstream) : PROVIDER;
@@ -104,7 +123,7 @@ static int put_default(struct sg_raw *raw, const struct sg_surroundings *around,
         const struct sg_raw_section *model = sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("default"));
         int r = 0;
 
-        if (model && !is_practice(raw, model))
+        if (model ? !is_practice(raw, model) : is_model(raw, SG_STR("default")))
                 return 0;
         if (model) {
                 sg_notice("%s is set: model \"default\" (%s) goes to provider \"" PROVIDER
@@ -159,7 +178,7 @@ static int apply_llm(struct sg_raw *raw, const struct sg_surroundings *around)
                 r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "api_key", sg_str_from(key), where);
         if (!r)
                 r = put_default(raw, around, where);
-        if (!r && !sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("high_precision")))
+        if (!r && !is_model(raw, SG_STR("high_precision")))
                 r = put_target(raw, "high_precision", high ? high : MODEL_HIGH_PRECISION,
                                high ? FROM("LLM_HIGH_PRECISION_MODEL") : where);
         if (!r && !sg_raw_find(raw, SG_SECTION_MODEL, SG_STR("*")))

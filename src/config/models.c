@@ -1,13 +1,14 @@
 /*
- * Models: names that clients ask for, their targets, and the index by which they are found.
+ * Models: names that clients ask for, and their targets.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/limits.h"
 #include "config/build.h"
 
-#define TARGETS_MAX 64u /* of one model; the sum of weights stays far from the end of an unsigned */
+#define CONTEXT_MAX 1000000000u
+
+/* ---- targets */
 
 static int find_provider(const struct sg_value *v, const struct sg_config *c, struct sg_str name,
                          const struct sg_config_provider **ret)
@@ -45,16 +46,85 @@ static int read_upstream(const struct sg_value *v, struct sg_str name, const cha
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_target(const struct sg_value *v, const struct sg_config *c, struct sg_config_target *target)
+/* The three kinds of targets, in the order in which they stand among a model's. */
+static const struct target_kind {
+        const char *key, *called;
+        bool has_weight;
+        size_t n; /* offset in sg_config_model */
+} kinds[] = {
+        {"model.target", "a target", true, offsetof(struct sg_config_model, n_targets)},
+        {"model.fallback", "a fallback", false, offsetof(struct sg_config_model, n_fallbacks)},
+        {"model.larger", "a larger one", false, offsetof(struct sg_config_model, n_larger)},
+};
+
+static int read_target(const struct sg_value *v, const struct sg_config *c, const struct target_kind *kind,
+                       struct sg_config_target *target)
 {
+        struct sg_value_option options[] = {{.name = SG_STR("weight"), .max = SG_WEIGHT_MAX},
+                                            {.name = SG_STR("context"), .max = CONTEXT_MAX}};
+        const size_t first = kind->has_weight ? 0 : 1;
         struct sg_str rest = v->text, upstream = sg_value_next_word(&rest, " \t"), provider;
         bool has_upstream = sg_str_cut(&upstream, '/', &provider);
         int r = find_provider(v, c, provider, &target->provider);
 
         if (!r && has_upstream)
                 r = read_upstream(v, upstream, &target->upstream_model);
-        return r ? r : sg_value_weight(v, rest, "a target", &target->weight);
+        if (!r)
+                r = sg_value_options(v, rest, kind->called, options + first, SG_N_ELEMENTS(options) - first);
+        target->weight = options[0].value ? (unsigned)options[0].value : 1;
+        target->context_tokens = options[1].value;
+        return r;
 }
+
+static int read_targets(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,
+                        struct sg_error *err)
+{
+        size_t at = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(kinds); i++) {
+                const struct sg_setting *s = sg_setting_get(kinds[i].key);
+                size_t *n = (size_t *)((char *)m + kinds[i].n);
+
+                for (const struct sg_raw_line *line = sg_raw_first_of(section, s); line && !r;
+                     line = sg_raw_next_of(section, line), ++*n)
+                        r = read_target(&(struct sg_value){s, line->value, line->where, &w->pool, err}, &w->config,
+                                        &kinds[i], &m->targets[at++]);
+        }
+        for (size_t i = 0; i < m->n_targets; i++)
+                m->weight_sum += m->targets[i].weight;
+        return r;
+}
+
+static size_t count(const struct sg_raw_section *section, const char *key)
+{
+        size_t n = 0;
+
+        for (const struct sg_raw_line *line = sg_raw_first_of(section, sg_setting_get(key)); line;
+             line = sg_raw_next_of(section, line))
+                n++;
+        return n;
+}
+
+static int build_targets(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,
+                         struct sg_error *err)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(kinds); i++)
+                n += count(section, kinds[i].key);
+        if (count(section, kinds[0].key) == 0)
+                return sg_error_set(err, -EINVAL, section->where,
+                                    "[model \"%s\"] has no target; write target = PROVIDER", section->name);
+        if (n > SG_TARGETS_MAX)
+                return sg_error_set(err, -EINVAL, section->where,
+                                    "[model \"%s\"] has more than %u targets, fallbacks and larger ones", section->name,
+                                    SG_TARGETS_MAX);
+        m->targets = sg_pool_array(&w->pool, n, sizeof(*m->targets));
+        return m->targets ? read_targets(w, section, m, err) : -ENOMEM;
+}
+
+/* ---- one model */
 
 static int check_name(const struct sg_raw_section *section, struct sg_error *err)
 {
@@ -69,94 +139,61 @@ static int check_name(const struct sg_raw_section *section, struct sg_error *err
         return 0;
 }
 
+const char *sg_model_lacks(const struct sg_config_model *m, const struct sg_setting *setting)
+{
+        const struct sg_str name = sg_str_from(setting->name);
+
+        if (sg_str_eq(name, SG_STR("affinity")) && m->affinity != SG_AFFINITY_NONE &&
+            m->strategy != SG_STRATEGY_WEIGHTED)
+                return "is for strategy = weighted";
+        if (sg_str_starts(name, SG_STR("drain_")) && m->on_disconnect != SG_DISCONNECT_DRAIN)
+                return "is for on_disconnect = drain";
+        return NULL;
+}
+
+static int check_together(const struct sg_raw_section *section, const struct sg_config_model *m, struct sg_error *err)
+{
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                const struct sg_raw_line *line = sg_raw_last(section, s);
+                const char *why = line ? sg_model_lacks(m, s) : NULL;
+
+                if (why)
+                        return sg_error_set(err, -EINVAL, line->where, "%s %s", s->name, why);
+        }
+        return 0;
+}
+
+/* An alias says the same as the model's name, which is then what a target without a name of its own is asked for. Behind
+ * a pattern it is one more name that it stands for. */
+static void name_targets(struct sg_config_model *m)
+{
+        const size_t n = m->n_targets + m->n_fallbacks + m->n_larger;
+
+        for (size_t i = 0; i < n && m->n_aliases && !m->is_pattern; i++)
+                if (!m->targets[i].upstream_model)
+                        m->targets[i].upstream_model = m->name;
+}
+
 static int build_model(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,
                        struct sg_error *err)
 {
-        const struct sg_setting *s = sg_setting_get("model.target");
-        const struct sg_raw_line *first = sg_raw_first_of(section, s);
-        size_t n = 0;
         int r = check_name(section, err);
 
-        for (const struct sg_raw_line *line = first; line; line = sg_raw_next_of(section, line))
-                n++;
-        if (!r && n == 0)
-                r = sg_error_set(err, -EINVAL, section->where, "[model \"%s\"] has no target; write target = PROVIDER",
-                                 section->name);
-        if (!r && n > TARGETS_MAX)
-                r = sg_error_set(err, -EINVAL, section->where, "[model \"%s\"] has more than %u targets", section->name,
-                                 TARGETS_MAX);
         if (r)
                 return r;
         m->name = section->name;
         m->is_pattern = sg_str_ends(sg_str_from(m->name), SG_STR("*"));
         m->where = section->where;
-        m->targets = sg_pool_array(&w->pool, n, sizeof(*m->targets));
-        if (!m->targets)
-                return -ENOMEM;
-        for (const struct sg_raw_line *line = first; line && !r; line = sg_raw_next_of(section, line)) {
-                struct sg_config_target *target = &m->targets[m->n_targets++];
-
-                r = read_target(&(struct sg_value){s, line->value, line->where, &w->pool, err}, &w->config, target);
-                m->weight_sum += target->weight;
-        }
+        r = sg_section_store(w, SG_SECTION_MODEL, section, m, err);
+        if (!r)
+                r = build_targets(w, section, m, err);
+        if (!r)
+                r = check_together(section, m, err);
+        if (!r)
+                r = sg_model_names_add(w, section, m, err);
+        if (!r)
+                name_targets(m);
         return r;
-}
-
-/* ---- the index */
-
-static int by_name(const void *a, const void *b)
-{
-        const struct sg_config_model *const *x = a, *const *y = b;
-
-        return strcmp((*x)->name, (*y)->name);
-}
-
-static int by_length(const void *a, const void *b)
-{
-        const struct sg_config_model *const *x = a, *const *y = b;
-        size_t nx = strlen((*x)->name), ny = strlen((*y)->name);
-
-        return nx != ny ? (nx < ny ? 1 : -1) : by_name(a, b);
-}
-
-static int build_index(struct sg_whole *w)
-{
-        const struct sg_config *c = &w->config;
-
-        w->exact = sg_pool_array(&w->pool, c->n_models, sizeof(*w->exact));
-        w->patterns = sg_pool_array(&w->pool, c->n_models, sizeof(*w->patterns));
-        if (!w->exact || !w->patterns)
-                return -ENOMEM;
-        for (size_t i = 0; i < c->n_models; i++)
-                if (c->models[i].is_pattern)
-                        w->patterns[w->n_patterns++] = &c->models[i];
-                else
-                        w->exact[w->n_exact++] = &c->models[i];
-        qsort(w->exact, w->n_exact, sizeof(*w->exact), by_name);
-        qsort(w->patterns, w->n_patterns, sizeof(*w->patterns), by_length);
-        return 0;
-}
-
-static int name_against(const void *key, const void *item)
-{
-        const struct sg_config_model *const *model = item;
-
-        return sg_str_cmp(*(const struct sg_str *)key, sg_str_from((*model)->name));
-}
-
-const struct sg_config_model *sg_config_find_model(const struct sg_config *c, struct sg_str name)
-{
-        const struct sg_whole *w = sg_whole_of(c);
-        const struct sg_config_model *const *found = NULL;
-
-        if (w->n_exact)
-                found = bsearch(&name, w->exact, w->n_exact, sizeof(*w->exact), name_against);
-        if (found)
-                return *found;
-        for (size_t i = 0; i < w->n_patterns; i++)
-                if (sg_str_matches(sg_str_from(w->patterns[i]->name), name))
-                        return w->patterns[i];
-        return NULL;
 }
 
 int sg_models_build(struct sg_whole *w, struct sg_error *err)
@@ -167,6 +204,9 @@ int sg_models_build(struct sg_whole *w, struct sg_error *err)
         c->models = sg_pool_array(&w->pool, sg_raw_count(&w->raw, SG_SECTION_MODEL), sizeof(*c->models));
         if (!c->models)
                 return -ENOMEM;
+        r = sg_model_names_begin(w);
+        if (r)
+                return r;
         SG_LIST_EACH (&w->raw.sections, k) {
                 const struct sg_raw_section *section = SG_RAW_SECTION(k);
 
@@ -176,5 +216,5 @@ int sg_models_build(struct sg_whole *w, struct sg_error *err)
                 if (r)
                         return r;
         }
-        return build_index(w);
+        return sg_model_names_end(w, err);
 }

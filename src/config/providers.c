@@ -23,10 +23,26 @@ static int check_dialect(const struct sg_raw_section *section, const struct sg_c
                         return sg_error_set(err, -EINVAL, line->where, "%s is not a setting of dialect %s", s->name,
                                             sg_dialect_name(p->dialect));
         }
-        if (p->dialect != SG_DIALECT_ECHO && !p->base_url)
+        if (sg_dialect_url_example(p->dialect) && !p->base_url)
                 return sg_error_set(err, -EINVAL, section->where,
-                                    "[provider \"%s\"] has no base_url; write base_url = https://\xe2\x80\xa6/v1",
-                                    p->name);
+                                    "[provider \"%s\"] has no base_url; write base_url = %s", p->name,
+                                    sg_dialect_url_example(p->dialect));
+        return 0;
+}
+
+static int check_azure(const struct sg_raw_section *section, const struct sg_config_provider *p, struct sg_error *err)
+{
+        const struct sg_str path = sg_str_from(p->path_prefix);
+
+        if (p->dialect != SG_DIALECT_AZURE)
+                return 0;
+        if (sg_str_ends(path, SG_STR("/openai")) || sg_str_ends(path, SG_STR("/openai/v1")))
+                return sg_error_set(err, -EINVAL, sg_raw_last(section, sg_setting_get("provider.base_url"))->where,
+                                    "base_url: of dialect azure it ends before /openai, which the gateway adds itself; "
+                                    "for its /openai/v1 there is dialect openai");
+        if (!p->api_version)
+                return sg_error_set(err, -EINVAL, section->where,
+                                    "[provider \"%s\"] has no api_version; write api_version = 2024-10-21", p->name);
         return 0;
 }
 
@@ -101,6 +117,10 @@ static int build_provider(struct sg_whole *w, const struct sg_raw_section *secti
                 r = sg_section_places(w, SG_SECTION_PROVIDER, section, p, around, err);
         if (!r)
                 r = check_dialect(section, p, err);
+        if (!r && p->dialect == SG_DIALECT_ANTHROPIC && !p->api_version)
+                p->api_version = SG_ANTHROPIC_VERSION;
+        if (!r)
+                r = check_azure(section, p, err);
         if (!r)
                 r = check_together(section, p, err);
         if (!r)

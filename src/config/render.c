@@ -8,6 +8,8 @@
 #include "config/troff.h"
 #include "config/units.h"
 
+#define ALL_DIALECTS ((1u << SG_DIALECT_N) - 1)
+
 /* The first failure stays; what comes after is not added. */
 struct page {
         struct sg_buf *b;
@@ -66,12 +68,26 @@ static void add_default(struct page *p, const struct sg_setting *s)
                 add(p, "none");
 }
 
+/* " Dialects `openai` and `azure` only."; that the practice provider needs no network goes without saying. */
+static void add_dialects(struct page *p, unsigned dialects)
+{
+        unsigned n = 0, left = (unsigned)__builtin_popcount(dialects & ALL_DIALECTS);
+
+        if (left == 0 || left >= SG_DIALECT_N - 1)
+                return;
+        add(p, left == 1 ? " Dialect" : " Dialects");
+        for (unsigned d = 0; d < SG_DIALECT_N; d++)
+                if (dialects & (1u << d)) {
+                        left--;
+                        add(p, "%s`%s`", n++ == 0 ? " " : left ? ", " : " and ", sg_dialect_name((enum sg_dialect)d));
+                }
+        add(p, " only.");
+}
+
 static void add_help(struct page *p, const struct sg_setting *s)
 {
         add(p, "%s", s->help);
-        for (unsigned d = 0; d < SG_DIALECT_N; d++)
-                if (s->dialects == 1u << d)
-                        add(p, " Dialect `%s` only.", sg_dialect_name((enum sg_dialect)d));
+        add_dialects(p, s->dialects);
         if (s->environment)
                 add(p, " The environment variable `%s` goes before the files%s%s%s.", s->environment,
                     s->environment_of ? " for \"" : "", s->environment_of ? s->environment_of : "",
@@ -183,14 +199,27 @@ static void add_example_section(struct page *p, enum sg_section id, const char *
         add_heading(p, id, name);
         add(p, "\n");
         for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
-                const char *value = s->example ? s->example : s->default_text;
-
                 if (s->section != id || (s->dialects && !(s->dialects & dialects)))
                         continue;
-                if (dialects == 1u << SG_DIALECT_ECHO && strcmp(s->name, "dialect") == 0)
-                        value = sg_dialect_name(SG_DIALECT_ECHO);
                 add_comment(p, sg_str_from(s->help));
-                add(p, "#%s = %s\n", s->name, value);
+                add(p, "#%s = %s\n", s->name, s->example ? s->example : s->default_text);
+        }
+}
+
+/* Of a provider of another dialect: what the first has not, beside what each must have. */
+static void add_example_dialect(struct page *p, enum sg_dialect d)
+{
+        const char *url = sg_dialect_url_example(d);
+
+        add(p, "\n#[provider \"%s\"]\n#dialect = %s\n", sg_dialect_name(d), sg_dialect_name(d));
+        if (url)
+                add(p, "#base_url = %s\n", url);
+        for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++) {
+                if (s->section != SG_SECTION_PROVIDER || !(s->dialects & (1u << d)) ||
+                    (s->dialects & (1u << SG_DIALECT_OPENAI)))
+                        continue;
+                add_comment(p, sg_str_from(s->help));
+                add(p, "#%s = %s\n", s->name, s->example ? s->example : s->default_text);
         }
 }
 
@@ -203,10 +232,9 @@ int sg_render_example(struct sg_buf *b)
                 add(&p, "\n");
                 add_comment(&p, sg_str_from(sg_sections[id].help));
                 add_example_section(&p, (enum sg_section)id, sg_sections[id].example, 1u << SG_DIALECT_OPENAI);
-                if (id == SG_SECTION_PROVIDER) {
-                        add(&p, "\n");
-                        add_example_section(&p, SG_SECTION_PROVIDER, "echo", 1u << SG_DIALECT_ECHO);
-                }
+                for (unsigned d = 0; id == SG_SECTION_PROVIDER && d < SG_DIALECT_N; d++)
+                        if (d != SG_DIALECT_OPENAI)
+                                add_example_dialect(&p, (enum sg_dialect)d);
         }
         return p.r;
 }

@@ -1,7 +1,5 @@
 #include "config/settings.h"
 
-#include <stdio.h>
-
 #include "base/limits.h"
 #include "config/config.h"
 #include "sg_build.h"
@@ -28,6 +26,9 @@
 #define DEPENDENCY(setting)        ID(DEPENDENCY, "dependency", setting)
 #define REMOTE                     (~(1u << SG_DIALECT_ECHO))
 #define ECHO                       (1u << SG_DIALECT_ECHO)
+#define ANTHROPIC                  (1u << SG_DIALECT_ANTHROPIC)
+#define AZURE                      (1u << SG_DIALECT_AZURE)
+#define OPENAI                     (1u << SG_DIALECT_OPENAI)
 
 static const char *const sync_words[] = {"interval", "always", NULL};
 static const char *const full_words[] = {"refuse", "count", NULL};
@@ -36,6 +37,10 @@ static const char *const level_words[] = {"err", "warning", "notice", "info", "d
 static const char *const client_words[] = {"none", "optional", "required", NULL};
 static const char *const dialect_words[] = {"openai", "anthropic", "azure", "echo", NULL};
 static const char *const protocol_words[] = {"http1", "http2", "auto", NULL};
+static const char *const responses_words[] = {"no", "yes", NULL};
+static const char *const strategy_words[] = {"weighted", "ordered", "least_latency", "cheapest", NULL};
+static const char *const affinity_words[] = {"none", "conversation", "key", NULL};
+static const char *const disconnect_words[] = {"cancel", "drain", NULL};
 static const char *const auth_words[] = {"key", "certificate", "none", NULL};
 static const char *const balance_words[] = {"round_robin", "least_outstanding", "hash", NULL};
 
@@ -46,6 +51,10 @@ _Static_assert(SG_N_ELEMENTS(level_words) == SG_LOG_DEBUG - SG_LOG_ERR + 2, "a w
 _Static_assert(SG_N_ELEMENTS(client_words) == SG_CLIENT_CERTIFICATE_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(dialect_words) == SG_DIALECT_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(protocol_words) == SG_PROTOCOL_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(responses_words) == SG_RESPONSES_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(strategy_words) == SG_STRATEGY_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(affinity_words) == SG_AFFINITY_N + 1, "a word for each");
+_Static_assert(SG_N_ELEMENTS(disconnect_words) == SG_DISCONNECT_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(auth_words) == SG_SERVICE_AUTH_N + 1, "a word for each");
 _Static_assert(SG_N_ELEMENTS(balance_words) == SG_BALANCE_N + 1, "a word for each");
 
@@ -126,6 +135,8 @@ const struct sg_setting sg_settings[] = {
                  "socket. Of "
                  "`Forwarded` and `X-Forwarded-For` the last address counts that is none of these; when the two fields "
                  "differ, neither does. Lines add up; an empty one clears what stood before."},
+        {GATEWAY("server_timing"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config, server_timing),
+         .help = "Whether answers tell their client in `Server-Timing` where the time went."},
 
         {JOURNAL("size"), .kind = SG_KIND_SIZE, .min = 64 * K, .max = 16 * G, .default_text = "64M",
          .needs_restart = true, AT(sg_config, journal_bytes),
@@ -190,20 +201,44 @@ const struct sg_setting sg_settings[] = {
 
         {PROVIDER("dialect"), .kind = SG_KIND_WORD, .example = "openai", .words = dialect_words,
          .default_note = "none: must be given", AT(sg_config_provider, dialect),
-         .help = "`openai`: any server that speaks OpenAI's API. `echo`: built in, for practice: it answers with the "
-                 "words "
-                 "it was asked."},
+         .help = "What the provider speaks; clients may speak another. `openai`: any server with OpenAI's API. "
+                 "`anthropic`: Anthropic's Messages API, or a server that has it. `azure`: OpenAI's API as Azure has "
+                 "it, where a model's name is that of its deployment. `echo`: built in, for practice: it answers with "
+                 "the words it was asked."},
         {PROVIDER("base_url"), .kind = SG_KIND_URL, .example = "https://api.moonshot.cn/v1", .dialects = REMOTE,
          .default_note = "none: must be given", .environment = "LLM_BASE_URL", .environment_of = "llm",
          AT(sg_config_provider, base_url),
          .help = "What stands before `/chat/completions`: `https://api.openai.com/v1`, `http://127.0.0.1:11434/v1`; of "
-                 "a "
-                 "server on a Unix socket `http://unix:/run/model.sock:/v1` (the Host field is `localhost` then)."},
+                 "dialect `anthropic` before `/messages`: `https://api.anthropic.com/v1`; of `azure` before `/openai`: "
+                 "`https://NAME.openai.azure.com`; of a server on a Unix socket `http://unix:/run/model.sock:/v1` (the "
+                 "Host field is `localhost` then)."},
         {PROVIDER("api_key"), .kind = SG_KIND_SECRET, .example = "credential:moonshot", .dialects = REMOTE,
          .default_note = "none is sent", .environment = "LLM_API_KEY", .environment_of = "llm",
          AT(sg_config_provider, api_key),
          .help = "Where the secret is: `credential:NAME` (systemd's LoadCredential=; a changed one needs a restart), "
                  "`file:/path` (read again at reload) or `env:NAME`. Never the secret itself."},
+        {PROVIDER("credential"), .kind = SG_KIND_CREDENTIALS, .example = "backup credential:moonshot-2 priority=2",
+         .dialects = REMOTE, .default_note = "none but api_key", AT(sg_config_provider, credentials),
+         .help = "Further keys of the provider: a name for it, which views and records tell, then where the secret is, "
+                 "as for api_key; then `priority=N` (1 to 100, 1 if not said, as api_key has it): the lower is asked "
+                 "first, of the same the one that stands first; and `daily_tokens=N`: after so many tokens of input "
+                 "and output it rests until quota_reset. One a line, at most 16 with api_key; lines add up, an empty "
+                 "one clears what stood before."},
+        {PROVIDER("quota_reset"), .kind = SG_KIND_DURATION, .max = 23 * HOUR, .default_text = "0s",
+         .dialects = REMOTE, AT(sg_config_provider, quota_reset_usec),
+         .help = "When the day of daily_tokens begins, after midnight UTC."},
+        {PROVIDER("api_version"), .kind = SG_KIND_API_VERSION, .max = 64, .example = "2024-10-21",
+         .dialects = ANTHROPIC | AZURE, .default_note = "`" SG_ANTHROPIC_VERSION "`; `azure`: none, must be given",
+         AT(sg_config_provider, api_version),
+         .help = "Of `azure` what the query says as `api-version`; of `anthropic` what `anthropic-version` says where "
+                 "the client sends none."},
+        {PROVIDER("max_tokens"), .kind = SG_KIND_COUNT, .min = 1, .max = 1000000, .default_text = "4096",
+         .dialects = ANTHROPIC, AT(sg_config_provider, max_tokens),
+         .help = "The longest answer that is asked for where the client names no limit: this API demands one."},
+        {PROVIDER("responses"), .kind = SG_KIND_WORD, .words = responses_words, .default_text = "no",
+         .dialects = OPENAI | AZURE, AT(sg_config_provider, responses),
+         .help = "Whether the provider has `/v1/responses`, as api.openai.com does. `yes`: such requests are passed on "
+                 "to it; `no`: they are served by `/chat/completions`, as far as no state is kept between requests."},
         {PROVIDER("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
          .dialects = REMOTE, .default_note = "what the system trusts", AT(sg_config_provider, ca_file),
          .help = "Certificates (PEM) that the provider's own must lead to."},
@@ -251,13 +286,44 @@ const struct sg_setting sg_settings[] = {
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 
+        {MODEL("alias"), .kind = SG_KIND_NAMES, .example = "fast", .default_note = "none", AT(sg_config_model, aliases),
+         .help = "Other names of the model, without `*`. Targets without a name of their own get the section's; in one "
+                 "that ends in `*`, the alias. Several in a line or in lines; an empty one clears what stood before."},
         {MODEL("target"), .kind = SG_KIND_TARGETS, .example = "moonshot/moonshot-v1-8k",
          .default_note = "none: at least one must be given",
          .help = "`PROVIDER`, or `PROVIDER/UPSTREAM_MODEL` where the provider knows it by another name; then "
-                 "`weight=N` (1 to "
-                 "1000, 1 if not said), the share among the targets. One a line; lines add up, an empty one clears "
-                 "what "
-                 "stood before."},
+                 "`weight=N` (1 to 1000, 1 if not said), the share among the targets; and `context=N`, how many tokens "
+                 "its prompt may have: it is not asked what is known to be too long while a larger one is left. One a "
+                 "line, at most 64 with fallback and larger; lines add up, an empty one clears what stood before."},
+        {MODEL("fallback"), .kind = SG_KIND_TARGETS, .example = "moonshot/moonshot-v1-32k context=32768",
+         .default_note = "none",
+         .help = "Where requests go when no target serves, in this order: written as target, without weight. One a "
+                 "line; lines add up, an empty one clears what stood before."},
+        {MODEL("larger"), .kind = SG_KIND_TARGETS, .example = "moonshot/moonshot-v1-128k context=131072",
+         .default_note = "none",
+         .help = "Where requests go whose prompt is too long for what was asked, in this order: written as target, "
+                 "without weight. One a line; lines add up, an empty one clears what stood before."},
+        {MODEL("strategy"), .kind = SG_KIND_WORD, .words = strategy_words, .default_text = "weighted",
+         AT(sg_config_model, strategy),
+         .help = "Which target is asked first: `weighted`: by chance, each its share; `ordered`: as they stand; "
+                 "`least_latency`: the one whose first bytes came soonest of late; `cheapest`: by the prices in "
+                 "prices.d, those without a price last. When it fails, the next."},
+        {MODEL("affinity"), .kind = SG_KIND_WORD, .words = affinity_words, .default_text = "none",
+         .example = "conversation", AT(sg_config_model, affinity),
+         .help = "With `strategy = weighted`, so that the provider's prompt cache is of use: `conversation`: requests "
+                 "that begin alike go to the same target; `key`: those of the same caller; `none`: wherever."},
+        {MODEL("retries"), .kind = SG_KIND_COUNT, .max = 8, .default_text = "2", AT(sg_config_model, retries),
+         .help = "Further attempts with other targets and credentials, at most, while nothing of an answer has gone to "
+                 "the client."},
+        {MODEL("on_disconnect"), .kind = SG_KIND_WORD, .words = disconnect_words, .default_text = "cancel",
+         .example = "drain", AT(sg_config_model, on_disconnect),
+         .help = "What becomes of an answer whose client has gone: `cancel`: the provider's request ends at once; "
+                 "`drain`: it is read to its end, so that its usage is known, within drain_time and drain_tokens."},
+        {MODEL("drain_time"), .kind = SG_KIND_DURATION, .min = 10 * MSEC, .max = HOUR, .default_text = "60s",
+         AT(sg_config_model, drain_usec), .help = "With `on_disconnect = drain`: how long it is read on, at most."},
+        {MODEL("drain_tokens"), .kind = SG_KIND_COUNT, .min = 1, .max = 10000000, .default_text = "8192",
+         AT(sg_config_model, drain_tokens),
+         .help = "With `on_disconnect = drain`: how many tokens are read on, at most."},
 
         {SERVICE("prefix"), .kind = SG_KIND_PREFIX, .max = 1000, .example = "/api/query/",
          .default_note = "none: must be given", AT(sg_config_service, prefix),
@@ -425,6 +491,9 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_URL] = "URL",
                 [SG_KIND_SECRET] = "place of a secret",
                 [SG_KIND_TARGETS] = "target",
+                [SG_KIND_NAMES] = "names",
+                [SG_KIND_CREDENTIALS] = "name, place of a secret",
+                [SG_KIND_API_VERSION] = "version",
                 [SG_KIND_PEM] = "place of a file",
                 [SG_KIND_PEM_FILE] = "place of a file",
                 [SG_KIND_NETWORKS] = "addresses and networks",
@@ -472,34 +541,12 @@ enum sg_section sg_section_find(struct sg_str name)
         return SG_SECTION_N;
 }
 
-/* ---- the nearest word */
-
-/* One slip in a short word, three in a long one: more is another word. */
-static size_t distance_max(size_t n)
+const char *sg_dialect_url_example(unsigned dialect)
 {
-        return n < 4 ? 1 : n < 8 ? 2 : 3;
-}
+        static const char *const urls[SG_DIALECT_N] = {[SG_DIALECT_OPENAI] = "https://api.openai.com/v1",
+                                                       [SG_DIALECT_ANTHROPIC] = "https://api.anthropic.com/v1",
+                                                       [SG_DIALECT_AZURE] = "https://NAME.openai.azure.com"};
 
-void sg_nearest_init(struct sg_nearest *n, struct sg_str word)
-{
-        *n = (struct sg_nearest){.word = word, .distance = SIZE_MAX};
-}
-
-void sg_nearest_try(struct sg_nearest *n, struct sg_str candidate)
-{
-        size_t max = distance_max(n->word.n);
-        size_t distance = sg_str_ieq(n->word, candidate) ? 0 : sg_str_distance(n->word, candidate, max);
-
-        if (distance <= max && distance < n->distance) {
-                n->distance = distance;
-                n->best = candidate;
-        }
-}
-
-const char *sg_nearest_text(const struct sg_nearest *n, char *out, size_t out_bytes)
-{
-        out[0] = '\0';
-        if (n->distance != SIZE_MAX)
-                snprintf(out, out_bytes, "; did you mean '" SG_STR_FMT "'?", SG_STR_ARG(n->best));
-        return out;
+        SG_ASSERT(dialect < SG_DIALECT_N);
+        return urls[dialect];
 }

@@ -51,8 +51,11 @@ enum sg_kind {
         SG_KIND_NETWORKS, /* list */
         SG_KIND_PROXY,    /* environment, none or the URL of a proxy: several fields */
         SG_KIND_HOST,
-        SG_KIND_PROBE,   /* the URL of a dependency: several fields */
-        SG_KIND_TARGETS, /* list */
+        SG_KIND_PROBE,       /* the URL of a dependency: several fields */
+        SG_KIND_TARGETS,     /* list */
+        SG_KIND_NAMES,       /* list; of a model */
+        SG_KIND_CREDENTIALS, /* list; a name and where the secret is */
+        SG_KIND_API_VERSION,
         SG_KIND_PREFIX,
         SG_KIND_HOSTS,       /* list */
         SG_KIND_METHODS,     /* list */
@@ -66,6 +69,9 @@ enum sg_kind {
         SG_KIND_HEALTH,      /* two fields */
         SG_KIND_N,
 };
+
+/* A base_url of that dialect, as an example; NULL for the one that has none. */
+const char *sg_dialect_url_example(unsigned dialect);
 
 /* As people write it: "duration", "yes or no". */
 const char *sg_kind_name(enum sg_kind kind);
@@ -104,6 +110,8 @@ static inline bool sg_setting_is_list(const struct sg_setting *s)
         switch (s->kind) {
         case SG_KIND_USERS:
         case SG_KIND_TARGETS:
+        case SG_KIND_NAMES:
+        case SG_KIND_CREDENTIALS:
         case SG_KIND_PEM:
         case SG_KIND_NETWORKS:
         case SG_KIND_HOSTS:

@@ -131,7 +131,8 @@ static int add_section(struct sg_buf *b, const struct sg_whole *w, enum sg_secti
                 r = sg_buf_add(b, SG_STR("]\n"));
         for (const struct sg_setting *s = sg_settings; s < sg_settings_end; s++)
                 if (!r && s->section == id && (!s->dialects || (s->dialects & dialects)) &&
-                    (id != SG_SECTION_SERVICE || !sg_service_lacks(object, s)))
+                    (id != SG_SECTION_SERVICE || !sg_service_lacks(object, s)) &&
+                    (id != SG_SECTION_MODEL || !sg_model_lacks(object, s)))
                         r = add_setting(b, w, section, s, object);
         return r;
 }
@@ -151,7 +152,7 @@ int sg_config_add_text(const struct sg_config *c, struct sg_buf *b)
                 r = add_section(b, w, SG_SECTION_PROVIDER, c->providers[i].name, &c->providers[i],
                                 1u << c->providers[i].dialect);
         for (size_t i = 0; i < c->n_models && !r; i++)
-                r = add_section(b, w, SG_SECTION_MODEL, c->models[i].name, NULL, 0);
+                r = add_section(b, w, SG_SECTION_MODEL, c->models[i].name, &c->models[i], 0);
         for (size_t i = 0; i < c->n_services && !r; i++)
                 r = add_section(b, w, SG_SECTION_SERVICE, c->services[i].name, &c->services[i], 0);
         for (size_t i = 0; i < c->n_dependencies && !r; i++)

@@ -9,8 +9,6 @@
 #include "base/limits.h"
 #include "config/units.h"
 
-#define WEIGHT_MAX 1000u
-
 int sg_value_refuse(const struct sg_value *v, const char *format, ...)
 {
         char text[sizeof(v->err->text)];
@@ -50,27 +48,6 @@ struct sg_str sg_value_next_word(struct sg_str *rest, const char *separators)
         word = sg_str_make(rest->p + start, end - start);
         *rest = sg_str_skip(*rest, end);
         return word;
-}
-
-int sg_value_weight(const struct sg_value *v, struct sg_str options, const char *of, unsigned *ret)
-{
-        const struct sg_str weight = SG_STR("weight=");
-        char shown[SG_VALUE_SHOWN_BYTES];
-        uint64_t number = 0;
-
-        for (struct sg_str word = sg_value_next_word(&options, " \t"); word.n;
-             word = sg_value_next_word(&options, " \t")) {
-                if (!sg_str_starts(word, weight))
-                        return sg_value_refuse(v, "'%s' is not an option of %s; there is weight=N",
-                                               sg_value_shown(word, shown), of);
-                if (number)
-                        return sg_value_refuse(v, "weight= stands twice");
-                if (sg_str_to_u64(sg_str_skip(word, weight.n), &number) || number < 1 || number > WEIGHT_MAX)
-                        return sg_value_refuse(v, "'%s' is not a number from 1 to %u",
-                                               sg_value_shown(sg_str_skip(word, weight.n), shown), WEIGHT_MAX);
-        }
-        *ret = number ? (unsigned)number : 1;
-        return 0;
 }
 
 static void *field(const struct sg_value *v, void *object)
@@ -340,6 +317,16 @@ static int store_host(const struct sg_value *v, void *object)
         return store_string(v, object);
 }
 
+/* It stands in a query and in a header field. */
+static int store_api_version(const struct sg_value *v, void *object)
+{
+        char shown[SG_VALUE_SHOWN_BYTES];
+
+        if (v->text.n > v->setting->max || !sg_secret_is_name(v->text))
+                return sg_value_refuse(v, "'%s' is not a version such as 2024-10-21", sg_value_shown(v->text, shown));
+        return store_string(v, object);
+}
+
 int sg_value_store(const struct sg_value *v, void *object)
 {
         static int (*const store[SG_KIND_N])(const struct sg_value *v, void *object) = {
@@ -363,6 +350,7 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_TOKENS] = sg_value_tokens,
                 [SG_KIND_HASH_BY] = sg_value_hash_by,
                 [SG_KIND_HEALTH] = sg_value_health,
+                [SG_KIND_API_VERSION] = store_api_version,
                 [SG_KIND_DURATION_OR_NONE] = store_duration_or_none,
         };
 

@@ -28,7 +28,17 @@ int sg_value_refuse(const struct sg_value *v, const char *format, ...) SG_PRINTF
 int sg_value_refuse_word(const struct sg_value *v, const char *const *words, size_t n_words);
 /* Cuts the next word off, which ends at one of the separators; empty at the end. */
 struct sg_str sg_value_next_word(struct sg_str *rest, const char *separators);
-/* "weight=N" or nothing, which is 1. of: "a target". */
+/* value_options.c: what may follow, in any order. */
+struct sg_value_option {
+        struct sg_str name; /* "weight": it is written weight=N */
+        uint64_t max;       /* N is 1 or more */
+        uint64_t value;     /* as written; 0: it is not */
+};
+/* of: "a target". May be a secret in the wrong place: an unknown option is not told for SG_KIND_CREDENTIALS. */
+int sg_value_options(const struct sg_value *v, struct sg_str text, const char *of, struct sg_value_option *options,
+                     size_t n) SG_MUST_CHECK;
+/* "weight=N" or nothing, which is 1. of: "an endpoint". */
+#define SG_WEIGHT_MAX 1000u
 int sg_value_weight(const struct sg_value *v, struct sg_str options, const char *of, unsigned *ret) SG_MUST_CHECK;
 
 /* What stands between "//" and the path of a URL. */

@@ -294,6 +294,7 @@ int sg_value_endpoint_url(const struct sg_value *v, struct sg_str url, struct sg
 
 int sg_value_url(const struct sg_value *v, struct sg_config_provider *p)
 {
+        static const char *const added[] = {"/chat/completions", "/messages", "/responses"};
         struct sg_config_endpoint e;
         int r = read_endpoint(v, v->text,
                               "holds a user name or password; leave them out and write api_key = credential:, file: or "
@@ -302,10 +303,10 @@ int sg_value_url(const struct sg_value *v, struct sg_config_provider *p)
 
         if (r)
                 return r;
-        if (sg_str_ends(sg_str_from(e.path_prefix), SG_STR("/chat/completions")))
-                return sg_value_refuse(v,
-                                       "the URL ends with /chat/completions, which the gateway adds itself; leave it "
-                                       "out");
+        for (size_t i = 0; i < SG_N_ELEMENTS(added); i++)
+                if (sg_str_ends(sg_str_from(e.path_prefix), sg_str_from(added[i])))
+                        return sg_value_refuse(v, "the URL ends with %s, which the gateway adds itself; leave it out",
+                                               added[i]);
         p->base_url = e.url;
         p->is_tls = e.is_tls;
         p->host = e.host;

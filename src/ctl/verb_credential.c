@@ -46,18 +46,21 @@ static struct json_object *ask_config(struct sg_ctl *ctl)
         return sg_ctl_ask_quietly(ctl, SG_CTL_GATEWAY, "io.scribe.Gateway.GetConfig", &reply) ? NULL : reply;
 }
 
-/* "api_key = credential:NAME  # file:line" */
+/* "api_key = credential:NAME  # file:line", "credential = b credential:NAME priority=2  # file:line" */
 static bool line_uses(struct sg_str line, const char *name)
 {
-        struct sg_str value = line, setting, word, secret;
+        struct sg_str value = line, setting, source, form;
 
         if (!sg_str_cut(&value, '=', &setting))
                 return false;
-        while (value.n && value.p[0] == ' ')
-                value = sg_str_skip(value, 1);
-        (void)sg_str_cut(&value, ' ', &secret);
-        return sg_str_cut(&secret, ':', &word) && sg_str_eq(word, SG_STR("credential")) &&
-               sg_str_eq(secret, sg_str_from(name));
+        for (unsigned i = 0; i < 2; i++) {
+                while (value.n && value.p[0] == ' ')
+                        value = sg_str_skip(value, 1);
+                (void)sg_str_cut(&value, ' ', &source);
+                if (sg_str_cut(&source, ':', &form) && sg_str_eq(form, SG_STR("credential")))
+                        return sg_str_eq(source, sg_str_from(name));
+        }
+        return false;
 }
 
 static bool is_used(struct json_object *config, const char *name)

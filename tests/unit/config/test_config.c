@@ -52,6 +52,45 @@ static void test_targets(void **state)
         assert_string_equal(sg_config_find_model(c, SG_STR("whatever"))->targets[0].upstream_model, "fixed");
 }
 
+static void test_aliases_are_names_as_well(void **state)
+{
+        TEST_ENV();
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config(ECHO "[model \"m\"]\nalias = a b,c\nalias = d\ntarget = echo\n"
+                                               "target = echo/x\nfallback = echo\n"
+                                               "[model \"gpt-*\"]\nalias = o3\ntarget = echo\n"
+                                               "[model \"n\"]\nalias = gone\nalias =\ntarget = echo\n");
+        const struct sg_config_model *m = sg_config_find_model(c, SG_STR("c"));
+
+        assert_string_equal(found(c, "a"), "m");
+        assert_string_equal(found(c, "b"), "m");
+        assert_string_equal(found(c, "d"), "m");
+        assert_string_equal(found(c, "m"), "m");
+        assert_string_equal(found(c, "a b,c"), "none");
+        assert_string_equal(found(c, "o3"), "gpt-*");
+        assert_string_equal(found(c, "gone"), "none");
+        assert_int_equal(m->n_aliases, 4);
+        assert_string_equal(m->aliases[2], "c");
+        /* The provider hears the model's name, not the alias; behind a pattern the one that was asked for. */
+        assert_string_equal(m->targets[0].upstream_model, "m");
+        assert_string_equal(m->targets[1].upstream_model, "x");
+        assert_string_equal(m->targets[2].upstream_model, "m");
+        assert_null(sg_config_find_model(c, SG_STR("o3"))->targets[0].upstream_model);
+        assert_null(sg_config_find_model(c, SG_STR("n"))->targets[0].upstream_model);
+}
+
+/* An exact alias goes before a pattern that matches it. */
+static void test_aliases_go_before_patterns(void **state)
+{
+        TEST_ENV();
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config(ECHO "[model \"*\"]\ntarget = echo\n[model \"m\"]\ntarget = echo\n"
+                                               "alias = zz\n");
+
+        assert_string_equal(found(c, "zz"), "m");
+        assert_string_equal(found(c, "zzz"), "*");
+}
+
 static void test_many_models_are_found(void **state)
 {
         struct sg_buf b;
@@ -149,6 +188,16 @@ static void expect_text(const struct sg_config *c, const char *expected)
         sg_buf_done(&b);
 }
 
+#define REMOTE                                                                                                         \
+        "proxy = environment  # default\n"                                                                             \
+        "connect_timeout = 10s  # default\n"                                                                           \
+        "first_byte_timeout = 10m  # default\n"                                                                        \
+        "between_bytes_timeout = 2m  # default\n"                                                                      \
+        "idle_timeout = 1m  # default\n"                                                                               \
+        "pool_max = 64  # default\n"                                                                                   \
+        "warm_connections = 0  # default\n"                                                                            \
+        "protocol = http1  # default\n"
+
 static void test_text_tells_values_and_places(void **state)
 {
         TEST_ENV("LOG_LEVEL=warn", "KEY=sk-value");
@@ -158,8 +207,11 @@ static void test_text_tells_values_and_places(void **state)
                                "[control]\nadmins = daemon\nadmins =\nadmins = root\n"
                                "[log]\nto = file:/x.log\n"
                                "[provider \"p\"]\ndialect = openai\nbase_url = http://h/v1\napi_key = env:KEY\n"
+                               "credential = b env:KEY priority=2\n"
+                               "[provider \"a\"]\ndialect = anthropic\nbase_url = http://h/v1\n"
                                "[model \"q\\\"\\\\\"]\ntarget = p weight=2\n",
-                               "[gateway]\nworkers = 3 ; more\n[model \"q\\\"\\\\\"]\ntarget = p/m\n");
+                               "[gateway]\nworkers = 3 ; more\n[model \"q\\\"\\\\\"]\ntarget = p/m\nalias = x y\n"
+                               "fallback = a\non_disconnect = drain\n");
 
         expect_text(c, "[gateway]\n"
                        "workers = 3  # b.conf:2\n"
@@ -176,6 +228,7 @@ static void test_text_tells_values_and_places(void **state)
                        "body_timeout = 1m  # default\n"
                        "idle_timeout = 75s  # default\n"
                        "write_timeout = 1m  # default\n"
+                       "server_timing = no  # default\n"
                        "\n[journal]\n"
                        "size = 64M  # default\n"
                        "sync = interval  # default\n"
@@ -197,25 +250,38 @@ static void test_text_tells_values_and_places(void **state)
                        "dialect = openai  # a.conf:11\n"
                        "base_url = http://h/v1  # a.conf:12\n"
                        "api_key = env:KEY  # a.conf:13\n"
-                       "proxy = environment  # default\n"
-                       "connect_timeout = 10s  # default\n"
-                       "first_byte_timeout = 10m  # default\n"
-                       "between_bytes_timeout = 2m  # default\n"
-                       "idle_timeout = 1m  # default\n"
-                       "pool_max = 64  # default\n"
-                       "warm_connections = 0  # default\n"
-                       "protocol = http1  # default\n"
-                       "\n[model \"q\\\"\\\\\"]\n"
-                       "target = p weight=2  # a.conf:15\n"
-                       "target = p/m  # b.conf:4\n");
+                       "credential = b env:KEY priority=2  # a.conf:14\n"
+                       "quota_reset = 0s  # default\n"
+                       "responses = no  # default\n" REMOTE "\n[provider \"a\"]\n"
+                       "dialect = anthropic  # a.conf:16\n"
+                       "base_url = http://h/v1  # a.conf:17\n"
+                       "quota_reset = 0s  # default\n"
+                       "api_version = 2023-06-01  # default\n"
+                       "max_tokens = 4096  # default\n" REMOTE "\n[model \"q\\\"\\\\\"]\n"
+                       "alias = x y  # b.conf:5\n"
+                       "target = p weight=2  # a.conf:19\n"
+                       "target = p/m  # b.conf:4\n"
+                       "fallback = a  # b.conf:6\n"
+                       "strategy = weighted  # default\n"
+                       "affinity = none  # default\n"
+                       "retries = 2  # default\n"
+                       "on_disconnect = drain  # b.conf:7\n"
+                       "drain_time = 1m  # default\n"
+                       "drain_tokens = 8192  # default\n");
 }
 
 static void test_text_read_again_is_the_same_configuration(void **state)
 {
         struct sg_buf b;
 
-        TEST_ENV("LLM_API_KEY=sk-x", "SCRIBE_LISTEN=9999");
-        SG_AUTO(sg_config_unref) struct sg_config *a = test_config(ECHO "[model \"default\"]\ntarget = echo\n");
+        TEST_ENV("LLM_API_KEY=sk-x", "SCRIBE_LISTEN=9999", "B=sk-x-2");
+        SG_AUTO(sg_config_unref)
+        struct sg_config *a = test_config(
+                ECHO "[model \"default\"]\ntarget = echo\n"
+                     "[provider \"az\"]\ndialect = azure\nbase_url = https://x.openai.azure.com\n"
+                     "api_version = 2024-10-21\ncredential = b env:B priority=3 daily_tokens=9\nresponses = yes\n"
+                     "[model \"m\"]\nalias = n, o\ntarget = az/x weight=2 context=8192\nfallback = echo\n"
+                     "larger = az/y context=131072\naffinity = key\nretries = 0\n");
 
         sg_buf_init(&b, 1 << 20);
         assert_int_equal(sg_config_add_text(a, &b), 0);
@@ -229,6 +295,9 @@ static void test_text_read_again_is_the_same_configuration(void **state)
         for (size_t i = 0; i < a->n_models; i++) {
                 assert_string_equal(a->models[i].name, c->models[i].name);
                 assert_int_equal(a->models[i].n_targets, c->models[i].n_targets);
+                assert_int_equal(a->models[i].n_larger, c->models[i].n_larger);
+                assert_int_equal(a->models[i].affinity, c->models[i].affinity);
+                assert_int_equal(a->models[i].n_aliases, c->models[i].n_aliases);
         }
 }
 
@@ -250,6 +319,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_exact_names_go_before_patterns_and_longer_ones_first),
                 cmocka_unit_test(test_targets),
+                cmocka_unit_test(test_aliases_are_names_as_well),
+                cmocka_unit_test(test_aliases_go_before_patterns),
                 cmocka_unit_test(test_many_models_are_found),
                 cmocka_unit_test(test_restart_is_asked_for_what_a_reload_cannot_change),
                 cmocka_unit_test(test_every_restart_setting_is_asked_for),

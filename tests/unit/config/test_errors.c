@@ -13,8 +13,12 @@ static void each(const struct wrong *cases, size_t n)
 }
 
 #define EACH(cases) each(cases, SG_N_ELEMENTS(cases))
+#define M           ECHO "[model \"m\"]\ntarget = echo\n"
+#define KEYS        OPENAI "base_url = http://h\napi_key = env:KEY\n"
 #define LISTENER    "[listener \"http\"]\n"
 #define OPENAI      "[provider \"p\"]\ndialect = openai\n"
+#define AZURE       "[provider \"p\"]\ndialect = azure\n"
+#define ANTHROPIC   "[provider \"p\"]\ndialect = anthropic\nbase_url = https://h/v1\n"
 #define ECHO        "[provider \"echo\"]\ndialect = echo\n"
 
 static void test_words_that_do_not_exist(void **state)
@@ -29,7 +33,11 @@ static void test_words_that_do_not_exist(void **state)
                 {"[log]\nworkers = 2\n", "a.conf:2: unknown setting 'workers' in [log]; it belongs into [gateway]"},
                 {"[gateway]\ntarget = echo\n",
                  "a.conf:2: unknown setting 'target' in [gateway]; it belongs into [model \"\xe2\x80\xa6\"]"},
-                {"[model \"m\"]\nfallback = echo\n", "a.conf:2: unknown setting 'fallback' in [model \"m\"]"},
+                {"[model \"m\"]\nfallbck = echo\n",
+                 "a.conf:2: unknown setting 'fallbck' in [model \"m\"]; did you mean 'fallback'?"},
+                {"[model \"m\"]\ncache = yes\n", "a.conf:2: unknown setting 'cache' in [model \"m\"]"},
+                {"[provider \"p\"]\ncredentials = a env:B\n",
+                 "a.conf:2: unknown setting 'credentials' in [provider \"p\"]; did you mean 'credential'?"},
                 {"[gatway]\nworkers = 2\n", "a.conf:1: unknown section [gatway]; did you mean [gateway]?"},
                 {"[Provider \"x\"]\n", "a.conf:1: unknown section [Provider]; did you mean [provider]?"},
                 {"[servce \"query\"]\nprefix = /\n", "a.conf:1: unknown section [servce]; did you mean [service]?"},
@@ -137,7 +145,33 @@ static void test_providers_that_cannot_be_called(void **state)
                  "a.conf:2: dialect: 'opanai' is not one of openai, anthropic, azure, echo; did you mean 'openai'?"},
                 {"[provider \"p\"]\ndialect = gemini\n",
                  "a.conf:2: dialect: 'gemini' is not one of openai, anthropic, azure, echo"},
-                {OPENAI, "a.conf:1: [provider \"p\"] has no base_url; write base_url = https://\xe2\x80\xa6/v1"},
+                {OPENAI, "a.conf:1: [provider \"p\"] has no base_url; write base_url = https://api.openai.com/v1"},
+                {"[provider \"p\"]\ndialect = anthropic\n",
+                 "a.conf:1: [provider \"p\"] has no base_url; write base_url = https://api.anthropic.com/v1"},
+                {"[provider \"p\"]\ndialect = azure\n",
+                 "a.conf:1: [provider \"p\"] has no base_url; write base_url = https://NAME.openai.azure.com"},
+                {AZURE "base_url = https://x\n",
+                 "a.conf:1: [provider \"p\"] has no api_version; write api_version = 2024-10-21"},
+                {AZURE "base_url = https://x/openai/\n",
+                 "a.conf:3: base_url: of dialect azure it ends before /openai, which the gateway adds itself; for its "
+                 "/openai/v1 there is dialect openai"},
+                {AZURE "base_url = https://x/openai/v1\n",
+                 "a.conf:3: base_url: of dialect azure it ends before /openai, which the gateway adds itself; for its "
+                 "/openai/v1 there is dialect openai"},
+                {AZURE "api_version = 2024 10\n",
+                 "a.conf:3: api_version: '2024 10' is not a version such as 2024-10-21"},
+                {AZURE "api_version = a&b=c\n", "a.conf:3: api_version: 'a&b=c' is not a version such as 2024-10-21"},
+                {OPENAI "base_url = https://h\napi_version = 1\n",
+                 "a.conf:4: api_version is not a setting of dialect openai"},
+                {OPENAI "base_url = https://h\nmax_tokens = 1\n",
+                 "a.conf:4: max_tokens is not a setting of dialect openai"},
+                {ANTHROPIC "max_tokens = 0\n", "a.conf:4: max_tokens: '0' is out of range: 1 to 1000000"},
+                {ANTHROPIC "responses = yes\n", "a.conf:4: responses is not a setting of dialect anthropic"},
+                {OPENAI "responses = maybe\n", "a.conf:3: responses: 'maybe' is not one of no, yes"},
+                {ECHO "quota_reset = 1h\n", "a.conf:3: quota_reset is not a setting of dialect echo"},
+                {OPENAI "quota_reset = 24h\n", "a.conf:3: quota_reset: '24h' is out of range: 0s to 23h"},
+                {"[provider \"p\"]\ndialect = anthropic\nbase_url = https://h/v1/messages\n",
+                 "a.conf:3: base_url: the URL ends with /messages, which the gateway adds itself; leave it out"},
                 {OPENAI "base_url = http://h\nbase_url =\n", "a.conf:4: 'base_url' is set in line 3 already"},
                 {OPENAI "base_url = http://h\npace = 1ms\n", "a.conf:4: pace is not a setting of dialect openai"},
                 {ECHO "base_url = http://h\n", "a.conf:3: base_url is not a setting of dialect echo"},
@@ -193,7 +227,24 @@ static void test_models_that_lead_nowhere(void **state)
                 {ECHO "[model \"m-*\"]\ntarget = echo/x-*\n", "a.conf:4: target: the provider's name of a model has no "
                                                               "*; leave it out to pass the client's name on"},
                 {ECHO "[model \"m\"]\ntarget = echo wieght=3\n",
-                 "a.conf:4: target: 'wieght=3' is not an option of a target; there is weight=N"},
+                 "a.conf:4: target: 'wieght=3' is not an option of a target; there are weight=N and context=N"},
+                {ECHO "[model \"m\"]\ntarget = echo weight\n",
+                 "a.conf:4: target: 'weight' is not an option of a target; there are weight=N and context=N"},
+                {ECHO "[model \"m\"]\ntarget = echo context=128k\n",
+                 "a.conf:4: target: '128k' is not a number from 1 to 1000000000"},
+                {ECHO "[model \"m\"]\ntarget = echo context=1 context=1\n", "a.conf:4: target: context= stands twice"},
+                {ECHO "[model \"m\"]\nfallback = echo\n",
+                 "a.conf:3: [model \"m\"] has no target; write target = PROVIDER"},
+                {ECHO "[model \"m\"]\ntarget = echo\nfallback = echo weight=2\n",
+                 "a.conf:5: fallback: 'weight=2' is not an option of a fallback; there is context=N"},
+                {ECHO "[model \"m\"]\ntarget = echo\nlarger = echo weight=2\n",
+                 "a.conf:5: larger: 'weight=2' is not an option of a larger one; there is context=N"},
+                {ECHO "[model \"m\"]\ntarget = echo\nfallback = ecko/x\n",
+                 "a.conf:5: fallback: there is no [provider \"ecko\"]; did you mean 'echo'?"},
+                {ECHO "[model \"m\"]\ntarget = echo\nlarger = ehco\n",
+                 "a.conf:5: larger: there is no [provider \"ehco\"]; did you mean 'echo'?"},
+                {ECHO "[model \"m\"]\ntarget = echo\nlarger = /x\n",
+                 "a.conf:5: larger: before the / comes the name of a provider"},
                 {ECHO "[model \"m\"]\ntarget = echo weight=0\n",
                  "a.conf:4: target: '0' is not a number from 1 to 1000"},
                 {ECHO "[model \"m\"]\ntarget = echo weight=1001\n",
@@ -208,6 +259,99 @@ static void test_models_that_lead_nowhere(void **state)
         };
 
         EACH(cases);
+}
+
+static void test_models_that_contradict_themselves(void **state)
+{
+        static const struct wrong cases[] = {
+                {M "strategy = orderd\n",
+                 "a.conf:5: strategy: 'orderd' is not one of weighted, ordered, least_latency, "
+                 "cheapest; did you mean 'ordered'?"},
+                {M "affinity = user\n", "a.conf:5: affinity: 'user' is not one of none, conversation, key"},
+                {M "strategy = ordered\naffinity = key\n", "a.conf:6: affinity is for strategy = weighted"},
+                {M "affinity = conversation\nstrategy = cheapest\n", "a.conf:5: affinity is for strategy = weighted"},
+                {M "retries = 9\n", "a.conf:5: retries: '9' is out of range: 0 to 8"},
+                {M "on_disconnect = stop\n", "a.conf:5: on_disconnect: 'stop' is not one of cancel, drain"},
+                {M "drain_time = 10s\n", "a.conf:5: drain_time is for on_disconnect = drain"},
+                {M "on_disconnect = cancel\ndrain_tokens = 10\n",
+                 "a.conf:6: drain_tokens is for on_disconnect = drain"},
+                {M "on_disconnect = drain\ndrain_tokens = 0\n",
+                 "a.conf:6: drain_tokens: '0' is out of range: 1 to 10000000"},
+                {M "on_disconnect = drain\ndrain_time = 2h\n",
+                 "a.conf:6: drain_time: '2h' is out of range: 10ms to 1h"},
+                {M "alias = x-*\n", "a.conf:5: alias: 'x-*': an alias has no *; write a section [model] for a pattern"},
+                {M "alias = m\n", "a.conf:5: alias: 'm' is the name of [model \"m\"] already (a.conf:3)"},
+                {M "alias = a b\nalias = c a\n",
+                 "a.conf:6: alias: 'a' is an alias of [model \"m\"] already (a.conf:5)"},
+                {M "alias = a\n[model \"n\"]\ntarget = echo\nalias = b, a\n",
+                 "a.conf:8: alias: 'a' is an alias of [model \"m\"] already (a.conf:5)"},
+                {M "alias = n\n[model \"n\"]\ntarget = echo\n",
+                 "a.conf:5: alias: 'n' is the name of [model \"n\"] already (a.conf:6)"},
+        };
+
+        EACH(cases);
+}
+
+static void test_too_many_targets(void **state)
+{
+        static const char *const kinds[] = {"target", "fallback", "larger"};
+        char text[4096] = M;
+        size_t n = strlen(text);
+
+        TEST_ENV();
+        for (unsigned i = 0; i < SG_TARGETS_MAX; i++) /* with the one of M one more than fits */
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%s = echo/%u\n", kinds[i % 3], i);
+        assert_true(n < sizeof(text));
+        test_wrong(text, "a.conf:3: [model \"m\"] has more than 64 targets, fallbacks and larger ones");
+}
+
+/* Nothing of a line is told that could be the secret, written where its name or its source belongs. */
+static void test_credentials(void **state)
+{
+        static const struct wrong cases[] = {
+                {KEYS "credential = sk-in-the-clear\n",
+                 "a.conf:5: credential: write a name for it, then where the secret is: credential:NAME, file:/path or "
+                 "env:NAME"},
+                {KEYS "credential = env:KEY\n",
+                 "a.conf:5: credential: write a name for it, then where the secret is: credential:NAME, file:/path or "
+                 "env:NAME"},
+                {KEYS "credential = b sk-in-the-clear\n",
+                 "a.conf:5: credential: a secret may not stand in the configuration; write credential:NAME, file:/path "
+                 "or env:NAME"},
+                {KEYS "credential = sk-/+== priority=2\n",
+                 "a.conf:5: credential: a secret may not stand in the configuration; write credential:NAME, file:/path "
+                 "or env:NAME"},
+                {KEYS "credential = sk-/+== env:KEY\n",
+                 "a.conf:5: credential: the name of a credential is made of letters, digits, . _ -"},
+                {KEYS "credential = b env:KEY sk-in-the-clear\n",
+                 "a.conf:5: credential: something else follows the source of a credential; there are priority=N and "
+                 "daily_tokens=N"},
+                {KEYS "credential = b env:KEY sk-in=the-clear\n",
+                 "a.conf:5: credential: something else follows the source of a credential; there are priority=N and "
+                 "daily_tokens=N"},
+                {KEYS "credential = b env:KEY priority=0\n", "a.conf:5: credential: '0' is not a number from 1 to 100"},
+                {KEYS "credential = b env:KEY priority=101\n",
+                 "a.conf:5: credential: '101' is not a number from 1 to 100"},
+                {KEYS "credential = b env:KEY daily_tokens=1M\n",
+                 "a.conf:5: credential: '1M' is not a number from 1 to 1000000000000000"},
+                {KEYS "credential = b env:KEY priority=1 priority=2\n", "a.conf:5: credential: priority= stands twice"},
+                {KEYS "credential = api_key env:KEY\n",
+                 "a.conf:5: credential: so is the one called that the setting api_key names; choose another name"},
+                {KEYS "credential = b env:KEY\ncredential = b env:KEY priority=2\n",
+                 "a.conf:6: credential: there is one called 'b' already (a.conf:5)"},
+                {KEYS "credential = b env:UNSET\n", "a.conf:5: credential: the environment variable UNSET is not set; "
+                                                    "set it where the gateway is started"},
+                {ECHO "credential = b env:KEY\n", "a.conf:3: credential is not a setting of dialect echo"},
+        };
+        char text[4096] = KEYS;
+        size_t n = strlen(text);
+
+        TEST_ENV("KEY=sk-x");
+        for (size_t i = 0; i < SG_N_ELEMENTS(cases); i++)
+                test_wrong(cases[i].text, cases[i].expected);
+        for (unsigned i = 0; i < SG_CREDENTIALS_MAX; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "credential = c%u env:KEY\n", i);
+        test_wrong(text, "a.conf:20: credential: there are more than 16, with api_key");
 }
 
 static void test_tls_of_listeners(void **state)
@@ -283,6 +427,9 @@ int main(void)
                 cmocka_unit_test(test_addresses_that_are_none),
                 cmocka_unit_test(test_providers_that_cannot_be_called),
                 cmocka_unit_test(test_models_that_lead_nowhere),
+                cmocka_unit_test(test_models_that_contradict_themselves),
+                cmocka_unit_test(test_too_many_targets),
+                cmocka_unit_test(test_credentials),
                 cmocka_unit_test(test_tls_of_listeners),
                 cmocka_unit_test(test_secrets_in_the_clear_are_refused_unseen),
                 cmocka_unit_test(test_long_values_are_cut_between_characters),

@@ -264,6 +264,16 @@ static void test_the_ledger_needs_no_secrets(void **state)
         sg_config_unref(c);
         write_file("gateway.conf", "[provider \"p\"]\ndialect = openai\nbase_url = http://h\napi_key = sk-clear\n");
         assert_int_equal(sg_config_read_without_secrets(&c, directory, &err), -EINVAL);
+        write_file("gateway.conf",
+                   "[provider \"p\"]\ndialect = openai\nbase_url = http://h\ncredential = b file:/not/there\n");
+        assert_int_equal(sg_config_read(&c, directory, &err), -EINVAL);
+        assert_int_equal(sg_config_read_without_secrets(&c, directory, &err), 0);
+        assert_int_equal(c->providers[0].n_credentials, 1);
+        assert_null(c->providers[0].credentials[0].api_key);
+        sg_config_unref(c);
+        write_file("gateway.conf",
+                   "[provider \"p\"]\ndialect = openai\nbase_url = http://h\ncredential = b sk-clear\n");
+        assert_int_equal(sg_config_read_without_secrets(&c, directory, &err), -EINVAL);
 }
 
 /* The example that is installed: complete, and it serves. */
@@ -281,6 +291,29 @@ static void test_installed_example_is_valid(void **state)
         m = sg_config_find_model(c, SG_STR("default"));
         assert_non_null(m);
         assert_int_equal(m->targets[0].provider->dialect, SG_DIALECT_ECHO);
+}
+
+/* etc/examples/failover.conf, beside the installed file; its keys are not there. */
+static void test_example_of_failover_is_valid(void **state)
+{
+        SG_AUTO(sg_config_unref) struct sg_config *c = NULL;
+        const struct sg_config_model *m;
+        struct sg_error err = {0};
+        char command[512];
+
+        make_directory("gateway.conf.d");
+        snprintf(command, sizeof(command),
+                 "cp '%s/gateway.conf' '%s' && cp '%s/examples/failover.conf' '%s/gateway.conf.d'",
+                 getenv("SCRIBE_TEST_ETC"), directory, getenv("SCRIBE_TEST_ETC"), directory);
+        assert_int_equal(system(command), 0);
+        if (sg_config_read_without_secrets(&c, directory, &err))
+                print_error("%s: %s\n", err.where, err.text);
+        assert_non_null(c);
+        m = sg_config_find_model(c, SG_STR("writer-latest"));
+        assert_string_equal(m->name, "writer");
+        assert_int_equal(m->n_targets + m->n_fallbacks + m->n_larger, 4);
+        assert_int_equal(sg_config_find_provider(c, SG_STR("openai"))->n_credentials, 2);
+        assert_int_equal(sg_config_find_model(c, SG_STR("high_precision"))->on_disconnect, SG_DISCONNECT_DRAIN);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -301,6 +334,7 @@ int main(void)
                 TEST(test_references_are_counted_from_any_thread),
                 TEST(test_the_ledger_needs_no_secrets),
                 TEST(test_installed_example_is_valid),
+                TEST(test_example_of_failover_is_valid),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

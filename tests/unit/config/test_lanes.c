@@ -26,6 +26,44 @@ static void test_every_provider_has_a_credential(void **state)
         }
 }
 
+static void test_credentials_stand_by_priority(void **state)
+{
+        static const char *const names[] = {"api_key", "c", "e", "b", "d"};
+
+        TEST_ENV("KEY=sk-x", "B=sk-b");
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config(P "credential = b env:B priority=7 daily_tokens=1000000\n"
+                                            "credential = gone env:UNSET\ncredential =\n"
+                                            "credential = b env:B priority=7 daily_tokens=1000000\n"
+                                            "credential = c env:KEY priority=1\napi_key = env:KEY\n"
+                                            "credential = d env:KEY  daily_tokens=3\tpriority=7\n"
+                                            "credential = e env:KEY\nquota_reset = 8h\n");
+        const struct sg_config_provider *p = c->providers;
+
+        assert_int_equal(p->n_credentials, SG_N_ELEMENTS(names));
+        /* That of api_key stands first among its own priority. */
+        for (size_t i = 0; i < SG_N_ELEMENTS(names); i++)
+                assert_string_equal(p->credentials[i].name, names[i]);
+        assert_int_equal(p->credentials[3].priority, 7);
+        assert_int_equal(p->credentials[3].daily_tokens, 1000000);
+        assert_true(sg_secret_equals(p->credentials[3].api_key, SG_STR("sk-b")));
+        assert_string_equal(p->credentials[3].where, "a.conf:7");
+        assert_int_equal(p->credentials[4].daily_tokens, 3);
+        assert_int_equal(p->quota_reset_usec, 8 * 3600 * SG_USEC_PER_SEC);
+}
+
+/* Without api_key there is none of that name, and none that sends nothing. */
+static void test_credentials_without_api_key(void **state)
+{
+        TEST_ENV("B=sk-b");
+        SG_AUTO(sg_config_unref) struct sg_config *c = test_config(P "credential = b env:B priority=100\n");
+
+        assert_null(c->providers[0].api_key);
+        assert_int_equal(c->providers[0].n_credentials, 1);
+        assert_string_equal(c->providers[0].credentials[0].name, "b");
+        assert_int_equal(c->providers[0].credentials[0].priority, 100);
+}
+
 static const char *lane_of(const struct sg_config *c, const char *model, size_t target)
 {
         const struct sg_config_target *t = &sg_config_find_model(c, sg_str_from(model))->targets[target];
@@ -56,6 +94,31 @@ static void test_targets_that_are_the_same_place_share_a_lane(void **state)
                         assert_string_not_equal(c->lanes[i].name, c->lanes[k].name);
 }
 
+static void test_all_three_kinds_of_targets_have_lanes(void **state)
+{
+        TEST_ENV();
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config(P ECHO "[model \"m\"]\nlarger = p/long context=131072\nfallback = echo\n"
+                                                 "target = p/x weight=3 context=8192\ntarget = echo/y\n"
+                                                 "larger = p/longer\nfallback = p/x\n");
+        const struct sg_config_model *m = &c->models[0];
+
+        assert_int_equal(m->n_targets, 2);
+        assert_int_equal(m->n_fallbacks, 2);
+        assert_int_equal(m->n_larger, 2);
+        assert_int_equal(m->weight_sum, 4);
+        assert_string_equal(lane_of(c, "m", 0), "p/x");
+        assert_string_equal(lane_of(c, "m", 1), "echo/y");
+        assert_string_equal(lane_of(c, "m", 2), "echo/m");
+        assert_string_equal(lane_of(c, "m", 3), "p/x");
+        assert_string_equal(lane_of(c, "m", 4), "p/long");
+        assert_string_equal(lane_of(c, "m", 5), "p/longer");
+        assert_int_equal(m->targets[0].context_tokens, 8192);
+        assert_int_equal(m->targets[1].context_tokens, 0);
+        assert_int_equal(m->targets[4].context_tokens, 131072);
+        assert_int_equal(m->targets[4].weight, 1);
+}
+
 static void test_a_provider_has_a_lane_by_itself(void **state)
 {
         TEST_ENV();
@@ -74,6 +137,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_provider_has_a_credential),
+                cmocka_unit_test(test_credentials_stand_by_priority),
+                cmocka_unit_test(test_credentials_without_api_key),
+                cmocka_unit_test(test_all_three_kinds_of_targets_have_lanes),
                 cmocka_unit_test(test_targets_that_are_the_same_place_share_a_lane),
                 cmocka_unit_test(test_a_provider_has_a_lane_by_itself),
         };

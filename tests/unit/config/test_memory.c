@@ -51,11 +51,14 @@ static void test_each_allocation_fails_once(void **state)
               "[provider \"q\"]\ndialect = openai\nbase_url = https://q/v1\ntls_certificate = file:/c\n"
               "tls_key = file:/k\n[provider \"r\"]\ndialect = openai\nbase_url = http://unix:/r:/v1\n"
               "[provider \"p\"]\n"
-              "api_key = env:SCRIBE_TEST_KEY\n[service \"s\"]\nprefix = /s\nhost = a.b\nmethod = GET\n"
+              "api_key = env:SCRIBE_TEST_KEY\ncredential = b env:SCRIBE_TEST_KEY\n[service \"s\"]\nprefix = /s\nhost = "
+              "a.b\nmethod = GET\n"
               "endpoint = https://h:1/v2\nendpoint = http://unix:/r:/\nrequest_header = A: b\n"
               "remove_response_header = Server\ncors_origin = https://a http://[::1]:1\ncors_methods = GET\n"
               "balance = hash\nhash_by = header:A\nhealth = /h\ntls_certificate = file:/c\ntls_key = file:/k\n"
-              "[model \"m\"]\ntarget = p/x weight=2\n[model \"*\"]\ntarget = p\n",
+              "[provider \"z\"]\ndialect = azure\nbase_url = https://z\n"
+              "api_version = 1\n[model \"m\"]\ntarget = p/x weight=2\nalias = n o\nfallback = z/y\n[model "
+              "\"*\"]\ntarget = p\n",
               f);
         assert_int_equal(fclose(f), 0);
         snprintf(path, sizeof(path), "%s/prices.d", directory);

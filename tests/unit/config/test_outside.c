@@ -146,6 +146,39 @@ static void test_llm_variables_leave_what_the_operator_wrote(void **state)
         assert_non_null(p->api_key);
 }
 
+/* A role that has a name already keeps it, also as an alias. */
+static void test_llm_variables_leave_aliases(void **state)
+{
+        char out[256];
+
+        TEST_ENV("LLM_API_KEY=sk-x");
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c =
+                test_config(OPENAI "[model \"m\"]\ntarget = p/m\nalias = x, high_precision\n"
+                                   "[model \"n\"]\ntarget = p/n\nalias = gone\nalias =\nalias = default\n");
+
+        assert_string_equal(target_of(c, "high_precision", out), "m:p/m");
+        assert_string_equal(target_of(c, "default", out), "n:p/n");
+        assert_string_equal(target_of(c, "gone", out), "*:llm/");
+}
+
+/* The provider that they complete may speak another dialect. */
+static void test_llm_variables_of_another_dialect(void **state)
+{
+        char out[256];
+
+        TEST_ENV("LLM_API_KEY=sk-x", "LLM_DEFAULT_MODEL=claude-sonnet-4-5", "LLM_HIGH_PRECISION_MODEL=claude-opus-4-1");
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config("[provider \"llm\"]\ndialect = anthropic\nbase_url = https://h/v1\n");
+
+        assert_int_equal(c->providers[0].dialect, SG_DIALECT_ANTHROPIC);
+        assert_string_equal(c->providers[0].host, "h");
+        assert_string_equal(c->providers[0].credentials[0].name, "api_key");
+        assert_true(sg_secret_equals(c->providers[0].credentials[0].api_key, SG_STR("sk-x")));
+        assert_string_equal(target_of(c, "default", out), "default:llm/claude-sonnet-4-5");
+        assert_string_equal(target_of(c, "high_precision", out), "high_precision:llm/claude-opus-4-1");
+}
+
 static void test_llm_key_takes_default_from_the_practice_provider(void **state)
 {
         char out[256];
@@ -188,8 +221,8 @@ static void test_llm_url_without_a_key_changes_only_what_is_there(void **state)
                    "environment variable LLM_BASE_URL: base_url: the URL holds a user name or password; leave them out "
                    "and write api_key = credential:, file: or env:");
         TEST_ENV("LLM_DEFAULT_MODEL=two words", "LLM_API_KEY=sk-x");
-        test_wrong("", "environment variable LLM_DEFAULT_MODEL: target: 'words' is not an option of a target; there is "
-                       "weight=N");
+        test_wrong("", "environment variable LLM_DEFAULT_MODEL: target: 'words' is not an option of a target; there "
+                       "are weight=N and context=N");
         TEST_ENV("LLM_DEFAULT_MODEL=\xff", "LLM_API_KEY=sk-x");
         test_wrong("", "environment variable LLM_DEFAULT_MODEL: target: the name of a model is not UTF-8");
 }
@@ -240,6 +273,26 @@ static void test_secret_from_a_file(void **state)
         SG_AUTO(sg_config_unref) struct sg_config *c = test_config(with_key("file:", directory, "/key"));
 
         assert_true(sg_secret_equals(c->providers[0].api_key, SG_STR("sk-in-file")));
+}
+
+/* The setting credential reads its sources as api_key does. */
+static void test_secrets_of_further_credentials(void **state)
+{
+        char variable[128], text[512];
+
+        write_secret("one", SG_STR("sk-one\n"));
+        write_secret("odd", SG_STR("sk odd"));
+        snprintf(variable, sizeof(variable), "CREDENTIALS_DIRECTORY=%s", directory);
+        TEST_ENV(variable);
+        snprintf(text, sizeof(text), OPENAI "credential = a credential:one\ncredential = b file:%s/one\n", directory);
+        SG_AUTO(sg_config_unref) struct sg_config *c = test_config(text);
+
+        for (size_t i = 0; i < 2; i++)
+                assert_true(sg_secret_equals(c->providers[0].credentials[i].api_key, SG_STR("sk-one")));
+        test_wrong(
+                OPENAI "credential = a credential:odd\n",
+                "a.conf:4: credential: the credential 'odd' holds a blank, a line end or another byte that no key has "
+                "(byte 3 of 6); it must be the key alone");
 }
 
 static void test_secret_from_a_credential(void **state)
@@ -383,9 +436,12 @@ int main(void)
                 cmocka_unit_test(test_llm_variables_make_a_provider_and_its_models),
                 cmocka_unit_test(test_llm_variables_name_url_and_models),
                 cmocka_unit_test(test_llm_variables_leave_what_the_operator_wrote),
+                cmocka_unit_test(test_llm_variables_leave_aliases),
+                cmocka_unit_test(test_llm_variables_of_another_dialect),
                 cmocka_unit_test(test_llm_key_takes_default_from_the_practice_provider),
                 cmocka_unit_test(test_llm_url_without_a_key_changes_only_what_is_there),
                 WITH_FILES(test_secret_from_a_file),
+                WITH_FILES(test_secrets_of_further_credentials),
                 WITH_FILES(test_secret_from_a_credential),
                 WITH_FILES(test_secret_from_a_variable),
                 WITH_FILES(test_llm_key_from_a_file),

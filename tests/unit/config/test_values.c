@@ -291,6 +291,72 @@ static void test_provider_defaults(void **state)
         assert_string_equal(sg_dialect_name(p->dialect), "openai");
 }
 
+#define M "[provider \"echo\"]\ndialect = echo\n[model \"m\"]\ntarget = echo\n"
+
+static void test_providers_of_other_dialects(void **state)
+{
+        SG_AUTO(sg_config_unref)
+        struct sg_config *c = test_config("[provider \"a\"]\ndialect = anthropic\nbase_url = https://h/v1\n"
+                                          "[provider \"b\"]\ndialect = Anthropic\nbase_url = https://h/v1\n"
+                                          "api_version = 2027-01-01\nmax_tokens = 100\n"
+                                          "[provider \"z\"]\ndialect = azure\nbase_url = https://x.openai.azure.com/\n"
+                                          "api_version = 2025-01-01-preview\nresponses = yes\n");
+        const struct sg_config_provider *p = c->providers;
+
+        assert_int_equal(p[0].dialect, SG_DIALECT_ANTHROPIC);
+        assert_string_equal(p[0].api_version, SG_ANTHROPIC_VERSION);
+        assert_int_equal(p[0].max_tokens, 4096);
+        assert_int_equal(p[0].responses, SG_RESPONSES_NO);
+        assert_string_equal(p[1].api_version, "2027-01-01");
+        assert_int_equal(p[1].max_tokens, 100);
+        assert_int_equal(p[2].dialect, SG_DIALECT_AZURE);
+        assert_string_equal(p[2].api_version, "2025-01-01-preview");
+        assert_string_equal(p[2].path_prefix, "");
+        assert_int_equal(p[2].responses, SG_RESPONSES_YES);
+        for (unsigned d = 0; d < SG_DIALECT_N; d++)
+                assert_string_not_equal(sg_dialect_name((enum sg_dialect)d), "?");
+}
+
+static void test_ways_of_models(void **state)
+{
+        static const char *const strategies[SG_STRATEGY_N] = {"weighted", "ordered", "least_latency", "cheapest"};
+        char text[256];
+
+        for (unsigned i = 0; i < SG_STRATEGY_N; i++) {
+                snprintf(text, sizeof(text), M "strategy = %s\naffinity = none\n", strategies[i]);
+                SG_AUTO(sg_config_unref) struct sg_config *c = test_config(text);
+
+                assert_int_equal(c->models[0].strategy, i);
+                assert_string_equal(sg_strategy_name(c->models[0].strategy), strategies[i]);
+        }
+        {
+                SG_AUTO(sg_config_unref) struct sg_config *c = test_config(M);
+                const struct sg_config_model *m = &c->models[0];
+
+                assert_int_equal(m->strategy, SG_STRATEGY_WEIGHTED);
+                assert_int_equal(m->affinity, SG_AFFINITY_NONE);
+                assert_int_equal(m->retries, 2);
+                assert_int_equal(m->on_disconnect, SG_DISCONNECT_CANCEL);
+                assert_int_equal(m->drain_usec, 60000000);
+                assert_int_equal(m->drain_tokens, 8192);
+                assert_false(c->server_timing);
+        }
+        {
+                SG_AUTO(sg_config_unref)
+                struct sg_config *c =
+                        test_config(M "affinity = conversation\nretries = 8\non_disconnect = drain\n"
+                                      "drain_time = 1s\ndrain_tokens = 1\n[gateway]\nserver_timing = yes\n");
+                const struct sg_config_model *m = &c->models[0];
+
+                assert_int_equal(m->affinity, SG_AFFINITY_CONVERSATION);
+                assert_int_equal(m->retries, 8);
+                assert_int_equal(m->on_disconnect, SG_DISCONNECT_DRAIN);
+                assert_int_equal(m->drain_usec, 1000000);
+                assert_int_equal(m->drain_tokens, 1);
+                assert_true(c->server_timing);
+        }
+}
+
 static const char *nearest(const char *word, const char *const *candidates, char *out)
 {
         struct sg_nearest n;
@@ -343,7 +409,7 @@ static void test_example_is_valid_when_uncommented(void **state)
                         r = sg_whole_build(w, &around, &err);
                 assert_string_equal(err.text, "");
                 assert_int_equal(r, 0);
-                assert_int_equal(w->config.n_providers, 2);
+                assert_int_equal(w->config.n_providers, 4);
                 assert_int_equal(w->config.n_models, 1);
                 assert_int_equal(w->config.n_services, 1);
         }
@@ -373,6 +439,21 @@ static void test_documents_name_every_setting(void **state)
         }
 }
 
+static void test_documents_name_dialects(void **state)
+{
+        struct sg_buf b;
+
+        sg_buf_init(&b, 1 << 20);
+        assert_int_equal(sg_render_markdown(&b), 0);
+        assert_true(sg_str_find(sg_buf_view(&b), SG_STR(" Dialects `openai` and `azure` only.")) < sg_buf_length(&b));
+        assert_true(sg_str_find(sg_buf_view(&b), SG_STR(" Dialect `anthropic` only.")) < sg_buf_length(&b));
+        assert_true(sg_str_find(sg_buf_view(&b), SG_STR(" Dialect `echo` only.")) < sg_buf_length(&b));
+        assert_true(sg_str_find(sg_buf_view(&b), SG_STR("`openai`, `anthropic`")) < sg_buf_length(&b));
+        assert_int_equal(sg_str_find(sg_buf_view(&b), SG_STR("`openai`, `anthropic` and `azure` only")),
+                         sg_buf_length(&b));
+        sg_buf_done(&b);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -387,9 +468,12 @@ int main(void)
                 cmocka_unit_test(test_addresses),
                 cmocka_unit_test(test_base_urls),
                 cmocka_unit_test(test_provider_defaults),
+                cmocka_unit_test(test_providers_of_other_dialects),
+                cmocka_unit_test(test_ways_of_models),
                 cmocka_unit_test(test_suggestions_are_near),
                 cmocka_unit_test(test_example_is_valid_when_uncommented),
                 cmocka_unit_test(test_documents_name_every_setting),
+                cmocka_unit_test(test_documents_name_dialects),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
