@@ -63,18 +63,26 @@ struct sg_llm_request {
         struct sg_json_want model, stream, stream_options;
         struct sg_json_value include_usage; /* of stream_options */
         char model_name[256];               /* decoded; empty when absent */
-        bool is_stream;
-        bool wants_usage;      /* the client asked for include_usage */
+        bool is_stream;                     /* events are asked for: of SPEECH with stream_format "sse" */
+        bool wants_usage;      /* usage is part of what the client gets: asked for, or the operation has it always */
         uint64_t max_tokens;   /* 0: not given */
-        struct sg_str opening; /* how the conversation begins, the same in all its turns: a view of what stands first */
-        bool is_form;          /* multipart: model.value is the part's content, and no other member is read */
+        struct sg_str opening; /* how the conversation begins; see sg_llm_request_read() */
+        bool is_form;          /* multipart: model.value.text is the part's content, bare; model.member, without such a
+                                * part, the first boundary, before which one may be put */
 };
 
-/* Reads the body of CHAT, COMPLETION, EMBEDDINGS, or of PASS when it is JSON. SG_LLM_E_NO_MODEL only without has_default, and
- * never for PASS; model_name is empty when the client named none. */
+/* Reads the body of any operation that has one in JSON (of PASS, when it is JSON). SG_LLM_E_NO_MODEL only without has_default,
+ * and never for PASS; model_name is empty when the client named none.
+ *
+ * opening is a view of bytes that are the same in all turns of one conversation, as long as its client writes them the
+ * same way: of CHAT, MESSAGES and COUNT_TOKENS from the begin of `messages` to the first text of the first user message
+ * (a cache_control behind it comes and goes between turns); `system`, which stands elsewhere, is not in it. Of RESPONSES
+ * the same of `input`, or the text of it, or `conversation` where there is one; `instructions` are not in it. Empty where
+ * there is nothing of the kind. */
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,
                         struct sg_llm_fault *fault) SG_MUST_CHECK;
-/* The same of a form (IMAGES, TRANSCRIPTION); boundary: of its content-type. Strict: one reading or none. */
+/* The same of a form (IMAGES, TRANSCRIPTION); boundary: of its content-type, without quotes. Strict: what two readers might
+ * read in two ways is refused, with SG_LLM_E_BAD_JSON where it is no form and SG_LLM_E_BAD_FIELD where a part is wrong. */
 int sg_llm_form_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, struct sg_str boundary,
                      bool has_default, struct sg_llm_fault *fault) SG_MUST_CHECK;
 
@@ -105,11 +113,15 @@ struct sg_usage {
         uint64_t cache_write_tokens;    /* of input */
         uint64_t cache_write_1h_tokens; /* of cache_write: kept for an hour */
         uint64_t reasoning_tokens;      /* of output */
-        uint64_t audio_input_tokens, audio_output_tokens, image_tokens;
-        struct sg_str raw; /* the provider's object as it stands; a view; empty when there was none */
+        uint64_t audio_input_tokens, audio_output_tokens;
+        uint64_t image_tokens; /* of input */
+        /* The provider's object as it stands; a view; empty when there was none, or it was over SG_RAW_USAGE_BYTES_MAX. Of
+         * a MESSAGES stream {"message_start":…,"message_delta":…}, the last of each. */
+        struct sg_str raw;
 };
 
-/* Reads a usage object of any known shape (OpenAI, DeepSeek, Moonshot, Anthropic, Responses). False when it holds no count at all. */
+/* Reads a usage object of any known shape (OpenAI, DeepSeek, Moonshot, Anthropic, Responses, images, transcriptions), and
+ * raw texts of streams. False when it holds no count of tokens at all. */
 bool sg_usage_read(struct sg_usage *ret, struct sg_json_value object);
 /* Tokens guessed from bytes: about four bytes of text each, at least one for any text. */
 uint64_t sg_usage_guess(uint64_t text_bytes);
@@ -120,6 +132,8 @@ void sg_usage_fill_input(struct sg_usage *u, uint64_t prompt_bytes);
 struct sg_llm_provider_error {
         char message[512];
         char type[64], code[64], param[64];
+        char reason
+                [64]; /* what is said more closely elsewhere: Anthropic's details.error_code, Azure's innererror.code … */
 };
 bool sg_llm_error_read(struct sg_llm_provider_error *ret, struct sg_str body);
 
@@ -134,6 +148,7 @@ enum sg_refusal {
         SG_REFUSAL_SERVER,     /* 500, 502, 504 and others */
         SG_REFUSAL_N,
 };
+const char *sg_refusal_name(enum sg_refusal r);
 /* Of a status of 400 and more, or 0 for an error inside a 200 (by its type and code; SERVER when they tell nothing). e may be
  * NULL. */
 enum sg_refusal sg_llm_refusal_of(unsigned status, const struct sg_llm_provider_error *e);
@@ -162,13 +177,21 @@ enum sg_stream_verdict {
         SG_EVENT_LAST,    /* the terminal event: hold it until the close record is written, then send raw */
 };
 
+/* Anthropic's figures as they were given: the input without what was cached. */
+struct sg_messages_usage {
+        uint64_t input, cache_write, cache_write_1h, cache_read, output, reasoning;
+        bool has_input, has_output;
+};
+
 struct sg_llm_stream {
         enum sg_operation op; /* private from here on, except usage and the counters */
         bool hide_usage;
         bool seen_first, seen_finish, seen_done, seen_error;
-        uint64_t n_events;            /* with data */
-        uint64_t text_bytes;          /* of content, reasoning and arguments delivered */
-        struct sg_usage usage;        /* raw points into raw_usage */
+        bool ended_early;      /* SG_EVENT_ERROR: no error was told, but the end came too early: truncated */
+        uint64_t n_events;     /* with data */
+        uint64_t text_bytes;   /* of content, reasoning and arguments delivered */
+        struct sg_usage usage; /* the provider's last; sg_llm_stream_usage() has all of it */
+        struct sg_messages_usage given;
         uint64_t text_bytes_at_usage; /* text_bytes when the last figures came */
         struct sg_buf raw_usage;
         struct sg_buf replaced;
@@ -186,7 +209,9 @@ enum sg_stream_verdict sg_llm_stream_event(struct sg_llm_stream *s, const struct
 bool sg_llm_stream_is_complete(const struct sg_llm_stream *s);
 /* Usage so far. Complete: the provider's figures (measured), else from bytes (estimated; prompt_bytes for the input).
  * Cut off: partial when the provider had given figures (text that came after them is guessed and added), else
- * estimated. raw is lent until sg_llm_stream_done(). */
+ * estimated. A side of which the provider told nothing (the output, after a message_start only) is guessed, and the whole
+ * partial. IMAGES, SPEECH and TRANSCRIPTION without figures: none when complete, as for models that count no tokens;
+ * never an input guessed from bytes of sound. raw is lent until sg_llm_stream_done(). */
 struct sg_usage sg_llm_stream_usage(const struct sg_llm_stream *s, uint64_t prompt_bytes);
 
 /* Errors in the client's form. */

@@ -2,32 +2,50 @@
 
 #include <stdio.h>
 
+#include "llm/opening.h"
 #include "llm/text.h"
 
 #define TOKENS_MAX (UINT64_C(1) << 53) /* what a double still counts one by one */
 
-/* In this order: each operation reads the first so many. What is not read is none of our business, twice or not. */
 enum {
         W_MODEL,
         W_STREAM,
         W_STREAM_OPTIONS,
+        W_STREAM_FORMAT,
         W_MAX_TOKENS,
         W_MAX_COMPLETION_TOKENS,
+        W_MAX_OUTPUT_TOKENS,
         W_MESSAGES,
+        W_INPUT,
+        W_CONVERSATION,
         W_N
 };
 
-static size_t n_wants(enum sg_operation op)
+#define BIT(w) (UINT32_C(1) << (w))
+
+/* What each operation reads. All else is none of our business, twice or not. */
+static uint32_t wanted(enum sg_operation op)
 {
         switch (op) {
         case SG_OP_CHAT:
-                return W_N;
+                return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_STREAM_OPTIONS) | BIT(W_MAX_TOKENS) |
+                       BIT(W_MAX_COMPLETION_TOKENS) | BIT(W_MESSAGES);
         case SG_OP_COMPLETION:
-                return W_MESSAGES;
+                return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_STREAM_OPTIONS) | BIT(W_MAX_TOKENS) |
+                       BIT(W_MAX_COMPLETION_TOKENS);
+        case SG_OP_MESSAGES:
+                return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_MAX_TOKENS) | BIT(W_MESSAGES);
+        case SG_OP_RESPONSES:
+                return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_STREAM_OPTIONS) | BIT(W_MAX_OUTPUT_TOKENS) | BIT(W_INPUT) |
+                       BIT(W_CONVERSATION);
+        case SG_OP_COUNT_TOKENS:
+                return BIT(W_MODEL) | BIT(W_MESSAGES);
         case SG_OP_EMBEDDINGS:
-                return W_STREAM;
+                return BIT(W_MODEL);
+        case SG_OP_SPEECH:
+                return BIT(W_MODEL) | BIT(W_STREAM_FORMAT);
         default:
-                return W_STREAM_OPTIONS;
+                return BIT(W_MODEL) | BIT(W_STREAM);
         }
 }
 
@@ -42,15 +60,33 @@ static bool is_given(struct sg_json_value v)
         return v.kind != SG_JSON_NONE && v.kind != SG_JSON_NULL;
 }
 
+/* The names that are read of messages are read nowhere else. */
+static bool is_of_message(struct sg_str name)
+{
+        return sg_str_eq(name, SG_STR("role")) || sg_str_eq(name, SG_STR("content")) || sg_str_eq(name, SG_STR("text"));
+}
+
+static int refuse_twice(enum sg_operation op, const struct sg_json_fault *why, size_t n_messages,
+                        struct sg_llm_fault *fault)
+{
+        bool is_text = sg_str_eq(why->name, SG_STR("text"));
+        char path[64];
+
+        if (is_of_message(why->name))
+                snprintf(path, sizeof(path), "%s.%zu." SG_STR_FMT, op == SG_OP_RESPONSES ? "input" : "messages",
+                         n_messages, SG_STR_ARG(is_text ? SG_STR("content") : why->name));
+        else
+                snprintf(path, sizeof(path), SG_STR_FMT, SG_STR_ARG(why->name));
+        sg_llm_fault_set(fault, path, "'" SG_STR_FMT "' stands twice in %s (again at byte %zu)", SG_STR_ARG(why->name),
+                         !is_of_message(why->name) ? "the body"
+                         : is_text                 ? "a part of the content"
+                                                   : "a message",
+                         why->offset);
+        return SG_LLM_E_BAD_FIELD;
+}
+
 static int refuse_json(struct sg_str body, const struct sg_json_fault *why, struct sg_llm_fault *fault)
 {
-        if (why->code == SG_JSON_E_DUPLICATE) {
-                char name[64];
-
-                snprintf(name, sizeof(name), SG_STR_FMT, SG_STR_ARG(why->name));
-                sg_llm_fault_set(fault, name, "'%s' stands twice in the body (again at byte %zu)", name, why->offset);
-                return SG_LLM_E_BAD_FIELD;
-        }
         if (sg_llm_trim(body).n == 0)
                 sg_llm_fault_set(fault, "", "the body is empty: a JSON object is expected");
         else if (why->code == SG_JSON_E_NOT_OBJECT)
@@ -60,21 +96,15 @@ static int refuse_json(struct sg_str body, const struct sg_json_fault *why, stru
         return SG_LLM_E_BAD_JSON;
 }
 
-static int read_model(struct sg_llm_request *req, bool needs_model, struct sg_llm_fault *fault)
+int sg_llm_request_no_model(bool is_null, struct sg_llm_fault *fault)
 {
-        struct sg_json_value v = req->model.value;
-        size_t n;
+        sg_llm_fault_set(fault, "model", "'model' is %s: it must name a model", is_null ? "null" : "missing");
+        return SG_LLM_E_NO_MODEL;
+}
 
-        if (!is_given(v)) {
-                if (!needs_model)
-                        return 0;
-                sg_llm_fault_set(fault, "model", "'model' is %s: it must name a model",
-                                 v.kind == SG_JSON_NULL ? "null" : "missing");
-                return SG_LLM_E_NO_MODEL;
-        }
-        if (v.kind != SG_JSON_STRING)
-                return bad_field(fault, "model", "a string", v);
-        if (!sg_json_copy(v, req->model_name, sizeof(req->model_name), &n)) {
+int sg_llm_request_check_model(const struct sg_llm_request *req, size_t n, bool is_whole, struct sg_llm_fault *fault)
+{
+        if (!is_whole) {
                 sg_llm_fault_set(fault, "model", "'model' is longer than %zu bytes", sizeof(req->model_name) - 1);
                 return SG_LLM_E_BAD_FIELD;
         }
@@ -91,6 +121,20 @@ static int read_model(struct sg_llm_request *req, bool needs_model, struct sg_ll
         return 0;
 }
 
+static int read_model(struct sg_llm_request *req, bool needs_model, struct sg_llm_fault *fault)
+{
+        struct sg_json_value v = req->model.value;
+        bool is_whole;
+        size_t n;
+
+        if (!is_given(v))
+                return needs_model ? sg_llm_request_no_model(v.kind == SG_JSON_NULL, fault) : 0;
+        if (v.kind != SG_JSON_STRING)
+                return bad_field(fault, "model", "a string", v);
+        is_whole = sg_json_copy(v, req->model_name, sizeof(req->model_name), &n);
+        return sg_llm_request_check_model(req, n, is_whole, fault);
+}
+
 static int read_stream(struct sg_llm_request *req, struct sg_llm_fault *fault)
 {
         struct sg_json_value v = req->stream.value;
@@ -99,6 +143,13 @@ static int read_stream(struct sg_llm_request *req, struct sg_llm_fault *fault)
         if (req->op == SG_OP_PASS || !is_given(v) || v.kind == SG_JSON_TRUE || v.kind == SG_JSON_FALSE)
                 return 0;
         return bad_field(fault, "stream", "true or false", v);
+}
+
+/* Speech comes as sound, or as events with sound in them. */
+static int read_stream_format(struct sg_llm_request *req, struct sg_json_value v, struct sg_llm_fault *fault)
+{
+        req->is_stream = sg_json_text_is(v, SG_STR("sse"));
+        return !is_given(v) || v.kind == SG_JSON_STRING ? 0 : bad_field(fault, "stream_format", "a string", v);
 }
 
 static int read_stream_options(struct sg_llm_request *req, struct sg_llm_fault *fault)
@@ -110,6 +161,8 @@ static int read_stream_options(struct sg_llm_request *req, struct sg_llm_fault *
                 return 0;
         if (v.kind != SG_JSON_OBJECT)
                 return bad_field(fault, "stream_options", "an object", v);
+        if (req->op == SG_OP_RESPONSES)
+                return 0;                             /* its usage is not among the options */
         if (sg_json_slice(v.text, &usage, 1, NULL)) { /* it was validated: only a second one is left to be wrong */
                 sg_llm_fault_set(fault, "stream_options.include_usage",
                                  "'include_usage' stands twice in 'stream_options'");
@@ -139,51 +192,114 @@ static int read_max_tokens(struct sg_llm_request *req, const char *name, struct 
         return 0;
 }
 
-static int read_messages(const struct sg_json_want *messages, struct sg_llm_fault *fault)
+/* Messages must name a limit. */
+static int check_max_tokens(const struct sg_llm_request *req, struct sg_json_value v, struct sg_llm_fault *fault)
 {
-        if (messages->value.kind == SG_JSON_ARRAY)
+        if (req->op != SG_OP_MESSAGES || req->max_tokens > 0)
                 return 0;
-        if (messages->value.kind != SG_JSON_NONE)
-                return bad_field(fault, "messages", "an array", messages->value);
+        sg_llm_fault_set(fault, "max_tokens", "'max_tokens' is %s: it must be a whole number of at least 1",
+                         is_given(v)              ? "0"
+                         : v.kind == SG_JSON_NULL ? "null"
+                                                  : "missing");
+        return SG_LLM_E_BAD_FIELD;
+}
+
+static int check_messages(struct sg_json_value v, struct sg_llm_fault *fault)
+{
+        if (v.kind == SG_JSON_ARRAY)
+                return 0;
+        if (v.kind != SG_JSON_NONE)
+                return bad_field(fault, "messages", "an array", v);
         sg_llm_fault_set(fault, "messages", "'messages' is missing: it must be an array");
         return SG_LLM_E_BAD_FIELD;
+}
+
+/* It may be absent: a stored prompt needs none. */
+static int check_input(struct sg_json_value v, struct sg_llm_fault *fault)
+{
+        if (!is_given(v) || v.kind == SG_JSON_STRING || v.kind == SG_JSON_ARRAY)
+                return 0;
+        return bad_field(fault, "input", "a string or an array", v);
+}
+
+static struct sg_str opening_of(const struct sg_llm_opening *o, const struct sg_json_want w[W_N])
+{
+        if (is_given(w[W_CONVERSATION].value))
+                return w[W_CONVERSATION].value.text;
+        return sg_llm_opening_take(o, w[w[W_INPUT].n ? W_INPUT : W_MESSAGES].value);
+}
+
+static int read_fields(struct sg_llm_request *req, const struct sg_json_want w[W_N], bool needs_model,
+                       struct sg_llm_fault *fault)
+{
+        uint32_t bits = wanted(req->op);
+        int r;
+
+        req->model = w[W_MODEL];
+        req->stream = w[W_STREAM];
+        req->stream_options = w[W_STREAM_OPTIONS];
+        req->wants_usage = req->op != SG_OP_CHAT && req->op != SG_OP_COMPLETION;
+        r = read_model(req, needs_model, fault);
+        if (!r && (bits & BIT(W_STREAM)))
+                r = read_stream(req, fault);
+        if (!r && (bits & BIT(W_STREAM_FORMAT)))
+                r = read_stream_format(req, w[W_STREAM_FORMAT].value, fault);
+        if (!r)
+                r = read_stream_options(req, fault);
+        if (!r)
+                r = read_max_tokens(req, "max_tokens", w[W_MAX_TOKENS].value, fault);
+        if (!r) /* the newer name comes second and wins */
+                r = read_max_tokens(req, "max_completion_tokens", w[W_MAX_COMPLETION_TOKENS].value, fault);
+        if (!r)
+                r = read_max_tokens(req, "max_output_tokens", w[W_MAX_OUTPUT_TOKENS].value, fault);
+        if (!r)
+                r = check_max_tokens(req, w[W_MAX_TOKENS].value, fault);
+        if (!r && (bits & BIT(W_MESSAGES)))
+                r = check_messages(w[W_MESSAGES].value, fault);
+        return r ? r : check_input(w[W_INPUT].value, fault);
 }
 
 int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool needs_model,
                                struct sg_llm_fault *fault)
 {
-        struct sg_json_want wants[W_N] = {
-                [W_MODEL] = {.name = SG_STR("model")},
-                [W_STREAM] = {.name = SG_STR("stream")},
-                [W_STREAM_OPTIONS] = {.name = SG_STR("stream_options")},
-                [W_MAX_TOKENS] = {.name = SG_STR("max_tokens")},
-                [W_MAX_COMPLETION_TOKENS] = {.name = SG_STR("max_completion_tokens")},
-                [W_MESSAGES] = {.name = SG_STR("messages")},
+        static const struct sg_str names[W_N] = {
+                [W_MODEL] = SG_STR("model"),
+                [W_STREAM] = SG_STR("stream"),
+                [W_STREAM_OPTIONS] = SG_STR("stream_options"),
+                [W_STREAM_FORMAT] = SG_STR("stream_format"),
+                [W_MAX_TOKENS] = SG_STR("max_tokens"),
+                [W_MAX_COMPLETION_TOKENS] = SG_STR("max_completion_tokens"),
+                [W_MAX_OUTPUT_TOKENS] = SG_STR("max_output_tokens"),
+                [W_MESSAGES] = SG_STR("messages"),
+                [W_INPUT] = SG_STR("input"),
+                [W_CONVERSATION] = SG_STR("conversation"),
         };
+        struct sg_json_want asked[W_N], w[W_N] = {0};
         struct sg_llm_request req = {.op = op, .body = body};
+        struct sg_llm_opening opening;
         struct sg_json_fault why;
+        size_t n = 0;
         int r;
 
-        if (sg_json_slice(body, wants, n_wants(op), &why))
-                return refuse_json(body, &why, fault);
-        req.model = wants[W_MODEL];
-        req.stream = wants[W_STREAM];
-        req.stream_options = wants[W_STREAM_OPTIONS];
-
-        r = read_model(&req, needs_model, fault);
-        if (!r)
-                r = read_stream(&req, fault);
-        if (!r)
-                r = read_stream_options(&req, fault);
-        if (!r)
-                r = read_max_tokens(&req, "max_tokens", wants[W_MAX_TOKENS].value, fault);
-        if (!r) /* the newer name comes second and wins */
-                r = read_max_tokens(&req, "max_completion_tokens", wants[W_MAX_COMPLETION_TOKENS].value, fault);
-        if (!r && op == SG_OP_CHAT)
-                r = read_messages(&wants[W_MESSAGES], fault);
-        if (!r)
-                *ret = req;
-        return r;
+        sg_llm_opening_init(&opening);
+        for (unsigned i = 0; i < W_N; i++)
+                if (wanted(op) & BIT(i))
+                        asked[n++] = (struct sg_json_want){
+                                .name = names[i],
+                                .inside = i == W_MESSAGES || i == W_INPUT ? &opening.in_messages : NULL};
+        if (sg_json_slice(body, asked, n, &why))
+                return why.code == SG_JSON_E_DUPLICATE ? refuse_twice(op, &why, opening.n_messages, fault)
+                                                       : refuse_json(body, &why, fault);
+        n = 0;
+        for (unsigned i = 0; i < W_N; i++)
+                if (wanted(op) & BIT(i))
+                        w[i] = asked[n++];
+        r = read_fields(&req, w, needs_model, fault);
+        if (r)
+                return r;
+        req.opening = opening_of(&opening, w);
+        *ret = req;
+        return 0;
 }
 
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,

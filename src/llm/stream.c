@@ -1,22 +1,22 @@
 /* Each data payload is sliced once, which validates it; what the slice shows decides. Searching for names first would
  * save nothing: the bytes have to be validated anyway, and an escaped name would slip through. */
-#include "base/limits.h"
-#include "llm/choices.h"
-#include "llm/error.h"
-#include "llm/stream_hide.h"
-#include "llm/text.h"
+#include "llm/stream.h"
 
-enum {
-        C_CHOICES,
-        C_USAGE,
-        C_ERROR,
-        C_MODEL,
-        C_X_GROQ,
-        C_N
+#include "base/limits.h"
+#include "llm/error.h"
+#include "llm/text.h"
+#include "llm/usage.h"
+
+static const struct sg_llm_judge *const judges[SG_OP_N] = {
+        [SG_OP_CHAT] = &sg_llm_chat_judge,           [SG_OP_COMPLETION] = &sg_llm_chat_judge,
+        [SG_OP_MESSAGES] = &sg_llm_messages_judge,   [SG_OP_RESPONSES] = &sg_llm_responses_judge,
+        [SG_OP_IMAGES] = &sg_llm_media_judge,        [SG_OP_SPEECH] = &sg_llm_media_judge,
+        [SG_OP_TRANSCRIPTION] = &sg_llm_media_judge,
 };
 
 void sg_llm_stream_init(struct sg_llm_stream *s, enum sg_operation op, bool hide_usage)
 {
+        SG_ASSERT((unsigned)op < SG_OP_N);
         *s = (struct sg_llm_stream){.op = op, .hide_usage = hide_usage};
         sg_buf_init(&s->raw_usage, SG_RAW_USAGE_BYTES_MAX);
         sg_buf_init(&s->replaced, 2 * (size_t)SG_SSE_EVENT_BYTES_MAX);
@@ -29,18 +29,90 @@ void sg_llm_stream_done(struct sg_llm_stream *s)
         s->usage.raw = SG_STR_NONE;
 }
 
-static bool is_judged(const struct sg_llm_stream *s)
+/* ---- what judges share */
+
+enum sg_stream_verdict sg_llm_stream_garbage(struct sg_llm_stream *s, const struct sg_json_fault *why,
+                                             struct sg_llm_fault *fault)
 {
-        return s->op == SG_OP_CHAT || s->op == SG_OP_COMPLETION;
+        s->seen_error = true;
+        sg_llm_fault_set(fault, "", "the provider sent an event that is not a JSON object: %s at byte %zu", why->what,
+                         why->offset);
+        return SG_EVENT_GARBAGE;
 }
 
-static enum sg_stream_verdict on_done(struct sg_llm_stream *s, struct sg_llm_fault *fault)
+enum sg_stream_verdict sg_llm_stream_error(struct sg_llm_stream *s, struct sg_json_value error,
+                                           struct sg_llm_fault *fault)
 {
-        if (is_judged(s) && !s->seen_finish) {
-                s->seen_error = true;
-                sg_llm_fault_set(fault, "", "the provider ended the stream without a finish reason");
-                return SG_EVENT_ERROR;
+        struct sg_llm_provider_error e;
+        int status;
+
+        s->seen_error = true;
+        (void)sg_llm_error_of(&e, error, &status); /* of another kind: a fault without the provider's words */
+        s->refusal = sg_llm_refusal_of((unsigned)status, &e);
+        sg_llm_error_fault(fault, &e);
+        return SG_EVENT_ERROR;
+}
+
+enum sg_stream_verdict sg_llm_stream_early_end(struct sg_llm_stream *s, const struct sg_llm_judge *judge,
+                                               struct sg_llm_fault *fault)
+{
+        s->seen_error = true;
+        s->ended_early = true;
+        s->refusal = SG_REFUSAL_SERVER;
+        sg_llm_fault_set(fault, "", "the provider ended the stream without %s", judge->terminal);
+        return SG_EVENT_ERROR;
+}
+
+/* Without memory the figures still count. */
+static void keep_raw(struct sg_llm_stream *s, struct sg_str raw)
+{
+        sg_buf_clear(&s->raw_usage);
+        if (sg_buf_add(&s->raw_usage, raw))
+                sg_buf_clear(&s->raw_usage);
+}
+
+void sg_llm_stream_note_usage(struct sg_llm_stream *s, struct sg_json_value object)
+{
+        struct sg_usage u;
+
+        if (!sg_usage_read(&u, object)) {
+                if (s->usage.certainty == SG_CERTAINTY_NONE && sg_usage_raw_of(object).n)
+                        keep_raw(s, object.text);
+                return;
         }
+        keep_raw(s, u.raw);
+        u.raw = SG_STR_NONE; /* given by sg_llm_stream_usage(): the buffer may move */
+        s->usage = u;
+        s->text_bytes_at_usage = s->text_bytes;
+}
+
+void sg_llm_stream_note_model(struct sg_llm_stream *s, struct sg_json_value model)
+{
+        if (!s->model[0])
+                sg_llm_copy_text(s->model, sizeof(s->model), model);
+}
+
+void sg_llm_stream_note_finish(struct sg_llm_stream *s, struct sg_json_value reason)
+{
+        if (reason.kind != SG_JSON_STRING || !sg_llm_is_truthy(reason))
+                return;
+        s->seen_finish = true;
+        if (!s->finish_reason[0])
+                sg_llm_copy_text(s->finish_reason, sizeof(s->finish_reason), reason);
+}
+
+struct sg_json_value sg_llm_stream_whole(const struct sg_sse_event *ev)
+{
+        return (struct sg_json_value){SG_JSON_OBJECT, sg_llm_trim(ev->data)};
+}
+
+/* ---- event by event */
+
+static enum sg_stream_verdict on_done(struct sg_llm_stream *s, const struct sg_llm_judge *judge,
+                                      struct sg_llm_fault *fault)
+{
+        if (judge && !(judge->ends_with_done && s->seen_finish))
+                return sg_llm_stream_early_end(s, judge, fault);
         s->seen_done = true;
         return SG_EVENT_LAST;
 }
@@ -54,133 +126,71 @@ static enum sg_stream_verdict on_late_mark(struct sg_llm_stream *s, struct sg_ll
         return SG_EVENT_GARBAGE;
 }
 
-static enum sg_stream_verdict on_error(struct sg_llm_stream *s, struct sg_json_value error, struct sg_llm_fault *fault)
-{
-        struct sg_llm_provider_error e;
-        int status;
-
-        s->seen_error = true;
-        (void)sg_llm_error_of(&e, error, &status);
-        sg_llm_error_fault(fault, &e);
-        return SG_EVENT_ERROR;
-}
-
-/* The last figures count, whichever place they came in: a provider that uses two places tells the same twice. */
-static void note_usage(struct sg_llm_stream *s, struct sg_json_value object)
-{
-        struct sg_usage u;
-
-        if (!sg_usage_read(&u, object))
-                return;
-        sg_buf_clear(&s->raw_usage);
-        if (sg_buf_add(&s->raw_usage, u.raw)) /* without memory the figures still count */
-                sg_buf_clear(&s->raw_usage);
-        u.raw = SG_STR_NONE; /* given by sg_llm_stream_usage(): the buffer may move */
-        s->usage = u;
-        s->text_bytes_at_usage = s->text_bytes;
-}
-
-static void note_chunk(struct sg_llm_stream *s, const struct sg_json_want w[C_N], struct sg_llm_choices choices)
-{
-        s->text_bytes += choices.text_bytes;
-        if (choices.finish_reason.kind == SG_JSON_STRING) {
-                s->seen_finish = true;
-                if (!s->finish_reason[0])
-                        sg_llm_copy_text(s->finish_reason, sizeof(s->finish_reason), choices.finish_reason);
-        }
-        if (!s->model[0])
-                sg_llm_copy_text(s->model, sizeof(s->model), w[C_MODEL].value);
-        if (w[C_X_GROQ].n)
-                note_usage(s, sg_json_get(w[C_X_GROQ].value, SG_STR("usage")));
-        note_usage(s, choices.usage);
-        note_usage(s, w[C_USAGE].value);
-}
-
-static enum sg_stream_verdict hide(struct sg_llm_stream *s, const struct sg_sse_event *ev,
-                                   const struct sg_json_want w[C_N], struct sg_str *ret_replacement)
-{
-        struct sg_json_value choices = w[C_CHOICES].value;
-
-        if (!s->hide_usage || w[C_USAGE].n == 0)
-                return SG_EVENT_PASS;
-        if (w[C_USAGE].value.kind == SG_JSON_OBJECT && (choices.kind != SG_JSON_ARRAY || sg_json_is_empty(choices)))
-                return SG_EVENT_DROP;
-        if (sg_llm_stream_hide(&s->replaced, ev, &w[C_USAGE]))
-                return SG_EVENT_PASS; /* without memory: a member too many harms nobody */
-        *ret_replacement = sg_buf_view(&s->replaced);
-        return SG_EVENT_REPLACE;
-}
-
-static enum sg_stream_verdict on_chunk(struct sg_llm_stream *s, const struct sg_sse_event *ev,
-                                       struct sg_str *ret_replacement, struct sg_llm_fault *fault)
-{
-        struct sg_json_want w[C_N] = {
-                [C_CHOICES] = {.name = SG_STR("choices")}, [C_USAGE] = {.name = SG_STR("usage")},
-                [C_ERROR] = {.name = SG_STR("error")},     [C_MODEL] = {.name = SG_STR("model")},
-                [C_X_GROQ] = {.name = SG_STR("x_groq")},
-        };
-        struct sg_llm_choices_reader reader;
-        struct sg_json_fault why;
-
-        sg_llm_choices_init(&reader, SG_STR("delta"));
-        w[C_CHOICES].inside = &reader.in_choices;
-        if (sg_json_slice_last(ev->data, w, C_N, &why)) {
-                s->seen_error = true;
-                sg_llm_fault_set(fault, "", "the provider sent an event that is not a JSON object: %s at byte %zu",
-                                 why.what, why.offset);
-                return SG_EVENT_GARBAGE;
-        }
-        if (sg_llm_is_truthy(w[C_ERROR].value))
-                return on_error(s, w[C_ERROR].value, fault);
-        if (w[C_CHOICES].n == 0 && sg_str_eq(ev->name, SG_STR("error")))
-                return on_error(s, (struct sg_json_value){SG_JSON_OBJECT, sg_llm_trim(ev->data)}, fault);
-        note_chunk(s, w, sg_llm_choices_take(&reader, &w[C_CHOICES]));
-        return hide(s, ev, w, ret_replacement);
-}
-
 enum sg_stream_verdict sg_llm_stream_event(struct sg_llm_stream *s, const struct sg_sse_event *ev,
                                            struct sg_str *ret_replacement, struct sg_llm_fault *fault)
 {
+        const struct sg_llm_judge *judge = judges[s->op];
         struct sg_str data;
 
         *ret_replacement = SG_STR("");
         if (s->seen_done || s->seen_error)
                 return SG_EVENT_DROP;
-        if (is_judged(s) && s->seen_first && sg_str_starts(ev->raw, SG_STR("\xef\xbb\xbf")))
+        if (judge && s->seen_first && sg_str_starts(ev->raw, SG_STR("\xef\xbb\xbf")))
                 return on_late_mark(s, fault);
         s->seen_first = true;
         if (!ev->has_data)
                 return SG_EVENT_PASS;
         data = sg_llm_trim(ev->data);
         if (data.n == 0) /* the standard dispatches no such event, but SDKs parse its data and fail */
-                return is_judged(s) ? SG_EVENT_DROP : SG_EVENT_PASS;
+                return judge ? SG_EVENT_DROP : SG_EVENT_PASS;
         s->n_events++;
         if (sg_str_eq(data, SG_STR("[DONE]")) && data.p == ev->data.p) /* SDKs want it at the very begin */
-                return on_done(s, fault);
-        return is_judged(s) ? on_chunk(s, ev, ret_replacement, fault) : SG_EVENT_PASS;
+                return on_done(s, judge, fault);
+        return judge ? judge->on_data(s, ev, ret_replacement, fault) : SG_EVENT_PASS;
 }
+
+/* ---- what became of it */
 
 bool sg_llm_stream_is_complete(const struct sg_llm_stream *s)
 {
-        return !is_judged(s) || (s->seen_done && s->seen_finish && !s->seen_error);
+        return !judges[s->op] || (s->seen_done && s->seen_finish && !s->seen_error);
+}
+
+/* There were no figures. Of sound and images none can be guessed: whole, they may be of a model that counts no tokens. */
+static struct sg_usage guess(const struct sg_llm_stream *s, uint64_t prompt_bytes)
+{
+        struct sg_usage u = {.certainty = SG_CERTAINTY_ESTIMATED, .output_tokens = sg_usage_guess(s->text_bytes)};
+
+        if (judges[s->op]->is_text)
+                sg_usage_fill_input(&u, prompt_bytes);
+        else if (sg_llm_stream_is_complete(s))
+                u = (struct sg_usage){0};
+        return u;
+}
+
+/* Each side that the provider told nothing of is guessed; so is what came after the last figures, if the end did not. */
+static struct sg_usage fill(const struct sg_llm_stream *s, uint64_t prompt_bytes)
+{
+        struct sg_usage u = s->usage;
+
+        if (s->op == SG_OP_MESSAGES && !s->given.has_output)
+                u.output_tokens = sg_usage_guess(s->text_bytes);
+        else if (!sg_llm_stream_is_complete(s))
+                u.output_tokens += sg_usage_guess(s->text_bytes - s->text_bytes_at_usage);
+        if (s->op == SG_OP_MESSAGES && !s->given.has_input)
+                u.input_tokens += sg_usage_guess(prompt_bytes);
+        if (!sg_llm_stream_is_complete(s) || (s->op == SG_OP_MESSAGES && !(s->given.has_input && s->given.has_output)))
+                u.certainty = SG_CERTAINTY_PARTIAL;
+        return u;
 }
 
 struct sg_usage sg_llm_stream_usage(const struct sg_llm_stream *s, uint64_t prompt_bytes)
 {
-        struct sg_usage u = s->usage;
+        struct sg_usage u;
 
-        if (!is_judged(s))
+        if (!judges[s->op])
                 return (struct sg_usage){0};
-        if (u.certainty == SG_CERTAINTY_NONE) {
-                u.certainty = SG_CERTAINTY_ESTIMATED;
-                u.output_tokens = sg_usage_guess(s->text_bytes);
-                sg_usage_fill_input(&u, prompt_bytes);
-                return u;
-        }
-        if (!sg_llm_stream_is_complete(s)) {
-                u.certainty = SG_CERTAINTY_PARTIAL;
-                u.output_tokens += sg_usage_guess(s->text_bytes - s->text_bytes_at_usage);
-        }
+        u = s->usage.certainty == SG_CERTAINTY_NONE ? guess(s, prompt_bytes) : fill(s, prompt_bytes);
         if (sg_buf_length(&s->raw_usage))
                 u.raw = sg_buf_view(&s->raw_usage);
         return u;
