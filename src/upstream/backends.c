@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "upstream/backends_internal.h"
+#include "upstream/rendezvous.h"
 
 const char *sg_backend_result_name(enum sg_backend_result r)
 {
@@ -29,40 +30,6 @@ const char *sg_backend_state_name(enum sg_backend_state s)
         return s < SG_BACKEND_STATE_N ? names[s] : "unknown";
 }
 
-/* ---- texts */
-
-/* A writer that was put to sleep is not waited for: its text is half the old one then, and ends in any case. */
-#define TRIES_MAX 100u
-
-/* The order of the reads and writes is that of Boehm, "Can seqlocks get along with programming language memory models?"
- * (2012), with the order on the words themselves, as ThreadSanitizer does not know fences. */
-void spoken_set(struct spoken *s, const char *text)
-{
-        uint64_t words[SG_N_ELEMENTS(s->words)] = {0};
-        uint64_t n = atomic_load_explicit(&s->n_changes, memory_order_relaxed);
-
-        memcpy(words, text, strnlen(text, sizeof(words) - 1));
-        if (n & 1 || !atomic_compare_exchange_strong_explicit(&s->n_changes, &n, n + 1, memory_order_acquire,
-                                                              memory_order_relaxed))
-                return;
-        for (size_t i = 0; i < SG_N_ELEMENTS(words); i++)
-                atomic_store_explicit(&s->words[i], words[i], memory_order_release);
-        atomic_store_explicit(&s->n_changes, n + 2, memory_order_release);
-}
-
-void spoken_get(const struct spoken *s, char out[SG_BACKEND_TEXT_BYTES])
-{
-        uint64_t words[SG_N_ELEMENTS(s->words)], n;
-        unsigned tries = 0;
-
-        do {
-                n = atomic_load_explicit(&s->n_changes, memory_order_acquire);
-                for (size_t i = 0; i < SG_N_ELEMENTS(words); i++)
-                        words[i] = atomic_load_explicit(&s->words[i], memory_order_acquire);
-        } while ((n & 1 || n != atomic_load_explicit(&s->n_changes, memory_order_relaxed)) && ++tries < TRIES_MAX);
-        memcpy(out, words, sizeof(words));
-}
-
 /* ---- what is known of an endpoint */
 
 static struct backend *backend_unref(struct backend *e)
@@ -74,16 +41,6 @@ static struct backend *backend_unref(struct backend *e)
         return NULL;
 }
 
-/* FNV-1a: the same in all gateways, today and tomorrow. */
-static uint64_t hash_name(const char *name)
-{
-        uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-        for (; *name; name++)
-                h = (h ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-        return h;
-}
-
 static int backend_new(struct backend **ret, const char *name)
 {
         struct backend *e = aligned_alloc(_Alignof(struct backend), sizeof(*e));
@@ -93,7 +50,7 @@ static int backend_new(struct backend **ret, const char *name)
         memset(e, 0, sizeof(*e));
         atomic_store_explicit(&e->n_refs, 1, memory_order_relaxed);
         atomic_store_explicit(&e->since_usec, sg_clock_usec(), memory_order_relaxed);
-        e->name_hash = hash_name(name);
+        e->name_hash = rendezvous_name(RENDEZVOUS_NAME, name);
         e->name = strdup(name);
         if (!e->name) {
                 backend_unref(e);
@@ -110,7 +67,7 @@ static struct backend *backend_continue(struct backend *e, const struct sg_confi
         if (service->check == SG_CHECK_NONE)
                 (void)atomic_fetch_and_explicit(&e->flags, ~BACKEND_IS_DOWN, memory_order_relaxed);
         if (!service->breaker_failures)
-                (void)backend_close_breaker(e);
+                (void)breaker_close(&e->breaker);
         return e;
 }
 
@@ -152,9 +109,10 @@ int sg_backends_new(struct sg_backends **ret, const struct sg_config_service *se
         memset(b, 0, sizeof(*b));
         atomic_store_explicit(&b->n_refs, 1, memory_order_relaxed);
         b->balance = service->balance;
-        b->breaker_failures = service->breaker_failures;
-        b->breaker_usec = service->breaker_usec;
-        b->trial_usec = SG_MAX(service->breaker_usec, service->connect_timeout_usec + service->first_byte_timeout_usec);
+        b->rule.failures = service->breaker_failures;
+        b->rule.open_usec = service->breaker_usec;
+        b->rule.trial_usec =
+                SG_MAX(service->breaker_usec, service->connect_timeout_usec + service->first_byte_timeout_usec);
         b->health_interval_usec = service->health_interval_usec;
         b->retry_percent = service->retry_percent;
         backends_init_budget(b);
@@ -219,7 +177,7 @@ bool sg_backends_set_health(struct sg_backends *b, unsigned index, bool is_up, c
 bool sg_backends_set_drained(struct sg_backends *b, unsigned index, bool is_drained)
 {
         struct backend *e = backend_at(b, index);
-        const bool was_open = !is_drained && backend_close_breaker(e);
+        const bool was_open = !is_drained && breaker_close(&e->breaker);
         const uint32_t before = set_flag(e, BACKEND_IS_DRAINED, is_drained);
 
         if (!(before & BACKEND_IS_DRAINED) == !is_drained && !was_open)
@@ -249,7 +207,7 @@ static void say_why(const struct backend *e, enum sg_backend_state state, char o
                 spoken_get(&e->health, out);
         } else if (state != SG_BACKEND_UP) {
                 spoken_get(&e->fault, last);
-                n = atomic_load_explicit(&e->n_in_row, memory_order_relaxed);
+                n = atomic_load_explicit(&e->breaker.n_in_row, memory_order_relaxed);
                 (void)snprintf(out, SG_BACKEND_TEXT_BYTES, "%u failure%s in a row, last: %.*s", n, n == 1 ? "" : "s",
                                LAST_BYTES, last);
         }
@@ -274,7 +232,7 @@ void sg_backends_view(struct sg_backends *b, unsigned index, uint64_t now_usec, 
 bool sg_backends_is_usable(struct sg_backends *b, uint64_t now_usec)
 {
         for (size_t i = 0; i < b->n; i++)
-                if (backend_may_use(b, b->backends[i], now_usec) != BACKEND_USE_NOT)
+                if (backend_may_use(b, b->backends[i], now_usec) != BREAKER_USE_NOT)
                         return true;
         return false;
 }

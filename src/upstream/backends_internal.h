@@ -6,37 +6,22 @@
  * Units    _usec, monotonic
  * Owner    a backend is counted: by each sg_backends that has it
  * Thread   any; words are read and written relaxed, as none of them guards another
- * Limits   4 million exchanges open with one endpoint; the count of picks begins anew after 2^42
  */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "upstream/backends.h"
-
-/* A text that any thread may set and read: who comes while another writes lets it be, who reads in the midst of a
- * write looks again. Words, as bytes may not be raced for. */
-struct spoken {
-        _Atomic uint64_t n_changes; /* odd: being written */
-        _Atomic uint64_t words[SG_BACKEND_TEXT_BYTES / sizeof(uint64_t)];
-};
-
-void spoken_set(struct spoken *s, const char *text);
-void spoken_get(const struct spoken *s, char out[SG_BACKEND_TEXT_BYTES]);
+#include "upstream/breaker.h"
+#include "upstream/spoken.h"
 
 #define BACKEND_IS_DRAINED 1u
 #define BACKEND_IS_DOWN    2u
 
-/* n_picked and n_outstanding in one word: a request writes it twice, and no other. */
-#define LOAD_OPEN_BITS 22u
-#define LOAD_OPEN_MASK ((UINT64_C(1) << LOAD_OPEN_BITS) - 1)
-#define LOAD_PICK      ((UINT64_C(1) << LOAD_OPEN_BITS) + 1)
-
 struct backend {
         _Alignas(64) _Atomic uint64_t load;
-        _Atomic uint64_t breaker;  /* backends_breaker.c; 0: closed */
-        _Atomic uint32_t flags;    /* BACKEND_IS_… */
-        _Atomic uint32_t n_in_row; /* faults since it last went well */
+        struct breaker breaker;
+        _Atomic uint32_t flags; /* BACKEND_IS_… */
         _Atomic uint64_t n_failed;
         _Atomic uint64_t since_usec; /* it is up, drained, down or tripped */
         uint64_t name_hash;
@@ -53,8 +38,7 @@ struct sg_backends {
         _Atomic uint64_t retried_by_second[BUDGET_SLOTS];
         _Atomic uint32_t n_refs;
         enum sg_balance balance;
-        unsigned breaker_failures;
-        uint64_t breaker_usec, trial_usec;
+        struct breaker_rule rule;
         uint64_t health_interval_usec;
         unsigned retry_percent;
         size_t n;
@@ -70,33 +54,14 @@ static inline struct backend *backend_at(const struct sg_backends *b, unsigned i
         return b->backends[index];
 }
 
-static inline uint64_t load_outstanding(uint64_t load)
-{
-        return load & LOAD_OPEN_MASK;
-}
-
-static inline uint64_t load_picked(uint64_t load)
-{
-        return load >> LOAD_OPEN_BITS;
-}
-
 /* backends_pick.c. 0 or -ENOMEM. */
 int backends_make_order(struct sg_backends *b) SG_MUST_CHECK;
 
 /* backends_breaker.c */
-enum backend_use {
-        BACKEND_USE_FREELY,
-        BACKEND_USE_AS_TRIAL, /* its breaker's time is over */
-        BACKEND_USE_NOT,
-};
-enum backend_use backend_may_use(const struct sg_backends *b, const struct backend *e, uint64_t now_usec);
+enum breaker_use backend_may_use(const struct sg_backends *b, const struct backend *e, uint64_t now_usec);
 /* False: it may not be used any more. ret_trial: 0 when it is none. */
 bool backend_begin(const struct sg_backends *b, struct backend *e, uint64_t now_usec, uint64_t *ret_trial);
-/* How long its breaker keeps it out; 0: not. */
-uint64_t backend_open_for_usec(const struct sg_backends *b, const struct backend *e, uint64_t now_usec);
 enum sg_backend_state backend_state(const struct sg_backends *b, const struct backend *e, uint64_t now_usec);
-/* True when it was open. */
-bool backend_close_breaker(struct backend *e);
 
 /* backends_budget.c */
 void backends_init_budget(struct sg_backends *b);

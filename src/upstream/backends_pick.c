@@ -8,10 +8,8 @@
  *
  * Least looks at all, and takes round robin's turns among those that are equal.
  *
- * Hash is weighted rendezvous: each endpoint draws a number from the hash and its own name, exponentially distributed with
- * its weight as the rate; the smallest wins. Whoever is missing moves no hash but its own, today's outage as well as
- * tomorrow's configuration, gateways with one configuration agree, and there is no table. Its cost is linear: some
- * 20 ns for each endpoint.
+ * Hash is weighted rendezvous (rendezvous.h): today's outage moves no hash but its own, as does tomorrow's configuration.
+ * Its cost is linear: some 20 ns for each endpoint.
  *
  * An endpoint whose breaker's time is over is asked as any other, but by one request only.
  */
@@ -21,6 +19,7 @@
 
 #include "base/random.h"
 #include "upstream/backends_internal.h"
+#include "upstream/rendezvous.h"
 
 #define TURNS_CONTENDED   8u
 #define WAIT_LONGEST_USEC (60 * SG_USEC_PER_SEC)
@@ -128,22 +127,6 @@ static unsigned choose_least(struct sg_backends *b, uint64_t among)
         return next_in_turn(b, take_turns(b, 1), best);
 }
 
-/* The last step of splitmix64: every bit of the sum decides on every bit. */
-static uint64_t mix(uint64_t x)
-{
-        x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-        x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-        return x ^ (x >> 31);
-}
-
-static double draw(uint64_t hash, const struct backend *e, uint32_t weight)
-{
-        const uint64_t x = mix(hash + e->name_hash);
-        const double share = ((double)(x >> 11) + 0.5) * 0x1p-53; /* between 0 and 1, neither of them */
-
-        return -log(share) / weight;
-}
-
 static unsigned choose_hash(const struct sg_backends *b, uint64_t hash, uint64_t among)
 {
         unsigned best = 0;
@@ -151,7 +134,7 @@ static unsigned choose_hash(const struct sg_backends *b, uint64_t hash, uint64_t
 
         for (uint64_t rest = among; rest; rest &= rest - 1) {
                 const unsigned i = (unsigned)__builtin_ctzll(rest);
-                const double drawn = draw(hash, b->backends[i], b->weights[i]);
+                const double drawn = rendezvous_draw(hash, b->backends[i]->name_hash, b->weights[i]);
 
                 if (drawn < least) {
                         least = drawn;
@@ -166,7 +149,7 @@ static unsigned choose(struct sg_backends *b, uint64_t hash, uint64_t turn, uint
         if (b->balance == SG_BALANCE_LEAST)
                 return choose_least(b, among);
         if (b->balance == SG_BALANCE_HASH)
-                return choose_hash(b, mix(hash), among);
+                return choose_hash(b, rendezvous_mix(hash), among);
         return tried ? glance(b, among) : next_in_turn(b, turn, among);
 }
 
@@ -178,14 +161,14 @@ static uint64_t usable(const struct sg_backends *b, uint64_t tried, uint64_t now
         uint64_t freely = 0, as_trial = 0;
 
         for (unsigned i = 0; i < b->n; i++) {
-                enum backend_use use;
+                enum breaker_use use;
 
                 if (tried & BIT(i))
                         continue;
                 use = backend_may_use(b, b->backends[i], now_usec);
-                if (use == BACKEND_USE_FREELY)
+                if (use == BREAKER_USE_FREELY)
                         freely |= BIT(i);
-                else if (use == BACKEND_USE_AS_TRIAL)
+                else if (use == BREAKER_USE_AS_TRIAL)
                         as_trial |= BIT(i);
         }
         return tried && freely ? freely : freely | as_trial;
@@ -203,7 +186,7 @@ static uint64_t wait_usec(const struct sg_backends *b, uint64_t tried, uint64_t 
                 if (flags == BACKEND_IS_DOWN)
                         this_usec = b->health_interval_usec;
                 else if (!flags && !(tried & BIT(i)))
-                        this_usec = backend_open_for_usec(b, e, now_usec);
+                        this_usec = breaker_open_for_usec(&e->breaker, &b->rule, now_usec);
                 else if (!flags)
                         this_usec = 0;
                 least_usec = SG_MIN(least_usec, this_usec);
@@ -231,7 +214,7 @@ int sg_backends_pick(struct sg_backends *b, uint64_t hash, uint64_t tried, uint6
                 turn = take_turns(b, 1);
                 i = at_turn(b, turn);
                 /* The usual case needs to look at no other. */
-                if (backend_may_use(b, b->backends[i], now_usec) == BACKEND_USE_FREELY && begin(b, i, now_usec, ret))
+                if (backend_may_use(b, b->backends[i], now_usec) == BREAKER_USE_FREELY && begin(b, i, now_usec, ret))
                         return 0;
         }
         for (uint64_t among = usable(b, tried, now_usec); among; among &= ~BIT(i)) {
