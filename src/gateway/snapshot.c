@@ -220,6 +220,8 @@ int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const st
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         atomic_store_explicit(&s->n_refs, 1, memory_order_relaxed);
         s->config = sg_config_ref(config);
+        if (sg_lanes_new(&s->lanes, config, previous ? previous->lanes : NULL))
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
         s->providers = calloc(config->n_providers ? config->n_providers : 1, sizeof(*s->providers));
         if (!s->providers)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
@@ -268,6 +270,7 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 sg_tls_identity_unref(s->listeners[i].identity);
         free(s->listeners);
         sg_tls_trust_unref(s->system_trust);
+        sg_lanes_unref(s->lanes);
         sg_config_unref(s->config);
         free(s);
         return NULL;

@@ -13,6 +13,7 @@
 #include "base/rcu.h"
 #include "config/config.h"
 #include "upstream/backends.h"
+#include "upstream/lanes.h"
 #include "upstream/upstream.h"
 
 struct sg_snapshot_provider {
@@ -43,6 +44,7 @@ struct sg_snapshot {
         struct sg_snapshot_provider *providers;      /* in the order of config->providers */
         struct sg_snapshot_service *services;        /* in the order of config->services */
         struct sg_snapshot_listener *listeners;      /* in the order of config->listeners */
+        struct sg_lanes *lanes;                      /* of config; what is known of them outlives the snapshot */
         const struct sg_config_model *default_model; /* [model "default"], or NULL */
 };
 

@@ -14,11 +14,13 @@
  * Faults and their rules (docs/dialects.md has them as a table):
  *   credential   the credential rests 60 s, doubled each time up to an hour; a reload with another secret ends it
  *   quota        the credential rests 10 min, doubled up to 6 h; never shorter than retry-after
- *   rate         credential and lane rest together 1 s, doubled up to 60 s; never shorter than retry-after
+ *   rate         credential and lane rest together (a pair) 1 s, doubled up to 60 s; never shorter than retry-after
  *   overload     the lane rests 1 s, doubled up to 30 s; never shorter than retry-after
  *   server, timeout, connection, truncated    count: LANE_FAILURES in a row open the lane's breaker, as for endpoints
  *   client       says nothing: what the client did wrong, or that it left, counts against nobody
- * A success ends what stands against its lane and credential. Retry-after beyond an hour is taken for an hour.
+ * A success ends what stood against its lane, credential and pair when it began. Retry-after beyond an hour is taken for
+ * an hour. What fails while others' fault has its rest already prolongs it at most: a hundred exchanges that meet one
+ * fault together double nothing.
  */
 #pragma once
 
@@ -45,9 +47,12 @@ const char *sg_lane_fault_name(enum sg_lane_fault f); /* "overload" */
 
 struct sg_lanes;
 
-/* Keeps the configuration's data, which must live as long. previous may be NULL. state_directory: where quotas are kept;
- * NULL: in memory only. */
+/* Keeps the configuration's data, which must live as long. previous may be NULL. Quotas go on where previous has them,
+ * else they are in memory only. */
 int sg_lanes_new(struct sg_lanes **ret, const struct sg_config *c, const struct sg_lanes *previous) SG_MUST_CHECK;
+/* Before others use l: keeps its quotas in the file of this path (quota.h), unless no credential has one or previous was
+ * told already. False: ret_text says what the log shall tell; the quotas are kept in any case. */
+bool sg_lanes_keep_quotas(struct sg_lanes *l, const char *path, char ret_text[256]);
 struct sg_lanes *sg_lanes_ref(struct sg_lanes *l);
 struct sg_lanes *sg_lanes_unref(struct sg_lanes *l);
 SG_DEFINE_AUTO(struct sg_lanes *, sg_lanes_unref)
@@ -82,12 +87,16 @@ struct sg_lane_pick {
         size_t lane;                /* of config->lanes */
         const char *name;           /* the lane's */
         bool is_trial, is_fallback;
-        uint64_t trial, n_reserved, day; /* private */
+        /* private */
+        size_t row;
+        uint64_t trial, n_reserved, seen_of_lane, seen_of_credential, seen_of_pair;
+        bool is_answered;
 };
 
-/* The next to ask, by the model's strategy; one more is outstanding there. SG_LANES_E_NONE: *ret_wait_usec is after how long it
- * is worth to ask again, *ret_why (static or lent by l) in words why none is left: "openai/gpt-4o rests for 12 s: rate …".
- * Adds to *tried. Each pick has its sg_lanes_done(). */
+/* The next to ask, by the model's strategy; one more is outstanding there. SG_LANES_E_NONE: *ret_wait_usec is after how long
+ * it is worth to ask again (a second to a day), ret_why says in words why none is left: "openai/gpt-4o rests for 12 s:
+ * overload: …". It may have the provider's words: for logs, not for clients. Adds to *tried. Each pick has its
+ * sg_lanes_done(), before the next pick of the exchange. */
 int sg_lanes_pick(struct sg_lanes *l, const struct sg_lane_ask *ask, struct sg_lane_tried *tried,
                   struct sg_lane_pick *ret, uint64_t *ret_wait_usec, char ret_why[160]) SG_MUST_CHECK;
 
@@ -102,13 +111,13 @@ struct sg_lane_result {
 /* What the caller shall tell the log. */
 enum sg_lane_turn {
         SG_LANE_TURN_NONE,
-        SG_LANE_TURN_RESTS,   /* lane or credential rests from now on: text in ret_text */
+        SG_LANE_TURN_RESTS,   /* lane, credential or pair rests for 5 s or longer (shorter ones are not told) */
         SG_LANE_TURN_TRIPPED, /* the breaker has opened */
         SG_LANE_TURN_RETURNED /* in service again */
 };
 /* When the answer's head has come and is no fault: a trial has gone well then, and latency is known. Optional. */
 enum sg_lane_turn sg_lanes_answered(struct sg_lanes *l, struct sg_lane_pick *pick, uint64_t first_byte_usec,
-                                    uint64_t now_usec);
+                                    uint64_t now_usec, char ret_text[256]);
 /* Once per pick. ret_text: "credential \"b\" of provider \"openai\" rests for 60 s: quota: …" */
 enum sg_lane_turn sg_lanes_done(struct sg_lanes *l, const struct sg_lane_pick *pick,
                                 const struct sg_lane_result *result, uint64_t now_usec, uint64_t wall_usec,
@@ -132,7 +141,7 @@ struct sg_lane_view {
         const char *provider;
         bool is_credential;
         enum sg_lane_state state;
-        char text[160];      /* why it is not up */
+        char text[160];      /* why it is not up; of a lane also: "credential \"b\" rests here for 12 s: rate: …" */
         uint64_t rests_usec; /* for how long still */
         uint64_t n_outstanding, n_picked, n_failed;
         uint64_t latency_usec;              /* to the first byte, smoothed; 0: not known */
