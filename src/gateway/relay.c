@@ -367,12 +367,21 @@ static void raw_bytes(struct sg_exchange *x, struct sg_str bytes)
         relay_send(x, bytes);
 }
 
+/* What JSON calls white space, which a provider may send while the request waits for its turn. */
+static bool is_blank(struct sg_str bytes)
+{
+        for (size_t i = 0; i < bytes.n; i++)
+                if (bytes.p[i] != ' ' && bytes.p[i] != '\n' && bytes.p[i] != '\r' && bytes.p[i] != '\t')
+                        return false;
+        return true;
+}
+
 static void held_bytes(struct sg_exchange *x, struct sg_str bytes, size_t bytes_max)
 {
         uint64_t held;
         int r;
 
-        if (sg_str_trim(bytes).n && (sg_buf_length(&x->answer) || bytes.p[0] != '\n'))
+        if (!is_blank(bytes))
                 relay_progress(x);
         if (sg_buf_length(&x->answer) + bytes.n > bytes_max) {
                 if (x->mode == SG_RELAY_HOLD)
