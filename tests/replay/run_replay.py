@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Replays cases: what the client sends, what the provider answers, and every byte and word that must come of it. TAP.
 
-A case is a text file, see README.md. All cases run through one gateway, each on a connection of its own.
+A case is a text file, see README.md. All cases run through one gateway, each on a connection of its own. Given names, only
+those cases run; --show prints what came of each.
 """
 
 import re
@@ -10,133 +11,117 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "daemon"))
+sys.path[:0] = [str(HERE), str(HERE.parent / "daemon")]
 
+from case import CONVERSATIONS, Case, compare_answer, compare_request  # noqa: E402
 from fake import Fake  # noqa: E402
 from gateway import PROVIDER_SECRET, Gateway, wait_for  # noqa: E402
 
-ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
-SECTIONS = ("client", "provider-gets", "provider-sends", "client-gets", "event", "log")
+
+def words(case, key):
+    return {"key": key.encode(), "provider-key": PROVIDER_SECRET.encode(), "model": case.model.encode()}
 
 
-def unescape(text):
-    found = b""
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char != "\\":
-            found += char.encode()
-            at += 1
-        elif text[at + 1] == "x":
-            found += bytes([int(text[at + 2:at + 4], 16)])
-            at += 4
-        else:
-            found += ESCAPES[text[at + 1]]
-            at += 2
-    return found
-
-
-class Case:
-    def __init__(self, path):
-        self.name = path.stem
-        self.parts = {}
-        section = None
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.startswith("== "):
-                section, _, self_option = line[3:].partition(" ")
-                assert section in SECTIONS, f"{path.name}:{number}: no such section: {section}"
-                assert section not in self.parts, f"{path.name}:{number}: {section} stands there twice"
-                self.parts[section] = []
-                if section == "provider-sends":
-                    self.then = self_option or "close"
-            elif section and line and not line.startswith("#"):
-                self.parts[section].append(line)
-        assert "client" in self.parts and "client-gets" in self.parts, f"{path.name}: client and client-gets are needed"
-
-    def data(self, section):
-        return b"".join(unescape(line) for line in self.parts[section])
-
-    def fields(self, section):
-        return dict(line.split(" = ", 1) for line in self.parts.get(section, []))
-
-
-def pattern(data):
-    """{*} stands for anything on that line, all else for itself."""
-    return re.compile(b"[^\r\n]*?".join(re.escape(part) for part in data.split(b"{*}")) + b"\\Z", re.DOTALL)
-
-
-def fill(data, key):
-    """{key}; and {length}: that of what follows the empty line."""
-    data = data.replace(b"{key}", key.encode()).replace(b"{provider-key}", PROVIDER_SECRET.encode())
-    return data.replace(b"{length}", str(len(data.partition(b"\r\n\r\n")[2])).encode())
-
-
-def compare(what, wanted, got):
-    if not pattern(wanted).match(got):
-        raise AssertionError(f"{what}:\n  wanted {wanted!r}\n  got    {got!r}")
-
-
-def run(case, gateway, provider, key):
-    n_before = len(provider.requests)
-
+def script_of(case, filled):
     def script(x):
-        x.send(fill(case.data("provider-sends"), key))
+        x.send(case.provider_bytes(filled))
         if case.then == "hold":
             x.pause(60)
         elif case.then == "reset":
             x.reset()
         elif case.then == "close":
             x.close()
-        else:
-            assert case.then == "keep", case.then
-    provider.default = script
+    return script
+
+
+def request_id(got):
+    found = re.search(rb"\r\nx-request-id: ([^\r]+)", got)
+    assert found, f"no x-request-id in {got[:400]!r}"
+    return found[1].decode()
+
+
+def ask(case, gateway, provider, key):
+    """What the client got, compared; and what it sent to the provider."""
+    filled = words(case, key)
+    n_before = len(provider.requests)
+    if case.has("provider-sends"):
+        provider.default = script_of(case, filled)
     with gateway.connect() as wire:
-        wire.send(fill(case.data("client"), key))
+        wire.send(case.client_bytes(filled))
         got = wire.read_all()
-    compare("client-gets", fill(case.data("client-gets"), key), got)
+    if "--show" in sys.argv:
+        print(f"# {case.name}\n# " + "\n# ".join(got.decode(errors="replace").splitlines()))
+    if case.has("provider-sends"):
+        filled["provider-body"] = case.provider_body(filled)
     requests = provider.requests[n_before:]
-    if "provider-gets" in case.parts:
+    if case.has("provider-sends") and case.is_conversation:
+        assert len(requests) == 1, f"the provider got {len(requests)} requests; the client {got!r}"
+    compare_answer(case, case.fill(case.data("client-gets"), filled), got)
+    if case.has("provider-gets"):
         assert len(requests) == 1, f"the provider got {len(requests)} requests"
-        compare("provider-gets", fill(case.data("provider-gets"), key), requests[0].raw_head + b"\r\n\r\n" + requests[0].body)
-    elif "provider-sends" not in case.parts:
+        wanted = case.fill(case.data("provider-gets"), filled)
+        compare_request(case, wanted, requests[0].raw_head + b"\r\n\r\n", requests[0].body)
+    elif not case.has("provider-sends"):
         assert not requests, "the provider was asked"
-    request_id = re.search(rb"\r\nx-request-id: ([^\r]+)", got)
-    if "event" in case.parts:
-        event = gateway.event(request_id[1].decode())
-        for name, value in case.fields("event").items():
+    return got
+
+
+def check_record(case, gateway, got):
+    if case.has("event"):
+        event = gateway.event(request_id(got))
+        for name, value in case.wanted_event().items():
             assert str(event[name]) == value, f"event: {name} is {event[name]}, not {value}"
-    if "log" in case.parts:
-        entry = wait_for(lambda: gateway.log(SCRIBE_REQUEST=request_id[1].decode()), what="the log line")[0]
+    if case.has("log"):
+        entry = wait_for(lambda: gateway.log(SCRIBE_REQUEST=request_id(got)), what="the log line")[0]
         for name, value in case.fields("log").items():
             assert str(entry.get(name)) == value, f"log: {name} is {entry.get(name)}, not {value}"
 
 
+class Tap:
+    def __init__(self, n):
+        self.n = self.n_failed = 0
+        print(f"1..{n}", flush=True)
+
+    def say(self, name, error=None):
+        self.n += 1
+        if error is not None:
+            self.n_failed += 1
+            print("".join(f"# {line}\n" for line in f"{type(error).__name__}: {error}".splitlines()), end="")
+        print(f"{'ok' if error is None else 'not ok'} {self.n} - {name}", flush=True)
+
+
 def main():
-    paths = sorted(HERE.glob("*.case"))
-    if sys.argv[1:]:
-        paths = [path for path in paths if path.stem in sys.argv[1:]]
-    print(f"1..{len(paths) + 1}")
+    cases = [Case(path) for path in [*sorted(HERE.glob("*.case")), *sorted(CONVERSATIONS.glob("*/*.case"))]]
+    names = [name for name in sys.argv[1:] if not name.startswith("--")]
+    if names:
+        cases = [case for case in cases if case.name in names or case.path.parent.name in names]
+    tap = Tap(len(cases) + 1)
     provider = Fake()
-    n_failed = 0
+    url = provider.url.removesuffix("/v1")
+    config = "".join(case.configuration(url) for case in cases if case.is_conversation)
+    # Conversations are asked one after the other; their records are looked at when all have been, as they need a moment.
+    outcomes = {}
     try:
-        with Gateway(provider.url) as gateway:
+        with Gateway(provider.url, config=config) as gateway:
             key = gateway.create_key("replay")
-            wait_for(lambda: gateway.chat(key).status == 200, 1, "the key")
-            for number, path in enumerate(paths, 1):
+            for case in cases:
                 try:
-                    run(Case(path), gateway, provider, key)
-                    print(f"ok {number} - {path.stem}", flush=True)
+                    outcomes[case.name] = ask(case, gateway, provider, key)
                 except Exception as error:
-                    n_failed += 1
-                    print("".join(f"# {line}\n" for line in f"{type(error).__name__}: {error}".splitlines()), end="")
-                    print(f"not ok {number} - {path.stem}", flush=True)
-        print(f"ok {len(paths) + 1} - the gateway ended in order")
+                    outcomes[case.name] = error
+            for case in cases:
+                error = outcomes[case.name]
+                if isinstance(error, bytes):
+                    try:
+                        error = check_record(case, gateway, error)
+                    except Exception as found:
+                        error = found
+                tap.say(case.name, error)
+        tap.say("the gateway ended in order")
     except AssertionError as error:
-        n_failed += 1
-        print("".join(f"# {line}\n" for line in str(error).splitlines()), end="")
-        print(f"not ok {len(paths) + 1} - the gateway ended in order")
+        tap.say("the gateway ended in order", error)
     provider.close()
-    return 1 if n_failed else 0
+    return 1 if tap.n_failed else 0
 
 
 if __name__ == "__main__":
