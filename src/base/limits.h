@@ -18,6 +18,7 @@
 #define SG_STREAM_IN_BYTES_MAX   (64u * 1024u)          /* unread bytes kept per connection */
 #define SG_STREAM_OUT_BYTES_MAX  (256u * 1024u)         /* unsent bytes at which the other side pauses */
 #define SG_JSON_DEPTH_MAX        128u
+#define SG_TOOL_CALLS_MAX        256u /* in one turn of a conversation that is translated */
 #define SG_VARLINK_BYTES_MAX     (16u * 1024u * 1024u) /* one message on a control socket */
 #define SG_CONFIG_FILE_BYTES_MAX (4u * 1024u * 1024u)
 #define SG_CONFIG_LINE_BYTES_MAX (64u * 1024u)

@@ -27,7 +27,10 @@ struct leg {
 };
 
 static const struct leg legs[] = {
-        {.client = SG_OP_CHAT, .provider = SG_OP_MESSAGES, .answer = sg_messages_answer_to_chat},
+        {.client = SG_OP_CHAT,
+         .provider = SG_OP_MESSAGES,
+         .request = sg_chat_request_to_messages,
+         .answer = sg_messages_answer_to_chat},
         {.client = SG_OP_MESSAGES, .provider = SG_OP_CHAT, .answer = sg_chat_answer_to_messages},
         {.client = SG_OP_RESPONSES, .provider = SG_OP_CHAT},
 };
