@@ -32,7 +32,11 @@ static const struct leg legs[] = {
          .request = sg_chat_request_to_messages,
          .answer = sg_messages_answer_to_chat},
         {.client = SG_OP_MESSAGES, .provider = SG_OP_CHAT, .answer = sg_chat_answer_to_messages},
-        {.client = SG_OP_RESPONSES, .provider = SG_OP_CHAT},
+        {.client = SG_OP_RESPONSES,
+         .provider = SG_OP_CHAT,
+         .request = sg_responses_request_to_chat,
+         .answer = sg_chat_answer_to_responses,
+         .stream = &sg_chat_stream_to_responses},
 };
 
 struct route {
