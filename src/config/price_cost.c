@@ -60,6 +60,16 @@ static bool price_of(const struct sg_price *p, enum sg_price_class c, uint64_t *
         return true;
 }
 
+enum sg_price_class sg_price_lacks(const struct sg_price *p, const struct sg_billed *b)
+{
+        uint64_t pico;
+
+        for (int i = 0; i < SG_PRICE_N; i++)
+                if (b->n[i] && !price_of(p, (enum sg_price_class)i, &pico))
+                        return (enum sg_price_class)i;
+        return SG_PRICE_N;
+}
+
 bool sg_price_cost(const struct sg_price *p, const struct sg_billed *b, uint64_t *ret_pico)
 {
         unsigned __int128 sum = 0;

@@ -77,3 +77,5 @@ struct sg_tokens {
 struct sg_billed sg_billed_of(const struct sg_tokens *t);
 /* False: a class that is billed has no price, so the cost is not known. Saturates at 18 million of the currency. */
 bool sg_price_cost(const struct sg_price *p, const struct sg_billed *b, uint64_t *ret_pico) SG_MUST_CHECK;
+/* The first class that is billed and has no price; SG_PRICE_N: none. */
+enum sg_price_class sg_price_lacks(const struct sg_price *p, const struct sg_billed *b);

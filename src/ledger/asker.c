@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "ledger/asker.h"
+#include "ledger/cost.h"
 
 #define ASK_USEC_MAX (60 * SG_USEC_PER_SEC)
 
@@ -12,10 +13,11 @@ struct sg_question {
         struct sg_letter letter;
         struct sg_link link;
         struct sg_asker *asker;
-        struct sg_question_spec spec; /* with copies of key and model */
-        char *key, *model;
+        struct sg_question_spec spec; /* with copies of the filter's texts */
+        char *key, *model, *provider;
         struct sg_store_limit limit;
-        struct json_object *array;
+        struct json_object *array, *unpriced;
+        struct sg_costing *costing; /* while it is asked; NULL: no costs are wanted */
         struct sg_error err;
         int result;
 };
@@ -39,27 +41,89 @@ struct sg_asker {
 static void add_sum(const struct sg_store_usage_sum *sum, void *owner)
 {
         struct sg_question *q = owner;
+        struct json_object *row = q->spec.sum_json(sum);
 
-        json_object_array_add(q->array, q->spec.sum_json(sum));
+        json_object_array_add(q->array, row);
+        if (q->costing)
+                sg_costing_add_row(q->costing, sum->group, row);
+}
+
+static void add_to_sum(const struct sg_store_usage_bill *bill, void *owner)
+{
+        struct sg_question *q = owner;
+
+        sg_costing_add_bill(q->costing, bill);
+}
+
+static void add_bill(const struct sg_store_usage_bill *bill, void *owner)
+{
+        struct sg_question *q = owner;
+        struct json_object *row = q->spec.bill_json(bill);
+
+        json_object_array_add(q->array, row);
+        if (q->costing)
+                sg_costing_tell_bill(q->costing, bill, row);
 }
 
 static void add_event(const struct sg_store_usage_event *event, void *owner)
 {
         struct sg_question *q = owner;
+        struct json_object *row = q->spec.event_json(event);
 
-        json_object_array_add(q->array, q->spec.event_json(event));
+        json_object_array_add(q->array, row);
+        if (q->costing)
+                sg_costing_tell_event(q->costing, event, row);
+}
+
+/* Sums, and with costs the bills that they are made of, from the same state of the database. */
+static int ask_sums(struct sg_asker *a, struct sg_question *q)
+{
+        const struct sg_question_spec *spec = &q->spec;
+        struct sg_store_usage_filter all = spec->filter;
+        int r = 0;
+
+        if (q->costing)
+                r = sg_store_begin(a->store, &q->err);
+        if (!r)
+                r = sg_store_usage_sums(a->store, spec->by, &spec->filter, add_sum, q, &q->err);
+        all.limit = INT64_MAX;
+        if (!r && q->costing)
+                r = sg_store_usage_bills(a->store, spec->by, &all, add_to_sum, q, &q->err);
+        return r;
+}
+
+static int ask_store(struct sg_asker *a, struct sg_question *q)
+{
+        const struct sg_question_spec *spec = &q->spec;
+
+        switch (spec->about) {
+        case SG_QUESTION_BILLS:
+                return sg_store_usage_bills(a->store, spec->by, &spec->filter, add_bill, q, &q->err);
+        case SG_QUESTION_EVENTS:
+                return sg_store_usage_events(a->store, &spec->filter, add_event, q, &q->err);
+        default:
+                return ask_sums(a, q);
+        }
 }
 
 static void ask(struct sg_asker *a, struct sg_question *q)
 {
         q->array = json_object_new_array();
+        if (q->spec.wants_cost) {
+                q->costing = sg_costing_new(q->spec.config ? q->spec.config->prices : NULL);
+                if (!q->costing) {
+                        q->result = sg_error_set(&q->err, -ENOMEM, "", "out of memory");
+                        return;
+                }
+        }
         q->limit.until_usec = sg_clock_usec() + ASK_USEC_MAX;
         sg_store_set_limit(a->store, &q->limit);
-        if (q->spec.wants_events)
-                q->result = sg_store_usage_events(a->store, &q->spec.filter, add_event, q, &q->err);
-        else
-                q->result = sg_store_usage_sums(a->store, q->spec.by, &q->spec.filter, add_sum, q, &q->err);
+        q->result = ask_store(a, q);
         sg_store_set_limit(a->store, NULL);
+        sg_store_rollback(a->store);
+        if (q->costing)
+                q->unpriced = sg_costing_end(q->costing);
+        q->costing = sg_costing_free(q->costing);
 }
 
 static struct sg_question *next_question(struct sg_asker *a)
@@ -101,8 +165,11 @@ static void *run(void *arg)
 static void question_free(struct sg_question *q)
 {
         json_object_put(q->array);
+        json_object_put(q->unpriced);
+        sg_config_unref(q->spec.config);
         free(q->key);
         free(q->model);
+        free(q->provider);
         free(q);
 }
 
@@ -110,7 +177,8 @@ static void on_letter(struct sg_letter *letter, void *owner)
 {
         struct sg_question *q = SG_CONTAINER(letter, struct sg_question, letter);
 
-        q->spec.answered(q->spec.owner, q->result ? NULL : SG_GIVE(q->array), q->result ? &q->err : NULL);
+        q->spec.answered(q->spec.owner, q->result ? NULL : SG_GIVE(q->array), q->result ? NULL : SG_GIVE(q->unpriced),
+                         q->result ? &q->err : NULL);
         question_free(q);
 }
 
@@ -190,9 +258,13 @@ int sg_asker_ask(struct sg_asker *a, const struct sg_question_spec *spec, struct
                 return r;
         q->asker = a;
         q->spec = *spec;
+        if (spec->config)
+                (void)sg_config_ref(spec->config);
         q->key = sg_str_dup(spec->filter.key);
         q->model = sg_str_dup(spec->filter.model);
-        if (q->key && q->model) {
+        q->provider = sg_str_dup(spec->filter.provider);
+        if (q->key && q->model && q->provider) {
+                q->spec.filter.provider.p = q->provider;
                 q->spec.filter.key.p = q->key;
                 q->spec.filter.model.p = q->model;
                 r = push(a, q);

@@ -12,6 +12,7 @@
 
 #include <json-c/json.h>
 
+#include "config/config.h"
 #include "ledger/store.h"
 #include "loop/loop.h"
 
@@ -28,15 +29,26 @@ int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const char *url, stru
 /* Breaks off what is asked; every question still gets its `answered`. */
 struct sg_asker *sg_asker_free(struct sg_asker *a);
 
-/* Asks for sums by `by`, or for single events; each row is turned into JSON by the function given, in the asker's
- * thread. answered: array has the rows and is given away, or is NULL and err says why. */
+enum sg_question_about {
+        SG_QUESTION_SUMS, /* by `by` */
+        SG_QUESTION_BILLS,
+        SG_QUESTION_EVENTS,
+        SG_QUESTION_N,
+};
+
+/* Each row is turned into JSON by the function given, in the asker's thread. answered: array has the rows and unpriced,
+ * when costs are wanted, what there are no prices for (ledger/cost.h); both are given away, or NULL and err says why. */
 struct sg_question_spec {
         struct sg_store_usage_filter filter;
-        bool wants_events;
+        enum sg_question_about about;
         enum sg_store_by by;
+        bool wants_cost;
+        struct sg_config *config; /* has the prices; the question takes a reference. NULL: there are none */
         struct json_object *(*sum_json)(const struct sg_store_usage_sum *sum);
+        struct json_object *(*bill_json)(const struct sg_store_usage_bill *bill);
         struct json_object *(*event_json)(const struct sg_store_usage_event *event);
-        void (*answered)(void *owner, struct json_object *array, const struct sg_error *err);
+        void (*answered)(void *owner, struct json_object *array, struct json_object *unpriced,
+                         const struct sg_error *err);
         void *owner;
 };
 int sg_asker_ask(struct sg_asker *a, const struct sg_question_spec *spec, struct sg_question **ret) SG_MUST_CHECK;

@@ -54,8 +54,8 @@ static void clean_text(struct sg_str *s, char **at, bool spaces_too)
  * '?'. */
 static void clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
 {
-        struct sg_str *const texts[] = {&rec->request_id, &rec->key_name,       &rec->operation, &rec->model,
-                                        &rec->provider,   &rec->upstream_model, &rec->reason};
+        struct sg_str *const texts[] = {&rec->request_id, &rec->key_name,       &rec->operation,  &rec->model,
+                                        &rec->provider,   &rec->upstream_model, &rec->credential, &rec->reason};
         char *at = scratch;
 
         for (size_t i = 0; i < SG_N_ELEMENTS(texts); i++)

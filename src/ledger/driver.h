@@ -36,6 +36,9 @@ struct sg_store_driver {
         int (*usage_sums)(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
                           void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
                           struct sg_error *err);
+        int (*usage_bills)(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                           void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                           struct sg_error *err);
         int (*usage_events)(struct sg_store *s, const struct sg_store_usage_filter *filter,
                             void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
                             struct sg_error *err);

@@ -49,7 +49,8 @@ static void reload(struct program *p)
                 return;
         }
         sg_log_set_level(p->options.config->log_level);
-        sg_notice("admins, group and log level are read again");
+        sg_ledger_server_set_prices(p->server, p->options.config);
+        sg_notice("admins, group, log level and %zu prices are read again", sg_prices_count(p->options.config->prices));
 }
 
 static void on_signal(int number, void *owner)
@@ -145,6 +146,7 @@ static int start_serving(struct program *p, struct sg_error *err)
                 r = sg_ledger_server_new(&p->server, p->loop, p->store, p->drain, &p->options.access, err);
         if (r)
                 return r;
+        sg_ledger_server_set_prices(p->server, p->options.config);
         if (fd < 0)
                 return sg_ledger_server_listen(p->server, p->options.socket_path, err);
         r = sg_ledger_server_listen_fd(p->server, fd);

@@ -20,9 +20,10 @@ static const char help[] =
         "  --help          print this and exit\n"
         "\n"
         "It drains the journal of the gateway into the database named by [ledger] database, and answers scribectl and\n"
-        "the gateway on ledger.socket in the runtime directory. SIGHUP reads [control] admins, group and the log "
+        "the gateway on ledger.socket in the runtime directory. SIGHUP reads [control] admins, group, the log "
         "level\n"
-        "again; SIGTERM stores what is left and ends. One ledger per database: a second one refuses to start.\n"
+        "and prices again; SIGTERM stores what is left and ends. One ledger per database: a second one refuses to "
+        "start.\n"
         "\n"
         "Exit status: 0 after --check without findings and after SIGTERM; 1 when it cannot start; 2 for wrong "
         "arguments.\n";

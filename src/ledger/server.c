@@ -74,6 +74,7 @@ static const struct sg_varlink_method methods[] = {
         /* A view by name, but it hands out digests: the gateway runs as the service's own user. */
         {SG_LEDGER_NAME("WatchKeys"), SG_VARLINK_CHANGE, sg_verb_watch_keys},
         {SG_LEDGER_NAME("QueryUsage"), SG_VARLINK_VIEW, sg_verb_query_usage},
+        {SG_LEDGER_NAME("QueryBills"), SG_VARLINK_VIEW, sg_verb_query_bills},
 };
 
 /* ---- who may */
@@ -179,12 +180,19 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struc
         return 0;
 }
 
+void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *config)
+{
+        sg_config_unref(s->config);
+        s->config = sg_config_ref(config);
+}
+
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
 {
         if (!s)
                 return NULL;
         /* First: its questions are answered to calls, which the server still has. */
         sg_asker_free(s->asker);
+        sg_config_unref(s->config);
         /* Tells the watchers that they are gone, which frees them. */
         sg_varlink_server_free(s->varlink);
         SG_ASSERT(sg_list_is_empty(&s->watchers));

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "config/config.h"
 #include "ledger/drain.h"
 
 struct sg_ledger_server;
@@ -22,6 +23,8 @@ struct sg_ledger_access {
 int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struct sg_store *store,
                          struct sg_drain *drain, const struct sg_ledger_access *access, struct sg_error *err)
         SG_MUST_CHECK;
+/* Whose prices count from now on; takes a reference. */
+void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *config);
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s);
 SG_DEFINE_AUTO(struct sg_ledger_server *, sg_ledger_server_free)
 

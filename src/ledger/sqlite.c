@@ -151,6 +151,10 @@ static int run_word(struct sg_store *s, enum sg_sqlite_stmt which, const char *s
 
 int sg_sqlite_begin(struct sg_store *s, struct sg_error *err)
 {
+        const struct sg_sqlite *q = (const struct sg_sqlite *)s;
+
+        if (q->lock_fd < 0)
+                return run_word(s, STMT_BEGIN, "BEGIN", "cannot begin to read", err);
         /* Immediately, so that no later statement finds that somebody else writes. */
         return run_word(s, STMT_BEGIN, "BEGIN IMMEDIATE", "cannot begin to write", err);
 }
@@ -438,6 +442,7 @@ const struct sg_store_driver sg_sqlite_driver = {
         .open_next = sg_sqlite_open_next,
         .usage_add = sg_sqlite_usage_add,
         .usage_sums = sg_sqlite_usage_sums,
+        .usage_bills = sg_sqlite_usage_bills,
         .usage_events = sg_sqlite_usage_events,
         .key_add = sg_sqlite_key_add,
         .key_find = sg_sqlite_key_find,

@@ -28,6 +28,8 @@ enum sg_sqlite_stmt {
         STMT_USAGE_ADD,
         STMT_USAGE_SUMS, /* one per enum sg_store_by */
         STMT_USAGE_SUMS_LAST = STMT_USAGE_SUMS + SG_STORE_BY_N - 1,
+        STMT_USAGE_BILLS, /* the same */
+        STMT_USAGE_BILLS_LAST = STMT_USAGE_BILLS + SG_STORE_BY_N - 1,
         STMT_USAGE_EVENTS,
         STMT_KEY_ADD,
         STMT_KEY_FIND,
@@ -95,6 +97,9 @@ int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_re
 int sg_sqlite_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
                          void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
                          struct sg_error *err);
+int sg_sqlite_usage_bills(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                          void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                          struct sg_error *err);
 int sg_sqlite_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
                            void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
                            struct sg_error *err);

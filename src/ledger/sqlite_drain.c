@@ -96,8 +96,8 @@ int sg_sqlite_open_add(struct sg_store *s, const char *ring, const struct sg_rec
                 sg_sqlite_get(q, STMT_OPEN_ADD,
                               "INSERT OR REPLACE INTO open_exchange (ring, exchange, start_wall_usec, key_id,"
                               " request_id, key_name, operation, model, provider, upstream_model,"
-                              " prompt_bytes, flags)"
-                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                              " prompt_bytes, flags, credential)"
+                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                               err);
 
         if (!st)
@@ -114,6 +114,7 @@ int sg_sqlite_open_add(struct sg_store *s, const char *ring, const struct sg_rec
         sg_sqlite_bind_text(st, 10, rec->upstream_model);
         sg_sqlite_bind_count(st, 11, rec->prompt_bytes);
         sg_sqlite_bind_u64(st, 12, rec->flags);
+        sg_sqlite_bind_text(st, 13, rec->credential);
         return sg_sqlite_run(q, st, "cannot write an open exchange", err);
 }
 
@@ -137,7 +138,7 @@ int sg_sqlite_open_next(struct sg_store *s, const char *ring, uint64_t after, st
         sqlite3_stmt *st =
                 sg_sqlite_get(q, STMT_OPEN_NEXT,
                               "SELECT exchange, start_wall_usec, key_id, request_id, key_name, operation, model,"
-                              " provider, upstream_model, prompt_bytes, flags FROM open_exchange"
+                              " provider, upstream_model, prompt_bytes, flags, credential FROM open_exchange"
                               " WHERE ring = ?1 AND exchange > ?2 ORDER BY exchange LIMIT 1",
                               err);
         int r;
@@ -163,6 +164,7 @@ int sg_sqlite_open_next(struct sg_store *s, const char *ring, uint64_t after, st
                 .upstream_model = sg_sqlite_text(st, 8),
                 .prompt_bytes = sg_sqlite_u64(st, 9),
                 .flags = (uint32_t)sg_sqlite_u64(st, 10),
+                .credential = sg_sqlite_text(st, 11),
         };
         return 0;
 }
@@ -184,10 +186,10 @@ static const char usage_add_sql[] =
         "provider,"
         " upstream_model, prompt_bytes, flags, outcome, status, certainty, input_tokens, output_tokens, cached_tokens,"
         " cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, image_tokens, duration_usec,"
-        " first_byte_usec, answer_bytes, reason, raw_usage)"
+        " first_byte_usec, answer_bytes, reason, raw_usage, credential, attempts, cache_write_1h_tokens)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, "
         "?23,"
-        " ?24, ?25, ?26, ?27, ?28, ?29)";
+        " ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)";
 
 int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
 {
@@ -226,5 +228,8 @@ int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_re
         sg_sqlite_bind_count(st, 27, rec->answer_bytes);
         sg_sqlite_bind_text(st, 28, rec->reason);
         sg_sqlite_bind_text(st, 29, rec->raw_usage);
+        sg_sqlite_bind_text(st, 30, rec->credential);
+        sg_sqlite_bind_u64(st, 31, rec->n_attempts);
+        sg_sqlite_bind_count(st, 32, rec->cache_write_1h_tokens);
         return sg_sqlite_run(q, st, "cannot write a usage event", err);
 }

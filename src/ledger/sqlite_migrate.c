@@ -93,6 +93,13 @@ const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
             " reason TEXT NOT NULL,"
             " raw_usage TEXT NOT NULL);"
             "CREATE INDEX usage_start ON usage (start_wall_usec);"},
+
+        /* What was written before has no credential, was not counted in attempts, and all of its cache writes count as
+         * for minutes. SQLite does not touch the rows for it. */
+        {2, "ALTER TABLE open_exchange ADD COLUMN credential TEXT NOT NULL DEFAULT '';"
+            "ALTER TABLE usage ADD COLUMN credential TEXT NOT NULL DEFAULT '';"
+            "ALTER TABLE usage ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;"
+            "ALTER TABLE usage ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;"},
 };
 
 static int ask_int(sqlite3 *db, const char *path, const char *sql, int *ret, struct sg_error *err)

@@ -5,7 +5,7 @@
 
 #define WHERE                                                                                                          \
         " FROM usage WHERE start_wall_usec >= ?1 AND start_wall_usec < ?2"                                             \
-        " AND (?3 = '' OR key_name = ?3) AND (?4 = '' OR model = ?4)"
+        " AND (?3 = '' OR key_name = ?3) AND (?4 = '' OR model = ?4) AND (?6 = '' OR provider = ?6)"
 
 #define SUMS(group)                                                                                                    \
         "SELECT " group ", count(*),"                                                                                  \
@@ -14,7 +14,8 @@
         " sum(certainty = 'none'), sum(certainty = 'measured'), sum(certainty = 'partial'),"                           \
         " sum(certainty = 'estimated'),"                                                                               \
         " sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),"                         \
-        " sum(reasoning_tokens), sum(duration_usec), min(start_wall_usec), max(start_wall_usec)" WHERE
+        " sum(reasoning_tokens), sum(cache_write_1h_tokens), sum(audio_input_tokens), sum(audio_output_tokens),"       \
+        " sum(image_tokens), sum(duration_usec), min(start_wall_usec), max(start_wall_usec)" WHERE
 
 #define GROUPED(group) SUMS(group) " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?5"
 
@@ -34,14 +35,16 @@ static void bind_filter(sqlite3_stmt *st, const struct sg_store_usage_filter *fi
         sg_sqlite_bind_text(st, 3, filter->key);
         sg_sqlite_bind_text(st, 4, filter->model);
         sg_sqlite_bind_u64(st, 5, filter->limit);
+        sg_sqlite_bind_text(st, 6, filter->provider);
 }
 
 static struct sg_store_usage_sum read_sum(sqlite3_stmt *st)
 {
         struct sg_store_usage_sum sum = {.group = sg_sqlite_text(st, 0), .n_requests = sg_sqlite_u64(st, 1)};
-        uint64_t *const rest[] = {&sum.input_tokens,       &sum.output_tokens,    &sum.cached_tokens,
-                                  &sum.cache_write_tokens, &sum.reasoning_tokens, &sum.duration_usec,
-                                  &sum.first_wall_usec,    &sum.last_wall_usec};
+        uint64_t *const rest[] = {&sum.input_tokens,       &sum.output_tokens,       &sum.cached_tokens,
+                                  &sum.cache_write_tokens, &sum.reasoning_tokens,    &sum.cache_write_1h_tokens,
+                                  &sum.audio_input_tokens, &sum.audio_output_tokens, &sum.image_tokens,
+                                  &sum.duration_usec,      &sum.first_wall_usec,     &sum.last_wall_usec};
         int at = 2;
 
         for (int i = 0; i < SG_OUTCOME_N; i++)
@@ -74,11 +77,64 @@ int sg_sqlite_usage_sums(struct sg_store *s, enum sg_store_by by, const struct s
         return r > 0 ? 0 : r;
 }
 
+/* Without an upstream_model the provider was asked for the client's. */
+#define BILLS(group)                                                                                                   \
+        "SELECT " group ", provider, CASE upstream_model WHEN '' THEN model ELSE upstream_model END,"                  \
+        " start_wall_usec / 86400000000, sum(input_tokens + output_tokens > 0),"                                       \
+        " sum(outcome <> 'failed' OR input_tokens + output_tokens > 0), sum(input_tokens), sum(cached_tokens),"        \
+        " sum(cache_write_tokens), sum(cache_write_1h_tokens), sum(output_tokens), sum(reasoning_tokens),"             \
+        " sum(audio_input_tokens), sum(audio_output_tokens), sum(image_tokens)" WHERE                                  \
+        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 4, 2, 3 LIMIT ?5"
+
+static const char *const bills_sql[SG_STORE_BY_N] = {
+        [SG_STORE_BY_NONE] = BILLS("''"),     [SG_STORE_BY_KEY] = BILLS("key_name"),
+        [SG_STORE_BY_MODEL] = BILLS("model"), [SG_STORE_BY_PROVIDER] = BILLS("provider"),
+        [SG_STORE_BY_DAY] = BILLS("day"),
+};
+
+static struct sg_store_usage_bill read_bill(sqlite3_stmt *st)
+{
+        struct sg_store_usage_bill bill = {.group = sg_sqlite_text(st, 0),
+                                           .provider = sg_sqlite_text(st, 1),
+                                           .model = sg_sqlite_text(st, 2),
+                                           .day = sg_sqlite_u64(st, 3),
+                                           .n_counted = sg_sqlite_u64(st, 4)};
+        struct sg_tokens *t = &bill.tokens;
+        uint64_t *const rest[] = {&t->n_requests, &t->input,     &t->cached,      &t->cache_write,  &t->cache_write_1h,
+                                  &t->output,     &t->reasoning, &t->audio_input, &t->audio_output, &t->image};
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(rest); i++)
+                *rest[i] = sg_sqlite_u64(st, 5 + (int)i);
+        return bill;
+}
+
+int sg_sqlite_usage_bills(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                          void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                          struct sg_error *err)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        sqlite3_stmt *st;
+        int r;
+
+        SG_ASSERT((unsigned)by < SG_STORE_BY_N);
+        st = sg_sqlite_get(q, (enum sg_sqlite_stmt)(STMT_USAGE_BILLS + (int)by), bills_sql[by], err);
+        if (!st)
+                return -EIO;
+        bind_filter(st, filter);
+        while ((r = sg_sqlite_row(q, st, "cannot sum up the usage", err)) == 0) {
+                struct sg_store_usage_bill bill = read_bill(st);
+
+                each(&bill, owner);
+        }
+        return r > 0 ? 0 : r;
+}
+
 static const char events_sql[] =
         "SELECT id, ring, exchange, day, start_wall_usec, key_id, request_id, key_name, operation, model, provider,"
         " upstream_model, prompt_bytes, flags, outcome, status, certainty, input_tokens, output_tokens, cached_tokens,"
         " cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens, image_tokens, duration_usec,"
-        " first_byte_usec, answer_bytes, reason, raw_usage" WHERE " ORDER BY start_wall_usec DESC, id DESC LIMIT ?5";
+        " first_byte_usec, answer_bytes, reason, raw_usage, credential, attempts, cache_write_1h_tokens" WHERE
+        " ORDER BY start_wall_usec DESC, id DESC LIMIT ?5";
 
 static struct sg_store_usage_event read_event(sqlite3_stmt *st)
 {
@@ -116,6 +172,9 @@ static struct sg_store_usage_event read_event(sqlite3_stmt *st)
                                 .answer_bytes = sg_sqlite_u64(st, 27),
                                 .reason = sg_sqlite_text(st, 28),
                                 .raw_usage = sg_sqlite_text(st, 29),
+                                .credential = sg_sqlite_text(st, 30),
+                                .n_attempts = (uint32_t)sg_sqlite_u64(st, 31),
+                                .cache_write_1h_tokens = sg_sqlite_u64(st, 32),
                         },
         };
 }

@@ -162,6 +162,13 @@ int sg_store_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg
         return s->driver->usage_sums(s, by, filter, each, owner, err);
 }
 
+int sg_store_usage_bills(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                         void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                         struct sg_error *err)
+{
+        return s->driver->usage_bills(s, by, filter, each, owner, err);
+}
+
 int sg_store_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
                           void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
                           struct sg_error *err)

@@ -15,12 +15,13 @@
 #include "auth/apikey.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "config/prices.h"
 #include "journal/ring.h"
 
 #define SG_STORE_COUNT_MAX    UINT64_C(1000000000000)
 #define SG_KEY_NAME_CHARS_MAX 64u
 #define SG_KEY_PREFIX_CHARS   7u
-#define SG_SCHEMA_VERSION     1
+#define SG_SCHEMA_VERSION     2
 
 enum sg_store_error {
         SG_STORE_E_NONE = 1, /* there is no such row */
@@ -48,6 +49,7 @@ void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit);
 
 /* ---- transactions: one at a time; what is called outside is one by itself */
 
+/* A reader's is for several questions about the same state, and ends with sg_store_rollback(). */
 int sg_store_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 /* Durable when it returns 0. Otherwise nothing was changed and the transaction is over. */
 int sg_store_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
@@ -95,7 +97,7 @@ enum sg_store_by {
 
 struct sg_store_usage_filter {
         uint64_t from_wall_usec, to_wall_usec; /* to is not included; UINT64_MAX: no end */
-        struct sg_str key, model;              /* empty: any */
+        struct sg_str key, model, provider;    /* empty: any */
         uint64_t limit;
 };
 
@@ -103,6 +105,8 @@ struct sg_store_usage_sum {
         struct sg_str group;
         uint64_t n_requests, n_by_outcome[SG_OUTCOME_N], n_by_certainty[SG_RECORD_CERTAINTY_N];
         uint64_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens;
+        uint64_t cache_write_1h_tokens; /* of cache_write */
+        uint64_t audio_input_tokens, audio_output_tokens, image_tokens;
         uint64_t duration_usec;
         uint64_t first_wall_usec, last_wall_usec;
 };
@@ -113,10 +117,22 @@ struct sg_store_usage_event {
         struct sg_record rec; /* outcome and certainty only as text above */
 };
 
+/* What of a group was used of one model on one day (UTC): what one price holds for. */
+struct sg_store_usage_bill {
+        struct sg_str group, provider, model; /* model: what the provider was asked for */
+        uint64_t day;                         /* since 1970 */
+        uint64_t n_counted;                   /* requests with tokens */
+        struct sg_tokens tokens;              /* n_requests: all but those that failed without tokens */
+};
+
 /* Days in order of time; other groups by requests, most first. each may not call the store. */
 int sg_store_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
                         void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
                         struct sg_error *err) SG_MUST_CHECK;
+/* In the order of groups, then of days. limit is for them. */
+int sg_store_usage_bills(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
+                         void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                         struct sg_error *err) SG_MUST_CHECK;
 /* Newest first. */
 int sg_store_usage_events(struct sg_store *s, const struct sg_store_usage_filter *filter,
                           void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,

@@ -1,11 +1,13 @@
-/* QueryUsage: sums and single events. */
+/* QueryUsage: sums and single events. QueryBills: what was used of each model on each day. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "ledger/verbs.h"
 
 #define FRESH_USEC   (200 * SG_USEC_PER_MSEC) /* spent on what the rings hold, before asking the database */
 #define SUMS_MAX     10000u
 #define SUMS_USUAL   1000u
+#define BILLS_MAX    10000u
 #define EVENTS_MAX   1000u /* each may hold SG_RAW_USAGE_BYTES_MAX and more */
 #define EVENTS_USUAL 100u
 
@@ -25,10 +27,40 @@ static struct json_object *sum_json(const struct sg_store_usage_sum *sum)
         sg_members_add_u64(o, "output_tokens", sum->output_tokens);
         sg_members_add_u64(o, "cached_tokens", sum->cached_tokens);
         sg_members_add_u64(o, "cache_write_tokens", sum->cache_write_tokens);
+        sg_members_add_u64(o, "cache_write_1h_tokens", sum->cache_write_1h_tokens);
         sg_members_add_u64(o, "reasoning_tokens", sum->reasoning_tokens);
+        sg_members_add_u64(o, "audio_input_tokens", sum->audio_input_tokens);
+        sg_members_add_u64(o, "audio_output_tokens", sum->audio_output_tokens);
+        sg_members_add_u64(o, "image_tokens", sum->image_tokens);
         sg_members_add_u64(o, "duration_usec", sum->duration_usec);
         sg_members_add_u64(o, "first_wall_usec", sum->first_wall_usec);
         sg_members_add_u64(o, "last_wall_usec", sum->last_wall_usec);
+        return o;
+}
+
+static struct json_object *bill_json(const struct sg_store_usage_bill *bill)
+{
+        const struct sg_tokens *t = &bill->tokens;
+        struct json_object *o = json_object_new_object();
+        time_t at = (time_t)(bill->day * 86400);
+        char day[32] = "";
+        struct tm tm;
+
+        if (gmtime_r(&at, &tm))
+                (void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+        sg_members_add_text(o, "day", sg_str_from(day));
+        sg_members_add_text(o, "provider", bill->provider);
+        sg_members_add_text(o, "model", bill->model);
+        sg_members_add_u64(o, "requests", t->n_requests);
+        sg_members_add_u64(o, "input_tokens", t->input);
+        sg_members_add_u64(o, "output_tokens", t->output);
+        sg_members_add_u64(o, "cached_tokens", t->cached);
+        sg_members_add_u64(o, "cache_write_tokens", t->cache_write);
+        sg_members_add_u64(o, "cache_write_1h_tokens", t->cache_write_1h);
+        sg_members_add_u64(o, "reasoning_tokens", t->reasoning);
+        sg_members_add_u64(o, "audio_input_tokens", t->audio_input);
+        sg_members_add_u64(o, "audio_output_tokens", t->audio_output);
+        sg_members_add_u64(o, "image_tokens", t->image);
         return o;
 }
 
@@ -47,6 +79,8 @@ static struct json_object *event_json(const struct sg_store_usage_event *event)
         sg_members_add_text(o, "model", rec->model);
         sg_members_add_text(o, "provider", rec->provider);
         sg_members_add_text(o, "upstream_model", rec->upstream_model);
+        sg_members_add_text(o, "credential", rec->credential);
+        sg_members_add_u64(o, "attempts", rec->n_attempts);
         sg_members_add_bool(o, "stream", rec->flags & SG_RECORD_STREAM);
         sg_members_add_text(o, "outcome", event->outcome);
         sg_members_add_u64(o, "status", rec->status);
@@ -55,6 +89,7 @@ static struct json_object *event_json(const struct sg_store_usage_event *event)
         sg_members_add_u64(o, "output_tokens", rec->output_tokens);
         sg_members_add_u64(o, "cached_tokens", rec->cached_tokens);
         sg_members_add_u64(o, "cache_write_tokens", rec->cache_write_tokens);
+        sg_members_add_u64(o, "cache_write_1h_tokens", rec->cache_write_1h_tokens);
         sg_members_add_u64(o, "reasoning_tokens", rec->reasoning_tokens);
         sg_members_add_u64(o, "audio_input_tokens", rec->audio_input_tokens);
         sg_members_add_u64(o, "audio_output_tokens", rec->audio_output_tokens);
@@ -72,7 +107,7 @@ static struct json_object *event_json(const struct sg_store_usage_event *event)
 
 /* What the call gave. */
 struct given {
-        struct json_object *from, *to, *by, *key, *model, *limit, *requests;
+        struct json_object *from, *to, *by, *key, *model, *provider, *limit, *requests, *cost;
 };
 
 static bool read_by(struct sg_varlink_call *call, struct json_object *by, enum sg_store_by *ret)
@@ -118,7 +153,7 @@ struct pending {
         struct sg_varlink_call *call; /* NULL: its client is gone */
         struct sg_question *question;
         uint64_t limit;
-        bool wants_events;
+        enum sg_question_about about;
 };
 
 static void on_gone(struct sg_varlink_call *call, void *owner)
@@ -129,7 +164,15 @@ static void on_gone(struct sg_varlink_call *call, void *owner)
         sg_asker_cancel(p->question);
 }
 
-static void reply_rows(const struct pending *p, struct json_object *array)
+static void add_usage_rows(const struct pending *p, struct json_object *o, struct json_object *array)
+{
+        bool is_of_events = p->about == SG_QUESTION_EVENTS;
+
+        json_object_object_add(o, "rows", is_of_events ? json_object_new_array() : array);
+        json_object_object_add(o, "events", is_of_events ? array : json_object_new_array());
+}
+
+static void reply_rows(const struct pending *p, struct json_object *array, struct json_object *unpriced)
 {
         struct json_object *o = json_object_new_object();
         bool is_limited = json_object_array_length(array) > p->limit;
@@ -137,20 +180,25 @@ static void reply_rows(const struct pending *p, struct json_object *array)
         /* One more than wanted was asked for, to know that. */
         if (is_limited)
                 json_object_array_del_idx(array, (size_t)p->limit, 1);
-        json_object_object_add(o, "rows", p->wants_events ? json_object_new_array() : array);
-        json_object_object_add(o, "events", p->wants_events ? array : json_object_new_array());
+        if (p->about == SG_QUESTION_BILLS)
+                json_object_object_add(o, "bills", array);
+        else
+                add_usage_rows(p, o, array);
+        if (unpriced)
+                json_object_object_add(o, "unpriced", unpriced);
         sg_members_add_bool(o, "is_limited", is_limited);
         sg_varlink_reply(p->call, o);
 }
 
-static void answered(void *owner, struct json_object *array, const struct sg_error *err)
+static void answered(void *owner, struct json_object *array, struct json_object *unpriced, const struct sg_error *err)
 {
         struct pending *p = owner;
 
-        if (!p->call)
+        if (!p->call) {
                 json_object_put(array);
-        else if (array)
-                reply_rows(p, array);
+                json_object_put(unpriced);
+        } else if (array)
+                reply_rows(p, array, unpriced);
         else
                 sg_verb_fail_database(p->call, err);
         free(p);
@@ -163,9 +211,11 @@ static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, cons
         int r = SG_ASKER_E_FULL;
 
         if (p) {
-                *p = (struct pending){.call = call, .limit = spec.filter.limit, .wants_events = spec.wants_events};
+                *p = (struct pending){.call = call, .limit = spec.filter.limit, .about = spec.about};
                 spec.filter.limit++;
+                spec.config = s->config;
                 spec.sum_json = sum_json;
+                spec.bill_json = bill_json;
                 spec.event_json = event_json;
                 spec.answered = answered;
                 spec.owner = p;
@@ -183,7 +233,8 @@ static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, cons
 static void query(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct given *g)
 {
         bool wants_events = g->requests && json_object_get_boolean(g->requests);
-        struct sg_question_spec spec = {.wants_events = wants_events};
+        struct sg_question_spec spec = {.about = wants_events ? SG_QUESTION_EVENTS : SG_QUESTION_SUMS,
+                                        .wants_cost = g->cost && json_object_get_boolean(g->cost)};
         struct sg_store_usage_filter *f = &spec.filter;
 
         *f = (struct sg_store_usage_filter){
@@ -201,6 +252,20 @@ static void query(struct sg_ledger_server *s, struct sg_varlink_call *call, cons
         start(s, call, &spec);
 }
 
+static void query_bills(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct given *g)
+{
+        struct sg_question_spec spec = {.about = SG_QUESTION_BILLS, .wants_cost = true};
+        struct sg_store_usage_filter *f = &spec.filter;
+
+        *f = (struct sg_store_usage_filter){
+                .to_wall_usec = UINT64_MAX, .provider = text_of(g->provider), .limit = BILLS_MAX};
+        if (!read_number(call, g->from, "from_wall_usec", 0, INT64_MAX, &f->from_wall_usec) ||
+            !read_number(call, g->to, "to_wall_usec", 0, INT64_MAX, &f->to_wall_usec))
+                return;
+        (void)sg_drain_now(s->drain, FRESH_USEC);
+        start(s, call, &spec);
+}
+
 void sg_verb_query_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
         struct given g = {0};
@@ -212,8 +277,22 @@ void sg_verb_query_usage(struct sg_varlink_call *call, struct json_object *param
                 {"model", SG_VARLINK_STRING, false, &g.model},
                 {"limit", SG_VARLINK_INT, false, &g.limit},
                 {"requests", SG_VARLINK_BOOL, false, &g.requests},
+                {"cost", SG_VARLINK_BOOL, false, &g.cost},
         };
 
         if (sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
                 query(owner, call, &g);
+}
+
+void sg_verb_query_bills(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct given g = {0};
+        const struct sg_varlink_parameter expected[] = {
+                {"from_wall_usec", SG_VARLINK_INT, false, &g.from},
+                {"to_wall_usec", SG_VARLINK_INT, false, &g.to},
+                {"provider", SG_VARLINK_STRING, false, &g.provider},
+        };
+
+        if (sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
+                query_bills(owner, call, &g);
 }

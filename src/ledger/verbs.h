@@ -22,6 +22,7 @@ struct sg_ledger_server {
         struct sg_store *store;
         struct sg_drain *drain;
         struct sg_asker *asker;
+        struct sg_config *config; /* for its prices; NULL: none were given */
         struct sg_varlink_server *varlink;
         uid_t *admins;
         size_t n_admins;
@@ -54,3 +55,4 @@ void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint6
 /* ---- usage.c */
 
 void sg_verb_query_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_query_bills(struct sg_varlink_call *call, struct json_object *parameters, void *owner);

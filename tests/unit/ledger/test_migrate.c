@@ -339,6 +339,54 @@ static void test_a_newer_header_is_enough_to_refuse(void **state)
         assert_newer("the database has schema version 77");
 }
 
+/* ---- the steps of the ledger */
+
+static void check_old_event(const struct sg_store_usage_event *e, void *owner)
+{
+        ++*(size_t *)owner;
+        assert_true(sg_str_eq(e->rec.model, SG_STR("gpt")));
+        assert_int_equal(e->rec.input_tokens, 10);
+        assert_int_equal(e->rec.cache_write_tokens, 4);
+        assert_int_equal(e->rec.cache_write_1h_tokens, 0);
+        assert_int_equal(e->rec.n_attempts, 0);
+        assert_int_equal(e->rec.credential.n, 0);
+        assert_true(sg_str_eq(e->rec.raw_usage, SG_STR("{}")));
+}
+
+/* As the version with schema 1 made and filled it. */
+static void test_a_database_of_the_first_schema_keeps_its_usage(void **state)
+{
+        const struct sg_store_usage_filter all = {.to_wall_usec = UINT64_MAX, .limit = 10};
+        struct sg_error err = {0};
+        struct sg_record rec;
+        struct sg_store *s;
+        size_t n = 0;
+
+        assert_int_equal(sg_sqlite_migrate(db, db_path, sg_sqlite_migrations, 1, false, &err), 0);
+        run("INSERT INTO usage (ring, exchange, day, start_wall_usec, key_id, request_id, key_name, operation, model,"
+            " provider, upstream_model, prompt_bytes, flags, outcome, status, certainty, input_tokens, output_tokens,"
+            " cached_tokens, cache_write_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens,"
+            " image_tokens, duration_usec, first_byte_usec, answer_bytes, reason, raw_usage)"
+            " VALUES ('r', 1, '2026-01-01', 1767225600000000, 1, 'q', 'alice', 'chat', 'gpt', 'p', 'm', 100, 1,"
+            " 'complete', 200, 'measured', 10, 20, 3, 4, 5, 6, 7, 8, 9, 1, 200, '', '{}')");
+        run("INSERT INTO open_exchange (ring, exchange, start_wall_usec, key_id, request_id, key_name, operation, "
+            "model,"
+            " provider, upstream_model, prompt_bytes, flags)"
+            " VALUES ('r', 2, 1767225600000000, 1, 'q', 'alice', 'chat', 'gpt', 'p', 'm', 100, 1)");
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        s = open_store();
+        assert_int_equal(sg_store_usage_events(s, &all, check_old_event, &n, NULL), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(sg_store_open_next(s, "r", 0, &rec, NULL), 0);
+        assert_int_equal(rec.exchange, 2);
+        assert_int_equal(rec.credential.n, 0);
+        sg_store_free(s);
+        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+        assert_int_equal(version_in_header(), SG_SCHEMA_VERSION);
+        assert_int_equal(ask(backup(2), "SELECT max(version) FROM schema_version"), 1);
+        assert_int_equal(ask(backup(2), "SELECT count(*) FROM usage"), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -355,6 +403,7 @@ int main(void)
                 TEST(test_a_header_without_version_gets_it),
                 TEST(test_a_newer_database_names_the_backup_to_restore),
                 TEST(test_a_newer_header_is_enough_to_refuse),
+                TEST(test_a_database_of_the_first_schema_keeps_its_usage),
                 /* Last: it is in a mount namespace of its own from then on. */
                 TEST(test_a_full_disk_is_told_before_anything_is_written),
         };

@@ -22,7 +22,7 @@
 #define MANY_EVENTS                                                                                                    \
         "INSERT INTO usage SELECT NULL, 'r', 1, '2025-01-01', value, 1, '', 'k', '', 'm', 'p', '', 0, 0, 'complete', " \
         "200,"                                                                                                         \
-        " 'measured', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '' FROM (WITH RECURSIVE c(value) AS"                        \
+        " 'measured', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', '', '', 0, 0 FROM (WITH RECURSIVE c(value) AS"              \
         " (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < 600000) SELECT value FROM c)"
 
 struct bench {
@@ -50,6 +50,8 @@ static struct sg_varlink_caller *connect_to(const struct bench *b)
         return caller;
 }
 
+static struct sg_config *prices_in_force; /* of the next bench; NULL: none */
+
 static void bench_start(struct bench *b, const struct sg_ledger_access *access)
 {
         static const struct sg_ledger_access nobody = {0};
@@ -63,6 +65,8 @@ static void bench_start(struct bench *b, const struct sg_ledger_access *access)
         assert_int_equal(sg_ledger_server_new(&b->server, b->loop, b->store, b->drain, access ? access : &nobody, &err),
                          0);
         assert_int_equal(sg_ledger_server_listen(b->server, b->path, &err), 0);
+        if (prices_in_force)
+                sg_ledger_server_set_prices(b->server, prices_in_force);
         assert_int_equal(pthread_create(&b->thread, NULL, turn, b), 0);
         b->caller = connect_to(b);
 }
@@ -458,6 +462,111 @@ static void test_usage_is_fresh_when_asked(void **state)
         sg_ring_free(ring);
 }
 
+static void write_file(const char *name, const char *text)
+{
+        char path[300];
+        FILE *f;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", test_dir, name);
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(text, f);
+        assert_int_equal(fclose(f), 0);
+}
+
+static void set_price(const char *input)
+{
+        struct sg_error err = {0};
+        char text[300];
+
+        (void)snprintf(text, sizeof(text),
+                       "[price \"echo/*\"]\nfrom = 2023-01-01\ncurrency = USD\ninput = %s\noutput = 1\n", input);
+        write_file("gateway.conf", "");
+        write_file("prices.d/a.conf", text);
+        prices_in_force = sg_config_unref(prices_in_force);
+        assert_int_equal(sg_config_read_without_secrets(&prices_in_force, test_dir, &err), 0);
+}
+
+static const char *cost_of(struct json_object *row)
+{
+        return json_object_to_json_string_ext(get(row, "costs"), JSON_C_TO_STRING_PLAIN);
+}
+
+static void check_costs(const char *of_bob, const char *of_event, const char *of_bill)
+{
+        struct json_object *o, *row;
+        struct bench b;
+
+        bench_start(&b, NULL);
+        o = expect(&b, "QueryUsage", "{\"by\":\"key\",\"cost\":true}");
+        row = at(get(o, "rows"), 0);
+        assert_string_equal(get_text(row, "group"), "alice");
+        assert_string_equal(cost_of(row), "[]");
+        assert_int_equal(get_int(row, "unpriced_requests"), 2);
+        row = at(get(o, "rows"), 1);
+        assert_string_equal(cost_of(row), of_bob);
+        assert_int_equal(get_int(row, "unpriced_requests"), 0);
+        row = at(get(o, "unpriced"), 0);
+        assert_int_equal(json_object_array_length(get(o, "unpriced")), 1);
+        assert_string_equal(get_text(row, "provider"), "other");
+        assert_string_equal(get_text(row, "why"), "no price");
+        assert_int_equal(get_int(row, "requests"), 2);
+        json_object_put(o);
+        o = expect(&b, "QueryUsage", "{\"requests\":true,\"key\":\"bob\",\"cost\":true}");
+        assert_string_equal(cost_of(at(get(o, "events"), 0)), of_event);
+        json_object_put(o);
+        o = expect(&b, "QueryUsage", "{\"by\":\"key\"}");
+        assert_false(json_object_object_get_ex(at(get(o, "rows"), 0), "costs", NULL));
+        assert_false(json_object_object_get_ex(o, "unpriced", NULL));
+        json_object_put(o);
+        o = expect(&b, "QueryBills", "{\"provider\":\"echo\"}");
+        assert_int_equal(json_object_array_length(get(o, "bills")), 1);
+        row = at(get(o, "bills"), 0);
+        assert_string_equal(get_text(row, "day"), "2023-11-14");
+        assert_string_equal(get_text(row, "model"), "echo-1");
+        assert_int_equal(get_int(row, "requests"), 1);
+        assert_int_equal(get_int(row, "input_tokens"), 1000000);
+        assert_string_equal(cost_of(row), of_bill);
+        assert_false(json_object_get_boolean(get(o, "is_limited")));
+        json_object_put(o);
+        expect_error(&b, "QueryBills", "{\"to_wall_usec\":-1}", "InvalidParameter", "to_wall_usec");
+        bench_stop(&b);
+}
+
+static void add_plain(struct sg_store *s, const char *key, const char *provider)
+{
+        const struct sg_record rec = {.kind = SG_RECORD_CLOSE,
+                                      .start_wall_usec = UINT64_C(1700000000000000),
+                                      .key_name = sg_str_from(key),
+                                      .model = SG_STR("m"),
+                                      .provider = sg_str_from(provider),
+                                      .upstream_model = SG_STR("echo-1"),
+                                      .input_tokens = 1000000,
+                                      .output_tokens = 500000};
+
+        assert_int_equal(sg_store_usage_add(s, "r", &rec, NULL), 0);
+}
+
+/* What was used is priced when it is asked: another price, and the past costs something else. */
+static void test_costs_follow_the_prices(void **state)
+{
+        char path[300];
+        struct sg_store *s = open_store();
+
+        add_plain(s, "alice", "other");
+        add_plain(s, "alice", "other");
+        add_plain(s, "bob", "echo");
+        sg_store_free(s);
+        (void)snprintf(path, sizeof(path), "%s/prices.d", test_dir);
+        assert_int_equal(mkdir(path, 0700), 0);
+#define USD(amount) "[{\"currency\":\"USD\",\"amount\":\"" amount "\"}]"
+        set_price("2.25");
+        check_costs(USD("2.75"), USD("2.75"), USD("2.75"));
+        set_price("4");
+        check_costs(USD("4.5"), USD("4.5"), USD("4.5"));
+        prices_in_force = sg_config_unref(prices_in_force);
+}
+
 static void test_keys_change_while_usage_is_summed_up(void **state)
 {
         struct sg_varlink_caller *other;
@@ -636,6 +745,7 @@ int main(void)
                 TEST(test_watchers_get_the_picture_then_each_change),
                 TEST(test_many_keys_come_in_pages),
                 TEST(test_usage_is_fresh_when_asked),
+                TEST(test_costs_follow_the_prices),
                 TEST(test_keys_change_while_usage_is_summed_up),
                 TEST(test_too_many_questions_are_refused_and_none_keeps_the_end_waiting),
                 TEST(test_status_counts),

@@ -100,6 +100,7 @@ static void test_open_exchanges_come_back_in_order(void **state)
                 assert_true(sg_str_eq(rec.model, in.model));
                 assert_true(sg_str_eq(rec.provider, in.provider));
                 assert_true(sg_str_eq(rec.upstream_model, in.upstream_model));
+                assert_true(sg_str_eq(rec.credential, in.credential));
                 after = n;
         }
         assert_int_equal(sg_store_open_next(s, RING, after, &rec, NULL), SG_STORE_E_NONE);
@@ -134,6 +135,9 @@ static void check_event(const struct sg_store_usage_event *e, void *owner)
         assert_int_equal(rec->output_tokens, 7);
         assert_int_equal(rec->cached_tokens, 3);
         assert_int_equal(rec->cache_write_tokens, 4);
+        assert_int_equal(rec->cache_write_1h_tokens, 1);
+        assert_true(sg_str_eq(rec->credential, in.credential));
+        assert_int_equal(rec->n_attempts, 2);
         assert_int_equal(rec->reasoning_tokens, 5);
         assert_int_equal(rec->audio_input_tokens, 6);
         assert_int_equal(rec->audio_output_tokens, 7);
@@ -193,6 +197,10 @@ static void test_sums_by_group_and_filter(void **state)
         assert_int_equal(sums.first.cached_tokens, 9);
         assert_int_equal(sums.first.cache_write_tokens, 12);
         assert_int_equal(sums.first.reasoning_tokens, 15);
+        assert_int_equal(sums.first.cache_write_1h_tokens, 3);
+        assert_int_equal(sums.first.audio_input_tokens, 18);
+        assert_int_equal(sums.first.audio_output_tokens, 21);
+        assert_int_equal(sums.first.image_tokens, 24);
         assert_int_equal(sums.first.duration_usec, 3000);
         assert_int_equal(sums.first.n_by_outcome[SG_OUTCOME_COMPLETE], 1);
         assert_int_equal(sums.first.n_by_outcome[SG_OUTCOME_TRUNCATED], 1);
@@ -230,6 +238,84 @@ static void test_sums_by_group_and_filter(void **state)
         sums = (struct sums){0};
         assert_int_equal(sg_store_usage_sums(s, SG_STORE_BY_NONE, &f, on_sum, &sums, NULL), 0);
         assert_int_equal(sums.first.n_requests, 1);
+        sg_store_free(s);
+}
+
+struct bills {
+        char text[1000];
+        struct sg_tokens last;
+};
+
+static void on_bill(const struct sg_store_usage_bill *bill, void *owner)
+{
+        struct bills *b = owner;
+        size_t at = strlen(b->text);
+
+        (void)snprintf(b->text + at, sizeof(b->text) - at, SG_STR_FMT ":" SG_STR_FMT "/" SG_STR_FMT "@%d:%d,%d,%d ",
+                       SG_STR_ARG(bill->group), SG_STR_ARG(bill->provider), SG_STR_ARG(bill->model), (int)bill->day,
+                       (int)bill->tokens.n_requests, (int)bill->n_counted, (int)bill->tokens.output);
+        b->last = bill->tokens;
+}
+
+static void add_bill(struct sg_store *s, uint64_t output, const char *key, const char *provider, const char *upstream,
+                     uint64_t start)
+{
+        struct sg_record rec = sample(output);
+
+        rec.key_name = sg_str_from(key);
+        rec.provider = sg_str_from(provider);
+        rec.upstream_model = sg_str_from(upstream);
+        rec.start_wall_usec = start;
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+}
+
+/* One row for what one price is for: a model of a provider on a day, of a group. */
+static void test_bills_are_by_group_model_and_day(void **state)
+{
+        struct sg_store *s = open_store(), *reader = NULL;
+        struct sg_store_usage_filter f = {ANY_TIME};
+        struct sg_record failed = sample(0);
+        struct bills bills = {0};
+
+        add_bill(s, 1, "bob", "p", "m", DAY_USEC);
+        add_bill(s, 2, "bob", "p", "m", 2 * DAY_USEC - 1);
+        add_bill(s, 4, "bob", "p", "m", 2 * DAY_USEC);
+        add_bill(s, 8, "bob", "q", "m", DAY_USEC);
+        add_bill(s, 16, "alice", "p", "", DAY_USEC); /* asked for by the client's name: gpt */
+        failed.key_name = SG_STR("bob");
+        failed.provider = SG_STR("p");
+        failed.upstream_model = SG_STR("m");
+        failed.start_wall_usec = DAY_USEC;
+        failed.outcome = SG_OUTCOME_FAILED;
+        failed.input_tokens = 0;
+        assert_int_equal(sg_store_usage_add(s, RING, &failed, NULL), 0);
+        assert_int_equal(sg_store_usage_bills(s, SG_STORE_BY_KEY, &f, on_bill, &bills, NULL), 0);
+        assert_string_equal(bills.text, "alice:p/gpt@1:1,1,16 bob:p/m@1:2,2,3 bob:q/m@1:1,1,8 bob:p/m@2:1,1,4 ");
+        assert_int_equal(bills.last.input, 10);
+        assert_int_equal(bills.last.cached, 3);
+        assert_int_equal(bills.last.cache_write, 4);
+        assert_int_equal(bills.last.cache_write_1h, 1);
+        assert_int_equal(bills.last.reasoning, 5);
+        assert_int_equal(bills.last.audio_input, 6);
+        assert_int_equal(bills.last.audio_output, 7);
+        assert_int_equal(bills.last.image, 8);
+        bills = (struct bills){0};
+        f.provider = SG_STR("q");
+        assert_int_equal(sg_store_usage_bills(s, SG_STORE_BY_NONE, &f, on_bill, &bills, NULL), 0);
+        assert_string_equal(bills.text, ":q/m@1:1,1,8 ");
+        /* A reader's transaction sees one state, whatever is written meanwhile. */
+        assert_int_equal(sg_store_open_reader(&reader, db_url, NULL), 0);
+        assert_int_equal(sg_store_begin(reader, NULL), 0);
+        bills = (struct bills){0};
+        assert_int_equal(sg_store_usage_bills(reader, SG_STORE_BY_DAY, &f, on_bill, &bills, NULL), 0);
+        add_bill(s, 32, "bob", "q", "m", DAY_USEC);
+        assert_int_equal(sg_store_usage_bills(reader, SG_STORE_BY_DAY, &f, on_bill, &bills, NULL), 0);
+        assert_string_equal(bills.text, "1970-01-02:q/m@1:1,1,8 1970-01-02:q/m@1:1,1,8 ");
+        sg_store_rollback(reader);
+        bills = (struct bills){0};
+        assert_int_equal(sg_store_usage_bills(reader, SG_STORE_BY_DAY, &f, on_bill, &bills, NULL), 0);
+        assert_string_equal(bills.text, "1970-01-02:q/m@1:2,2,40 ");
+        sg_store_free(reader);
         sg_store_free(s);
 }
 
@@ -637,6 +723,7 @@ int main(void)
                 TEST(test_open_exchanges_come_back_in_order),
                 TEST(test_a_usage_event_keeps_every_field),
                 TEST(test_sums_by_group_and_filter),
+                TEST(test_bills_are_by_group_model_and_day),
                 TEST(test_monstrous_counts_do_not_break_the_sums),
                 TEST(test_events_come_newest_first),
                 TEST(test_a_key_from_birth_to_revocation),
