@@ -156,9 +156,11 @@ enum sg_refusal sg_llm_refusal_of(unsigned status, const struct sg_llm_provider_
 /* A whole JSON answer with status 2xx. Leading white space is allowed (DeepSeek sends empty lines while it queues).
  * SG_LLM_E_NOT_JSON, SG_LLM_E_IN_BAND (fault has the provider's message), or 0. */
 struct sg_llm_answer {
-        struct sg_usage usage;   /* estimated from the bytes when the provider gave none */
-        char model[128];         /* the answer's own model, or empty */
-        char finish_reason[32];  /* of the first choice, or empty */
+        struct sg_usage
+                usage;   /* estimated from the bytes when the provider gave none, if tokens of text are counted at all;
+                                  * SG_LLM_E_IN_BAND: what the provider gave */
+        char model[128]; /* the answer's own model, or empty */
+        char finish_reason[32];  /* of the first choice; stop_reason; why incomplete, or the status; or empty */
         int in_band_status;      /* SG_LLM_E_IN_BAND: a numeric error.code 400-599, else 0 */
         enum sg_refusal refusal; /* SG_LLM_E_IN_BAND */
 };
@@ -216,11 +218,13 @@ struct sg_usage sg_llm_stream_usage(const struct sg_llm_stream *s, uint64_t prom
 
 /* Errors in the client's form. */
 struct sg_llm_client_error {
+        unsigned
+                status; /* of the answer, or what it would be: SG_SURFACE_ANTHROPIC chooses its type by it; 0: by type */
         const char *type;  /* "invalid_request_error" */
         const char *code;  /* or NULL */
         const char *param; /* or NULL */
         struct sg_str message;
-        struct sg_str request_id; /* of SG_SURFACE_ANTHROPIC */
+        struct sg_str request_id; /* of SG_SURFACE_ANTHROPIC; or empty */
         uint64_t sequence;        /* of an event of SG_SURFACE_RESPONSES: how many came before it */
 };
 int sg_llm_error_add_body(struct sg_buf *b, enum sg_surface s, const struct sg_llm_client_error *e) SG_MUST_CHECK;

@@ -180,6 +180,89 @@ static void test_guesses(void **state)
         assert_int_equal(u.input_tokens, 0);
 }
 
+static void test_whose_input_tokens_have_the_cached_in_them(void **state)
+{
+        static const struct {
+                struct sg_str text;
+                uint64_t input, cached, write;
+        } rows[] = {
+                /* Anthropic: by any of three members, null or not */
+                {SG_STR("{\"input_tokens\":10,\"cache_read_input_tokens\":100,\"cache_creation_input_tokens\":5}"), 115,
+                 100, 5},
+                {SG_STR("{\"input_tokens\":10,\"cache_read_input_tokens\":null,\"output_tokens\":1}"), 10, 0, 0},
+                {SG_STR("{\"input_tokens\":10,\"cache_creation\":{\"ephemeral_5m_input_tokens\":4}}"), 14, 0, 4},
+                {SG_STR("{\"cache_read_input_tokens\":7}"), 7, 7, 0},
+                /* Responses, and images and transcriptions by their own names of the details */
+                {SG_STR("{\"input_tokens\":10,\"input_tokens_details\":{\"cached_tokens\":6,\"cache_write_tokens\":2}"
+                        "}"),
+                 10, 6, 2},
+                {SG_STR("{\"input_tokens\":10,\"input_tokens_details\":{},\"cache_read_input_tokens\":4}"), 10, 4, 0},
+                {SG_STR("{\"input_tokens\":10,\"output_tokens\":1}"), 10, 0, 0},
+                /* gateways that give Anthropic's names beside OpenAI's */
+                {SG_STR("{\"prompt_tokens\":110,\"completion_tokens\":1,\"cache_read_input_tokens\":100,"
+                        "\"cache_creation_input_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":100}}"),
+                 110, 100, 5},
+        };
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(rows); i++) {
+                struct sg_usage u = usage_of(rows[i].text);
+
+                assert_int_equal(u.input_tokens, rows[i].input);
+                assert_int_equal(u.cached_tokens, rows[i].cached);
+                assert_int_equal(u.cache_write_tokens, rows[i].write);
+        }
+}
+
+static void test_one_hour_writes_are_of_the_writes(void **state)
+{
+        struct sg_usage u = usage_of(SG_STR("{\"input_tokens\":1,\"cache_creation_input_tokens\":10,\"cache_creation\":"
+                                            "{\"ephemeral_5m_input_tokens\":4,\"ephemeral_1h_input_tokens\":6},"
+                                            "\"output_tokens\":8,\"output_tokens_details\":{\"thinking_tokens\":3}}"));
+
+        assert_int_equal(u.cache_write_tokens, 10);
+        assert_int_equal(u.cache_write_1h_tokens, 6);
+        assert_int_equal(u.reasoning_tokens, 3);
+        u = usage_of(SG_STR("{\"input_tokens\":1,\"cache_creation_input_tokens\":2,\"cache_creation\":"
+                            "{\"ephemeral_1h_input_tokens\":6}}"));
+        assert_int_equal(u.cache_write_1h_tokens, 2);
+}
+
+static void test_parts_of_sound_and_images(void **state)
+{
+        struct sg_usage u = usage_of(SG_STR("{\"type\":\"tokens\",\"input_tokens\":14,\"input_token_details\":"
+                                            "{\"text_tokens\":4,\"audio_tokens\":10},\"output_tokens\":45}"));
+
+        assert_int_equal(u.audio_input_tokens, 10);
+        u = usage_of(SG_STR("{\"input_tokens\":50,\"output_tokens\":4,\"input_tokens_details\":{\"image_tokens\":70},"
+                            "\"output_tokens_details\":{\"audio_tokens\":9}}"));
+        assert_int_equal(u.image_tokens, 50); /* no part is more than its whole */
+        assert_int_equal(u.audio_output_tokens, 4);
+        assert_false(is_usage(SG_STR("{\"type\":\"duration\",\"seconds\":9}")));
+}
+
+static void test_the_raw_text_of_a_stream_of_messages(void **state)
+{
+        struct sg_usage u = usage_of(SG_STR("{\"message_start\":{\"input_tokens\":10,\"cache_read_input_tokens\":5,"
+                                            "\"output_tokens\":1},\"message_delta\":{\"output_tokens\":9}}"));
+
+        assert_int_equal(u.input_tokens, 15);
+        assert_int_equal(u.output_tokens, 9);
+        u = usage_of(SG_STR("{\"message_start\":{\"input_tokens\":10,\"output_tokens\":1}}"));
+        assert_int_equal(u.output_tokens, 0); /* a placeholder */
+        assert_false(is_usage(SG_STR("{\"message_start\":{},\"message_delta\":7}")));
+}
+
+static void test_absurd_figures_of_anthropics(void **state)
+{
+        struct sg_usage u = usage_of(SG_STR("{\"input_tokens\":9007199254740992,\"cache_read_input_tokens\":"
+                                            "9007199254740992,\"cache_creation_input_tokens\":9007199254740992}"));
+
+        assert_int_equal(u.input_tokens, UINT64_C(3) << 53);
+        assert_false(is_usage(SG_STR("{\"cache_read_input_tokens\":18446744073709551615,\"input_tokens\":-1}")));
+        u = usage_of(SG_STR("{\"input_tokens\":5,\"cache_read_input_tokens\":1e99}"));
+        assert_int_equal(u.input_tokens, 5);
+}
+
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
@@ -196,6 +279,11 @@ int main(void)
                 cmocka_unit_test(test_a_huge_object_is_counted_but_not_kept),
                 cmocka_unit_test(test_the_last_of_two_figures_counts),
                 cmocka_unit_test(test_guesses),
+                cmocka_unit_test(test_whose_input_tokens_have_the_cached_in_them),
+                cmocka_unit_test(test_one_hour_writes_are_of_the_writes),
+                cmocka_unit_test(test_parts_of_sound_and_images),
+                cmocka_unit_test(test_the_raw_text_of_a_stream_of_messages),
+                cmocka_unit_test(test_absurd_figures_of_anthropics),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
