@@ -76,10 +76,7 @@ static void add_call(struct message *m, const struct sg_json_want w[B_N])
         if (m->n_calls++)
                 sg_llm_put(o, SG_STR(","));
         sg_llm_put(o, SG_STR("{\"id\":"));
-        if (sg_wording_has_text(w[B_ID].value))
-                sg_llm_put(o, w[B_ID].value.text);
-        else
-                sg_wording_put_call_id(o, m->x->request_id, m->n_calls - 1);
+        sg_wording_put_call_id(o, w[B_ID].value, m->x->request_id, m->n_calls - 1);
         sg_llm_put(o, SG_STR(",\"type\":\"function\",\"function\":{\"name\":"));
         sg_wording_put_given(o, w[B_NAME].value, SG_STR(""));
         sg_llm_put(o, SG_STR(",\"arguments\":"));

@@ -121,10 +121,7 @@ static void put_call(struct answer *a, struct sg_json_value call)
         if (function.kind != SG_JSON_OBJECT)
                 return;
         begin_block(a, SG_STR("{\"type\":\"tool_use\",\"id\":"));
-        if (sg_wording_has_text(id))
-                sg_llm_put(a->o, id.text);
-        else
-                sg_wording_put_call_id(a->o, a->x->request_id, a->n_calls);
+        sg_wording_put_call_id(a->o, id, a->x->request_id, a->n_calls);
         sg_llm_put(a->o, SG_STR(",\"name\":"));
         sg_wording_put_given(a->o, sg_json_get(function, SG_STR("name")), SG_STR(""));
         sg_llm_put(a->o, SG_STR(",\"input\":"));

@@ -158,6 +158,11 @@ bool sg_wording_has_text(struct sg_json_value v)
         return v.kind == SG_JSON_STRING && v.text.n > 2;
 }
 
+struct sg_json_value sg_wording_string(const struct sg_buf *b)
+{
+        return (struct sg_json_value){sg_buf_length(b) ? SG_JSON_STRING : SG_JSON_NONE, sg_buf_view(b)};
+}
+
 void sg_wording_put_given(struct sg_llm_put *o, struct sg_json_value given, struct sg_str otherwise)
 {
         if (sg_wording_has_text(given))
@@ -166,10 +171,40 @@ void sg_wording_put_given(struct sg_llm_put *o, struct sg_json_value given, stru
                 sg_llm_put_string(o, otherwise);
 }
 
-void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_str request_id, size_t nth)
+void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_json_value given, struct sg_str request_id, size_t nth)
 {
         char id[SG_REQUEST_ID_BYTES_MAX + 32];
 
         snprintf(id, sizeof(id), "call_" SG_STR_FMT "_%zu", SG_STR_ARG(request_id), nth);
-        sg_llm_put_string(o, sg_str_from(id));
+        sg_wording_put_given(o, given, sg_str_from(id));
+}
+
+/* ---- lines */
+
+#define LINE_BYTES_MAX  (2 * (size_t)SG_SSE_EVENT_BYTES_MAX + 2 * (size_t)SG_LLM_HELD_BYTES_MAX)
+#define LINE_BYTES_KEPT (64u * 1024u) /* memory of a longer one is given back */
+
+void sg_wording_line_init(struct sg_wording_line *l)
+{
+        sg_buf_init(&l->buf, LINE_BYTES_MAX);
+        l->o = (struct sg_llm_put){.to = &l->buf};
+}
+
+void sg_wording_line_done(struct sg_wording_line *l)
+{
+        sg_buf_done(&l->buf);
+}
+
+int sg_wording_line_give(struct sg_wording_line *l, int r, struct sg_buf *out)
+{
+        if (!r)
+                r = l->o.r;
+        if (!r)
+                r = sg_buf_add(out, sg_buf_view(&l->buf));
+        if (sg_buf_length(&l->buf) > LINE_BYTES_KEPT)
+                sg_buf_release(&l->buf);
+        else
+                sg_buf_clear(&l->buf);
+        l->o.r = 0;
+        return r;
 }

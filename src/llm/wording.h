@@ -48,7 +48,19 @@ void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *sto
 struct sg_str sg_wording_inner(struct sg_json_value v);
 /* Longer than "". */
 bool sg_wording_has_text(struct sg_json_value v);
+/* A JSON string that was kept, or nothing. */
+struct sg_json_value sg_wording_string(const struct sg_buf *b);
 /* The provider's own string, or `otherwise` where it gives none. */
 void sg_wording_put_given(struct sg_llm_put *o, struct sg_json_value given, struct sg_str otherwise);
-/* For a tool's call that has no id: one that is unlike those of other answers. */
-void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_str request_id, size_t nth);
+/* The id of a tool's call, or where it has none one that is unlike those of other answers. */
+void sg_wording_put_call_id(struct sg_llm_put *o, struct sg_json_value given, struct sg_str request_id, size_t nth);
+
+/* What one event of a stream becomes: the output gets all of it or nothing. */
+struct sg_wording_line {
+        struct sg_buf buf; /* private */
+        struct sg_llm_put o;
+};
+void sg_wording_line_init(struct sg_wording_line *l);
+void sg_wording_line_done(struct sg_wording_line *l);
+/* To *out, if neither r is an error nor one was met on the way. The line is empty then. Returns the error. */
+int sg_wording_line_give(struct sg_wording_line *l, int r, struct sg_buf *out) SG_MUST_CHECK;
