@@ -127,7 +127,9 @@ class Reading:
         if kind == "error":
             self.fail(value.get("error"))
         elif kind == "message_start":
-            self._messages_usage((value.get("message") or {}).get("usage"))
+            # the output beside it is a placeholder
+            usage = (value.get("message") or {}).get("usage")
+            self._messages_usage({k: v for k, v in usage.items() if k != "output_tokens"} if isinstance(usage, dict) else None)
         elif kind == "content_block_delta":
             delta = value.get("delta") or {}
             self.say("text", delta.get("text"))

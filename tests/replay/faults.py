@@ -165,6 +165,7 @@ def stream_faults(case, head, body, wire):
         yield Fault(case, f"without-{k}-the-rest", sent(pieces[:k]))
         if usage_places(event_json(pieces[k]) or {}):
             yield Fault(case, f"usage-twice-{k}", sent([*pieces[:k + 1], *pieces[k:]]))
+            yield Fault(case, f"usage-removed-{k}", sent([*pieces[:k], without_usage(pieces[k]), *pieces[k + 1:]]))
     if any(without_usage(piece) != piece for piece in pieces):
         yield Fault(case, "usage-removed", sent([without_usage(piece) for piece in pieces]))
     yield Fault(case, "finish-removed", sent([without_finish(piece) for piece in pieces]))
