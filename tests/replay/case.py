@@ -15,7 +15,7 @@ SECTIONS = {
     "event": (), "log": (),
 }
 # What a conversation's event need not name because it is nothing.
-TOKEN_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", 
+TOKEN_CLASSES = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens",
                  "reasoning_tokens", "audio_input_tokens", "audio_output_tokens", "image_tokens")
 
 

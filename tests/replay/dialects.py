@@ -28,7 +28,9 @@ def figures_of(wire, usage):
             return None
         read, written = at("cache_read_input_tokens") or 0, at("cache_creation_input_tokens") or 0
         return {"input_tokens": (at("input_tokens") or 0) + read + written, "output_tokens": at("output_tokens") or 0,
-                "cached_tokens": read, "cache_write_tokens": written, "reasoning_tokens": at("output_tokens_details", "thinking_tokens") or 0}
+                "cached_tokens": read, "cache_write_tokens": written,
+                "cache_write_1h_tokens": min(at("cache_creation", "ephemeral_1h_input_tokens") or 0, written),
+                "reasoning_tokens": at("output_tokens_details", "thinking_tokens") or 0}
     into, out = ("input", "output") if wire == "responses" else ("prompt", "completion")
     if at(f"{into}_tokens") is None and at(f"{out}_tokens") is None:
         return None

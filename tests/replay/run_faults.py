@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "daemon")]
 
-from case import CONVERSATIONS, Case  # noqa: E402
+from case import CONVERSATIONS, TOKEN_CLASSES, Case  # noqa: E402
 from dialects import JUDGED, read_answer  # noqa: E402
 from faults import faults_of, is_answer  # noqa: E402
 from gateway import PROVIDER_SECRET, SLOWNESS, Gateway, wait_for  # noqa: E402
@@ -152,7 +152,7 @@ def most(text):
 
 
 def check_event(fault, given, seen, event):
-    figures = {name: event[name] for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")}
+    figures = {name: event[name] for name in TOKEN_CLASSES}
     said = "".join(given.said.values())
     if seen.is_success:
         assert event["outcome"] == "complete", event["outcome"]
