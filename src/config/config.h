@@ -118,6 +118,8 @@ struct sg_config_provider {
         uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec, idle_timeout_usec;
         size_t pool_max, warm_connections; /* of each worker */
         enum sg_protocol protocol;
+        unsigned breaker_failures; /* in a row, of each place that models lead to; 0: no breaker */
+        uint64_t breaker_usec;     /* open so long, then one request tries */
         uint64_t echo_pace_usec; /* echo: pause before each word */
         const char *where;
 };

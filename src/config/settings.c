@@ -224,9 +224,8 @@ const struct sg_setting sg_settings[] = {
                  "first, of the same the one that stands first; and `daily_tokens=N`: after so many tokens of input "
                  "and output it rests until quota_reset. One a line, at most 16 with api_key; lines add up, an empty "
                  "one clears what stood before."},
-        {PROVIDER("quota_reset"), .kind = SG_KIND_DURATION, .max = 23 * HOUR, .default_text = "0s",
-         .dialects = REMOTE, AT(sg_config_provider, quota_reset_usec),
-         .help = "When the day of daily_tokens begins, after midnight UTC."},
+        {PROVIDER("quota_reset"), .kind = SG_KIND_DURATION, .max = 23 * HOUR, .default_text = "0s", .dialects = REMOTE,
+         AT(sg_config_provider, quota_reset_usec), .help = "When the day of daily_tokens begins, after midnight UTC."},
         {PROVIDER("api_version"), .kind = SG_KIND_API_VERSION, .max = 64, .example = "2024-10-21",
          .dialects = ANTHROPIC | AZURE, .default_note = "`" SG_ANTHROPIC_VERSION "`; `azure`: none, must be given",
          AT(sg_config_provider, api_version),
@@ -283,6 +282,13 @@ const struct sg_setting sg_settings[] = {
          .dialects = REMOTE, AT(sg_config_provider, protocol),
          .help = "What is spoken with the provider: `http1`; `http2`, in the clear without asking before; `auto`: over "
                  "TLS what the provider chooses (ALPN), in the clear `http1`."},
+        {PROVIDER("breaker_failures"), .kind = SG_KIND_COUNT, .max = 1000, .default_text = "5",
+         AT(sg_config_provider, breaker_failures),
+         .help = "After how many failures in a row (no connection, no answer in time, broken off, 5xx) one of its "
+                 "models "
+                 "is asked no more; 0: never."},
+        {PROVIDER("breaker_time"), .kind = SG_KIND_DURATION, .min = 100 * MSEC, .max = HOUR, .default_text = "10s",
+         AT(sg_config_provider, breaker_usec), .help = "How long; then one request tries."},
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 

@@ -32,8 +32,6 @@ const char *sg_lane_state_name(enum sg_lane_state s)
 /* ---- what is known */
 
 /* As for endpoints of services by default. */
-#define LANE_FAILURES  5u
-#define LANE_OPEN_USEC (10 * SG_USEC_PER_SEC)
 
 static struct known *known_unref(struct known *k)
 {
@@ -198,10 +196,10 @@ static int place_init(struct sg_lanes *l, struct place *p, const struct sg_lanes
         p->first_purse = l->first_purse[at];
         p->n_purses = provider->n_credentials;
         p->rule = (struct breaker_rule){
-                .failures = LANE_FAILURES,
-                .open_usec = LANE_OPEN_USEC,
-                .trial_usec =
-                        SG_MAX(LANE_OPEN_USEC, provider->connect_timeout_usec + provider->first_byte_timeout_usec),
+                .failures = provider->breaker_failures,
+                .open_usec = provider->breaker_usec,
+                .trial_usec = SG_MAX(provider->breaker_usec,
+                                     provider->connect_timeout_usec + provider->first_byte_timeout_usec),
         };
         if (strcmp(p->config->name, provider->name) == 0)
                 l->own_place[at] = (size_t)(p - l->places);

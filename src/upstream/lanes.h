@@ -16,7 +16,7 @@
  *   quota        the credential rests 10 min, doubled up to 6 h; never shorter than retry-after
  *   rate         credential and lane rest together (a pair) 1 s, doubled up to 60 s; never shorter than retry-after
  *   overload     the lane rests 1 s, doubled up to 30 s; never shorter than retry-after
- *   server, timeout, connection, truncated    count: LANE_FAILURES in a row open the lane's breaker, as for endpoints
+ *   server, timeout, connection, truncated    count: breaker_failures of its provider in a row open the lane's breaker, as for endpoints
  *   client       says nothing: what the client did wrong, or that it left, counts against nobody
  * A success ends what stood against its lane, credential and pair when it began. Retry-after beyond an hour is taken for
  * an hour. What fails while others' fault has its rest already prolongs it at most: a hundred exchanges that meet one
@@ -75,6 +75,9 @@ struct sg_lane_ask {
                 n_tokens; /* that the exchange may need: reserved of daily quotas, and targets known to be too small are
                                 passed over while a larger one is left */
         uint64_t now_usec, wall_usec;
+        /* When nothing else is left, what rests is asked all the same: it was another request that was refused, a shorter
+         * one may be served, and the provider's own word is better than ours. Breakers, quotas and drains hold. */
+        bool asks_resting;
         /* NULL: all can. Else false for a target that cannot serve what is asked for. */
         bool (*can_serve)(const struct sg_config_provider *p, void *owner);
         void *owner;

@@ -20,6 +20,7 @@ struct search {
         struct sg_config_target own; /* of a request without a model */
         size_t n_targets, n_fallbacks, n_larger;
         bool passes_over_small; /* someone else has room */
+        bool despite_rests;
 };
 
 /* ---- what may be asked */
@@ -60,9 +61,14 @@ static struct place *place_at(const struct search *s, size_t target)
         return &s->choice.l->places[lane];
 }
 
-static bool is_out(const struct known *k, uint64_t now_usec)
+static bool rests(const struct search *s, const struct rest *rest)
 {
-        return atomic_load_explicit(&k->is_drained, memory_order_relaxed) || rest_left_usec(&k->rest, now_usec);
+        return !s->despite_rests && rest_left_usec(rest, s->ask->now_usec);
+}
+
+static bool is_out(const struct search *s, const struct known *k)
+{
+        return atomic_load_explicit(&k->is_drained, memory_order_relaxed) || rests(s, &k->rest);
 }
 
 static bool may_use_purse(const struct search *s, size_t target, size_t i)
@@ -70,7 +76,7 @@ static bool may_use_purse(const struct search *s, size_t target, size_t i)
         const struct place *p = place_at(s, target);
         const struct purse *purse = &s->choice.l->purses[p->first_purse + i];
 
-        return !is_out(purse->known, s->ask->now_usec) && !rest_left_usec(&p->pairs[i]->rest, s->ask->now_usec) &&
+        return !is_out(s, purse->known) && !rests(s, &p->pairs[i]->rest) &&
                !was_tried_with(s, target, i) && purse_has_room(purse, s->ask->n_tokens, s->ask->wall_usec);
 }
 
@@ -98,7 +104,7 @@ static enum breaker_use may_use(const struct search *s, size_t target)
 {
         const struct place *p = place_at(s, target);
 
-        if (is_out(p->known, s->ask->now_usec) || !can_serve(s, target) ||
+        if (is_out(s, p->known) || !can_serve(s, target) ||
             (s->passes_over_small && !has_room(s, target)) || !usable_purses(s, target, 0))
                 return BREAKER_USE_NOT;
         return breaker_may_use(&p->known->breaker, &p->rule, s->ask->now_usec);
@@ -306,6 +312,9 @@ int sg_lanes_pick(struct sg_lanes *l, const struct sg_lane_ask *ask, struct sg_l
         else
                 search_own(&s, ask->provider);
         if (tried->n < SG_ATTEMPTS_MAX && ((!tried->wants_larger && pick_other_credential(&s)) || pick_any(&s)))
+                return 0;
+        s.despite_rests = ask->asks_resting;
+        if (s.despite_rests && tried->n == 0 && pick_any(&s))
                 return 0;
         explain(&s, ret_wait_usec, ret_why);
         return SG_LANES_E_NONE;

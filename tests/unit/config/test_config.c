@@ -196,7 +196,9 @@ static void expect_text(const struct sg_config *c, const char *expected)
         "idle_timeout = 1m  # default\n"                                                                               \
         "pool_max = 64  # default\n"                                                                                   \
         "warm_connections = 0  # default\n"                                                                            \
-        "protocol = http1  # default\n"
+        "protocol = http1  # default\n"                                                                                \
+        "breaker_failures = 5  # default\n"                                                                            \
+        "breaker_time = 10s  # default\n"
 
 static void test_text_tells_values_and_places(void **state)
 {

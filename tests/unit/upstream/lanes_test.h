@@ -59,6 +59,8 @@ static inline void world_provider(struct world *w, size_t i, size_t n_credential
         p->base_url = "http://127.0.0.1/v1";
         p->connect_timeout_usec = 2 * SEC;
         p->first_byte_timeout_usec = 5 * SEC;
+        p->breaker_failures = 5;
+        p->breaker_usec = 10 * SEC;
         p->credentials = w->credentials[i];
         p->n_credentials = n_credentials;
         for (size_t j = 0; j < n_credentials; j++) {
