@@ -8,7 +8,8 @@
  */
 
 #include "base/message_id.h"
-#include "gateway/exchange.h"
+#include "gateway/attempts.h"
+#include "gateway/dialect.h"
 #include "gateway/record.h"
 #include "gateway/service.h"
 #include "gateway/sync.h"
@@ -40,11 +41,12 @@ static void settle_usage(struct sg_exchange *x)
 {
         bool may_be_billed = x->is_sent && x->upstream_status < 300 && x->failure != SG_FAIL_PROVIDER_IN_BAND;
 
-        if (x->op == SG_OP_PASS)
-                return;
+        if (x->attempts && x->attempts->may_have_counted)
+                may_be_billed = true;
         if (x->streaming) {
                 x->usage = sg_llm_stream_usage(&x->streaming->stream, x->prompt_bytes);
-        } else if (x->failure != SG_FAIL_NONE && may_be_billed) {
+        } else if (x->failure != SG_FAIL_NONE && may_be_billed && sg_dialect_counts_tokens(x->op) &&
+                   x->usage.certainty == SG_CERTAINTY_NONE) {
                 x->usage = (struct sg_usage){.certainty = SG_CERTAINTY_ESTIMATED};
                 sg_usage_fill_input(&x->usage, x->prompt_bytes);
         }
@@ -59,6 +61,15 @@ static struct sg_str asked_name(const struct sg_exchange *x)
 static struct sg_str operation_name(const struct sg_exchange *x)
 {
         return x->serving ? SG_STR("service") : sg_str_from(sg_operation_name(x->op));
+}
+
+/* A client that left while its answer was read on is not one that got it. */
+static void settle_attempts(struct sg_exchange *x)
+{
+        if (x->attempts->is_draining)
+                sg_exchange_fail(x, SG_FAIL_CLIENT_GONE, NULL);
+        settle_usage(x);
+        sg_attempts_settle(x);
 }
 
 static void settle_service(struct sg_exchange *x)
@@ -80,6 +91,9 @@ void sg_record_of_exchange(const struct sg_exchange *x, struct sg_record *ret)
                 .model = sg_exchange_text(x->model_asked),
                 .provider = asked_name(x),
                 .upstream_model = sg_exchange_text(x->model_upstream),
+                .credential = x->attempts && x->attempts->pick.credential
+                                      ? sg_str_from(x->attempts->pick.credential->name)
+                                      : SG_STR_NONE,
                 .prompt_bytes = x->prompt_bytes,
                 .flags = x->is_stream ? SG_RECORD_STREAM : 0,
         };
@@ -93,11 +107,13 @@ static void close_record(struct sg_exchange *x)
         rec.kind = SG_RECORD_CLOSE;
         rec.outcome = x->outcome;
         rec.status = x->status;
+        rec.n_attempts = x->attempts ? x->attempts->n : x->serving ? x->serving->n_attempts : 0;
         rec.certainty = x->usage.certainty;
         rec.input_tokens = x->usage.input_tokens;
         rec.output_tokens = x->usage.output_tokens;
         rec.cached_tokens = x->usage.cached_tokens;
         rec.cache_write_tokens = x->usage.cache_write_tokens;
+        rec.cache_write_1h_tokens = x->usage.cache_write_1h_tokens;
         rec.reasoning_tokens = x->usage.reasoning_tokens;
         rec.audio_input_tokens = x->usage.audio_input_tokens;
         rec.audio_output_tokens = x->usage.audio_output_tokens;
@@ -227,12 +243,26 @@ static size_t add_service(const struct sg_exchange *x, struct sg_log_field *fiel
         return n;
 }
 
+static size_t add_attempts(const struct sg_exchange *x, struct sg_log_field *fields, size_t n,
+                           char number[SG_U64_DIGITS_MAX])
+{
+        const struct sg_attempts *a = x->attempts;
+
+        if (!a || a->n == 0)
+                return n;
+        if (a->n > 1)
+                fields[n++] = number_field("SCRIBE_ATTEMPTS", number, a->n);
+        if (x->provider->config->n_credentials > 1)
+                fields[n++] = (struct sg_log_field){"SCRIBE_CREDENTIAL", sg_str_from(a->pick.credential->name)};
+        return n;
+}
+
 static void log_access(struct sg_exchange *x)
 {
         enum sg_log_level level = x->is_local ? SG_LOG_DEBUG : sg_failure_row(x->failure)->level;
         uint64_t took_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
         char numbers[8][SG_U64_DIGITS_MAX], message[LOGGED_PATH_BYTES_MAX + 64];
-        struct sg_log_field fields[22];
+        struct sg_log_field fields[24];
         size_t n = 0;
 
         if (!x->snapshot->config->log_access || !sg_log_wants(level) ||
@@ -242,6 +272,7 @@ static void log_access(struct sg_exchange *x)
         fields[n++] = (struct sg_log_field){"SCRIBE_CLIENT", sg_str_from(x->peer)};
         fields[n++] = number_field("SCRIBE_STATUS", numbers[0], x->status);
         n = add_service(x, fields, n, numbers[7]);
+        n = add_attempts(x, fields, n, numbers[7]);
         if (x->provider || x->op != SG_OP_PASS) /* else it came to no operation */
                 fields[n++] = (struct sg_log_field){"SCRIBE_OPERATION", sg_str_from(sg_operation_name(x->op))};
         if (x->key)
@@ -309,7 +340,8 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
 {
         if (!x->close_sequence) {
                 sg_timer_stop(&x->timer);
-                settle_usage(x);
+                if (x->attempts)
+                        settle_attempts(x);
                 if (x->serving)
                         settle_service(x);
                 x->outcome = outcome_of(x);

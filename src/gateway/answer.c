@@ -3,8 +3,9 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
-#include "gateway/exchange.h"
+#include "gateway/attempts.h"
 #include "gateway/service.h"
 
 static int add_common_fields(struct sg_exchange *x)
@@ -13,6 +14,10 @@ static int add_common_fields(struct sg_exchange *x)
 
         if (!r)
                 r = sg_h1_add_header(&x->fields, SG_STR("x-request-id"), sg_str_from(x->request_id));
+        if (!r && x->surface == SG_SURFACE_ANTHROPIC) /* where its SDK looks for it */
+                r = sg_h1_add_header(&x->fields, SG_STR("request-id"), sg_str_from(x->request_id));
+        if (!r && x->attempts)
+                r = sg_attempts_add_fields(x);
         if (!r)
                 r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
         return r;
@@ -53,7 +58,7 @@ enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *
         return answer_ready(x, status, r);
 }
 
-static int add_model(struct sg_exchange *x, struct sg_str name, const char *provider)
+static int add_openai_model(struct sg_exchange *x, struct sg_str name, const char *provider)
 {
         int r = sg_buf_add(&x->answer, SG_STR("{\"id\":"));
 
@@ -64,30 +69,71 @@ static int add_model(struct sg_exchange *x, struct sg_str name, const char *prov
                                   (unsigned long long)(x->snapshot->config->read_wall_usec / SG_USEC_PER_SEC));
         if (!r)
                 r = sg_buf_add_json_string(&x->answer, sg_str_from(provider));
+        return r ? r : sg_buf_add(&x->answer, SG_STR("}"));
+}
+
+static int add_anthropic_model(struct sg_exchange *x, struct sg_str name)
+{
+        const time_t since = (time_t)(x->snapshot->config->read_wall_usec / SG_USEC_PER_SEC);
+        char created[32] = "";
+        struct tm tm;
+        int r = sg_buf_add(&x->answer, SG_STR("{\"type\":\"model\",\"id\":"));
+
+        if (gmtime_r(&since, &tm))
+                (void)strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", &tm);
         if (!r)
-                r = sg_buf_add(&x->answer, SG_STR("}"));
-        return r;
+                r = sg_buf_add_json_string(&x->answer, name);
+        if (!r)
+                r = sg_buf_add(&x->answer, SG_STR(",\"display_name\":"));
+        if (!r)
+                r = sg_buf_add_json_string(&x->answer, name);
+        return r ? r : sg_buf_printf(&x->answer, ",\"created_at\":\"%s\"}", created);
+}
+
+static int add_model(struct sg_exchange *x, struct sg_str name, const char *provider)
+{
+        return x->surface == SG_SURFACE_ANTHROPIC ? add_anthropic_model(x, name) : add_openai_model(x, name, provider);
+}
+
+static int end_models(struct sg_exchange *x, struct sg_str first, struct sg_str last)
+{
+        int r;
+
+        if (x->surface != SG_SURFACE_ANTHROPIC)
+                return sg_buf_add(&x->answer, SG_STR("]}\n"));
+        r = sg_buf_add(&x->answer, SG_STR("],\"has_more\":false,\"first_id\":"));
+        if (!r)
+                r = first.n ? sg_buf_add_json_string(&x->answer, first) : sg_buf_add(&x->answer, SG_STR("null"));
+        if (!r)
+                r = sg_buf_add(&x->answer, SG_STR(",\"last_id\":"));
+        if (!r)
+                r = last.n ? sg_buf_add_json_string(&x->answer, last) : sg_buf_add(&x->answer, SG_STR("null"));
+        return r ? r : sg_buf_add(&x->answer, SG_STR("}\n"));
 }
 
 enum sg_step sg_answer_models(struct sg_exchange *x)
 {
         const struct sg_config *config = x->snapshot->config;
-        bool is_first = true;
-        int r = sg_buf_add(&x->answer, SG_STR("{\"object\":\"list\",\"data\":["));
+        struct sg_str first = SG_STR_NONE, last = SG_STR_NONE;
+        int r = sg_buf_add(&x->answer, x->surface == SG_SURFACE_ANTHROPIC ? SG_STR("{\"data\":[")
+                                                                          : SG_STR("{\"object\":\"list\",\"data\":["));
 
         for (size_t i = 0; !r && i < config->n_models; i++) {
                 const struct sg_config_model *m = &config->models[i];
+                struct sg_str name = sg_str_from(m->name);
 
-                if (m->is_pattern || !sg_key_may_use(x->key, sg_str_from(m->name)))
+                if (m->is_pattern || !sg_key_may_use(x->key, name))
                         continue;
-                if (!is_first)
+                if (first.n)
                         r = sg_buf_add(&x->answer, SG_STR(","));
-                is_first = false;
+                else
+                        first = name;
+                last = name;
                 if (!r)
-                        r = add_model(x, sg_str_from(m->name), m->targets[0].provider->name);
+                        r = add_model(x, name, m->targets[0].provider->name);
         }
         if (!r)
-                r = sg_buf_add(&x->answer, SG_STR("]}\n"));
+                r = end_models(x, first, last);
         return answer_ready(x, 200, r);
 }
 
@@ -156,6 +202,8 @@ static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *mes
                                  ? "model"
                                  : NULL,
                 .message = sg_failure_message(x, message, message_bytes),
+                .request_id = sg_str_from(x->request_id),
+                .sequence = x->streaming ? x->streaming->stream.n_events : 0,
         };
 }
 

@@ -3,51 +3,40 @@
  */
 #include "gateway/connect.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <errno.h>
 
 #include "base/message_id.h"
 #include "base/secret.h"
+#include "gateway/attempts.h"
+#include "gateway/dialect.h"
 #include "gateway/echo.h"
-#include "gateway/exchange.h"
 #include "gateway/record.h"
 #include "gateway/service.h"
 
 #define JOURNAL_FULL_TELL_USEC (10 * SG_USEC_PER_SEC)
 
-static int write_target(struct sg_exchange *x)
-{
-        struct sg_str query, path = sg_target_path(sg_buf_view(&x->path), &query);
-        struct sg_buf *b = &x->asked->upstream_target;
-        int r;
-
-        if (x->op == SG_OP_CHAT) /* also from /v1/chat */
-                path = SG_STR("/chat/completions");
-        else
-                path = sg_str_skip(path, 3); /* "/v1", which the base URL brings itself */
-        r = sg_buf_add(b, sg_str_from(x->provider->config->path_prefix));
-        if (!r)
-                r = sg_buf_add(b, path);
-        if (!r && query.n)
-                r = sg_buf_add(b, SG_STR("?"));
-        if (!r && query.n)
-                r = sg_buf_add(b, query);
-        return r;
-}
-
 /* Compression is declined: usage and the ends of streams could not be seen through it. */
 static int gather_fields(struct sg_exchange *x)
 {
         const struct sg_config_provider *c = x->provider->config;
+        const struct sg_secret *credential = sg_snapshot_credential(x->provider, x->attempts->pick.credential);
         struct sg_asked *a = x->asked;
         int r = 0;
 
-        if (c->dialect == SG_DIALECT_ECHO)
-                r = sg_h1_add_header_u64(&a->forward, SG_ECHO_PACE_FIELD, c->echo_pace_usec);
-        if (x->provider->authorization)
-                a->upstream_fields[a->n_upstream_fields++] = sg_secret_bytes(x->provider->authorization);
+        a->n_upstream_fields = 0;
+        sg_buf_clear(&a->version);
+        if (credential)
+                a->upstream_fields[a->n_upstream_fields++] = sg_secret_bytes(credential);
         a->upstream_fields[a->n_upstream_fields++] = SG_STR("accept-encoding: identity\r\n");
         a->upstream_fields[a->n_upstream_fields++] = sg_buf_view(&a->forward);
+        if (c->dialect == SG_DIALECT_ECHO)
+                r = sg_h1_add_header_u64(&a->version, SG_ECHO_PACE_FIELD, c->echo_pace_usec);
+        else if (c->dialect == SG_DIALECT_ANTHROPIC && !a->has_anthropic_version)
+                r = sg_h1_add_header(&a->version, SG_STR("anthropic-version"), sg_str_from(c->api_version));
+        if (sg_buf_length(&a->version))
+                a->upstream_fields[a->n_upstream_fields++] = sg_buf_view(&a->version);
+        if (c->dialect == SG_DIALECT_ANTHROPIC && sg_buf_length(&a->anthropic))
+                a->upstream_fields[a->n_upstream_fields++] = sg_buf_view(&a->anthropic);
         SG_ASSERT(a->n_upstream_fields <= SG_N_ELEMENTS(a->upstream_fields));
         return r;
 }
@@ -56,6 +45,94 @@ static bool has_body(const struct sg_exchange *x)
 {
         return x->asked->llm->upstream_body.n_bytes || x->op != SG_OP_PASS || x->method == SG_METHOD_POST ||
                x->method == SG_METHOD_PUT || x->method == SG_METHOD_PATCH;
+}
+
+/* ---- the body, as this provider wants it */
+
+static void body_as_it_is(struct sg_llm_body *ret, struct sg_str body)
+{
+        ret->pieces[0] = body;
+        ret->n_pieces = body.n ? 1 : 0;
+        ret->n_bytes = body.n;
+}
+
+/* 0, or what sg_translate_request() says. */
+static int translate_body(struct sg_exchange *x, struct sg_llm_fault *fault)
+{
+        struct sg_asked *a = x->asked;
+        const struct sg_translate_options options = {
+                .upstream_model = sg_exchange_text(x->model_upstream),
+                .max_tokens = x->provider->config->max_tokens,
+        };
+        uint64_t n;
+        int r;
+
+        sg_buf_clear(&a->translated);
+        x->attempts->notes = (struct sg_translate_notes){0};
+        r = sg_translate_request(&a->translated, x->op, x->upstream_op, sg_buf_view(&a->body), &options,
+                                 &x->attempts->notes, fault);
+        if (r)
+                return r;
+        body_as_it_is(&a->llm->upstream_body, sg_buf_view(&a->translated));
+        n = sg_buf_length(&a->translated);
+        if (n > a->translated_bytes && !sg_exchange_charge(x, n - a->translated_bytes)) {
+                a->translated_bytes = n;
+                return -ENOBUFS;
+        }
+        a->translated_bytes = SG_MAX(n, a->translated_bytes);
+        return 0;
+}
+
+static int write_body(struct sg_exchange *x, struct sg_llm_fault *fault)
+{
+        struct sg_asked *a = x->asked;
+        int r = 0;
+
+        if (x->upstream_op != x->op) {
+                r = translate_body(x, fault);
+        } else if (x->model) {
+                sg_buf_clear(&a->scratch);
+                r = sg_llm_request_write(&a->llm->request, sg_exchange_text(x->model_upstream), &a->scratch,
+                                         &a->llm->upstream_body);
+        } else {
+                body_as_it_is(&a->llm->upstream_body, sg_buf_view(&a->body));
+        }
+        x->prompt_bytes = a->llm->upstream_body.n_bytes;
+        return r;
+}
+
+/* What one dialect has no words for another target may understand as it stands; if none does, the client is told the field. */
+static enum sg_step choose_provider(struct sg_exchange *x)
+{
+        struct sg_llm_fault fault = {0};
+        struct sg_attempts *a = x->attempts;
+        enum sg_step step;
+        int r;
+
+        if (!a->has_pick && sg_attempts_pick(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
+        r = write_body(x, &fault);
+        if (r == SG_LLM_E_BAD_FIELD && !a->is_native) {
+                sg_attempts_want_native(x);
+                step = sg_attempts_pick(x);
+                if (step == SG_STEP_NEXT)
+                        r = write_body(x, &fault);
+                else
+                        sg_exchange_unfail(x);
+        }
+        switch (r) {
+        case 0:
+                return SG_STEP_NEXT;
+        case SG_LLM_E_BAD_FIELD:
+                sg_exchange_note(x, "%s", fault.param);
+                return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "%s", fault.text);
+        case -ENOBUFS:
+                return sg_exchange_fail(x, SG_FAIL_BODIES_FULL, NULL);
+        case SG_BUF_E_FULL:
+                return sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, "in the provider's dialect");
+        default:
+                return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        }
 }
 
 /* Loud, but not a line for each exchange. */
@@ -95,7 +172,7 @@ static enum sg_step open_record(struct sg_exchange *x)
         return sg_exchange_fail(x, r == SG_RING_E_FULL ? SG_FAIL_JOURNAL_FULL : SG_FAIL_INTERNAL, NULL);
 }
 
-static enum sg_step connect_provider(struct sg_exchange *x)
+static enum sg_step call_provider(struct sg_exchange *x)
 {
         const enum sg_method method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST;
         const char *authority = x->provider->config->authority;
@@ -103,7 +180,8 @@ static enum sg_step connect_provider(struct sg_exchange *x)
         struct sg_upcall_request request;
         int r;
 
-        if (write_target(x) || gather_fields(x))
+        sg_buf_clear(&x->asked->upstream_target);
+        if (sg_dialect_add_target(x, &x->asked->upstream_target) || gather_fields(x))
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
         if (x->provider->config->dialect == SG_DIALECT_ECHO) {
                 endpoint.open_builtin = sg_echo_open;
@@ -130,9 +208,11 @@ static enum sg_step connect_provider(struct sg_exchange *x)
 
 enum sg_step sg_stage_connect(struct sg_exchange *x)
 {
+        if (x->attempts && choose_provider(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
         if (x->key && !x->has_record && open_record(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
-        return x->serving ? sg_service_connect(x) : connect_provider(x);
+        return x->serving ? sg_service_connect(x) : call_provider(x);
 }
 
 enum sg_step sg_stage_send(struct sg_exchange *x)

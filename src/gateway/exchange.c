@@ -12,14 +12,17 @@
 
 #include "base/random.h"
 #include "base/secret.h"
+#include "gateway/attempts.h"
 #include "gateway/connection.h"
 #include "gateway/service.h"
 
 #define EXCHANGE_MAGIC   0xe4c4a46eu
 #define DETAIL_BYTES_MAX 512
 #define NOTE_BYTES_MAX   256
-#define ROOM_BYTES_MAX   (UINT64_C(4) << 20)   /* made at once for a body */
-#define LETTING_GO_USEC  (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
+#define TRANSLATED_BYTES_MORE                                                                                          \
+        65536 /* escapes double what they stand before, and names are not those of the other dialect */
+#define ROOM_BYTES_MAX  (UINT64_C(4) << 20)   /* made at once for a body */
+#define LETTING_GO_USEC (1 * SG_USEC_PER_SEC) /* for the provider to end its message after the terminal event */
 
 static const struct stage {
         const char *name;
@@ -51,8 +54,11 @@ static struct sg_asked *asked_new(const struct sg_config *config)
         if (!a)
                 return NULL;
         sg_buf_init(&a->forward, 2 * SG_HEAD_BYTES_MAX);
+        sg_buf_init(&a->anthropic, SG_HEAD_BYTES_MAX);
         sg_buf_init(&a->body, config->body_bytes_max);
+        sg_buf_init(&a->version, 256);
         sg_buf_init(&a->scratch, 4096);
+        sg_buf_init(&a->translated, 2 * config->body_bytes_max + TRANSLATED_BYTES_MORE);
         sg_buf_init(&a->upstream_target, 2 * SG_HEAD_BYTES_MAX);
         return a;
 }
@@ -63,28 +69,38 @@ static void asked_free(struct sg_asked *a)
                 return;
         sg_wipe(a->credential, sizeof(a->credential));
         sg_buf_done(&a->forward);
+        sg_buf_done(&a->anthropic);
         sg_buf_done(&a->body);
+        sg_buf_done(&a->version);
         sg_buf_done(&a->scratch);
+        sg_buf_done(&a->translated);
         sg_buf_done(&a->upstream_target);
         free(a->llm);
         free(a);
+}
+
+static void streaming_free(struct sg_streaming *s)
+{
+        if (!s)
+                return;
+        sg_sse_done(&s->sse);
+        sg_llm_stream_done(&s->stream);
+        sg_translator_free(s->translator);
+        free(s);
 }
 
 static void exchange_free(struct sg_exchange *x)
 {
         SG_ASSERT(x->stage == SG_STAGE_OVER && !x->client && !x->upcall);
         sg_serving_free(x->serving);
+        sg_attempts_free(x->attempts);
         sg_timer_done(&x->timer);
         sg_buf_done(&x->path);
         asked_free(x->asked);
         sg_buf_done(&x->fields);
         sg_buf_done(&x->answer);
         sg_buf_done(&x->tail);
-        if (x->streaming) {
-                sg_sse_done(&x->streaming->sse);
-                sg_llm_stream_done(&x->streaming->stream);
-                free(x->streaming);
-        }
+        streaming_free(x->streaming);
         if (x->key)
                 sg_key_unref(x->key);
         sg_snapshot_unref(x->snapshot);
@@ -188,6 +204,14 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
         return SG_STEP_FINISH;
 }
 
+void sg_exchange_unfail(struct sg_exchange *x)
+{
+        x->failure = SG_FAIL_NONE;
+        x->retry_after_sec = 0;
+        free(x->detail);
+        x->detail = NULL;
+}
+
 bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model)
 {
         size_t n = SG_MIN(model.n, (size_t)SG_MODEL_ASKED_BYTES_MAX);
@@ -256,10 +280,14 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
         f = lateness_of(x);
         if (x->serving && sg_service_try_again(x, f, "no answer in time"))
                 return;
-        if (x->mode == SG_RELAY_ERROR)
-                sg_relay_take_error(x);
-        else
+        if (x->mode == SG_RELAY_ERROR) {
+                if (sg_relay_take_error(x))
+                        return;
+        } else if (x->attempts && sg_attempts_again(x, f, NULL)) {
+                return;
+        } else {
                 sg_exchange_fail(x, f, NULL);
+        }
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);
 }
@@ -315,12 +343,29 @@ bool sg_exchange_charge(struct sg_exchange *x, uint64_t n)
 
 void sg_exchange_release_request(struct sg_exchange *x)
 {
-        uint64_t n = sg_buf_length(&x->asked->body); /* as it was charged, piece by piece */
+        uint64_t n; /* as it was charged, piece by piece */
 
+        if (!x->asked)
+                return;
+        n = sg_buf_length(&x->asked->body) + x->asked->translated_bytes;
         atomic_fetch_sub_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
         x->charged_bytes -= n;
         asked_free(x->asked);
         x->asked = NULL;
+}
+
+void sg_exchange_release_answer(struct sg_exchange *x)
+{
+        uint64_t n = sg_buf_length(
+                &x->answer); /* charged but where it was made here, or came before a stream's first event */
+
+        if (x->mode == SG_RELAY_HOLD || x->mode == SG_RELAY_ERROR) {
+                atomic_fetch_sub_explicit(&x->worker->shared->bodies_bytes, n, memory_order_relaxed);
+                x->charged_bytes -= n;
+        }
+        sg_buf_release(&x->answer);
+        streaming_free(x->streaming);
+        x->streaming = NULL;
 }
 
 /* A large body in one piece of memory from its beginning, instead of one that is copied as it doubles. What is announced may
@@ -394,6 +439,8 @@ void sg_exchange_client_gone(struct sg_exchange *x, enum sg_failure why)
                         sg_exchange_note(x, "the client left while its record went to disk");
                 return; /* what became of it is in the record already */
         }
+        if (why == SG_FAIL_CLIENT_GONE && sg_attempts_drain(x))
+                return;
         sg_exchange_fail(x, why, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);

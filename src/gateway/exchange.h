@@ -54,21 +54,30 @@ struct sg_asked_llm {
 struct sg_asked {
         char credential[96]; /* the caller's key, wiped after authenticate */
         size_t credential_n;
-        struct sg_buf forward; /* header lines to pass on */
+        struct sg_buf forward;   /* header lines to pass on */
+        struct sg_buf anthropic; /* the same, for those that know Anthropic's API */
+        struct sg_buf version;   /* what this attempt adds to them */
+        bool has_anthropic_version;
         struct sg_buf body;
         struct sg_buf scratch;    /* edits of the body */
+        struct sg_buf translated; /* the body in another dialect */
+        size_t translated_bytes;  /* of it, charged */
+        struct sg_str boundary;   /* of a form: a view of content_type */
+        char content_type[160];
         struct sg_asked_llm *llm; /* of exchanges with providers */
         struct sg_buf upstream_target;
-        struct sg_str upstream_fields[3]; /* the provider's secret, ours, `forward` */
+        struct sg_str upstream_fields[5]; /* the provider's secret, ours, `forward`, `anthropic`, its version */
         size_t n_upstream_fields;
 };
 
 struct sg_streaming {
         struct sg_sse sse;
         struct sg_llm_stream stream;
+        struct sg_translator *translator; /* NULL: the client speaks the provider's dialect */
 };
 
 struct sg_serving;
+struct sg_attempts;
 
 /* It and what hangs on it are each below a kilobyte: what is larger costs malloc() its slow way. */
 struct sg_exchange {
@@ -94,10 +103,12 @@ struct sg_exchange {
         /* route */
         enum sg_surface surface;
         enum sg_operation op;
-        bool is_local;              /* answered here, without a key: health */
-        bool has_other_method;      /* a service takes the path, but not the method */
-        struct sg_serving *serving; /* what belongs to a [service], or NULL: service.h */
-        struct sg_str model_id;     /* of GET /v1/models/{id}; view of path */
+        enum sg_operation upstream_op; /* what the provider is asked for: the same in its dialect */
+        bool is_local;                 /* answered here, without a key: health */
+        bool has_other_method;         /* a service takes the path, but not the method */
+        struct sg_serving *serving;    /* what belongs to a [service], or NULL: service.h */
+        struct sg_attempts *attempts;  /* and to a provider, since prepare: attempts.h */
+        struct sg_str model_id;        /* of GET /v1/models/{id}; view of path */
 
         /* authenticate */
         const struct sg_key *key; /* counted */
@@ -120,7 +131,8 @@ struct sg_exchange {
         enum sg_relay_mode mode;
         unsigned upstream_status;
         struct sg_buf fields;           /* header lines of the answer to the client */
-        struct sg_buf answer;           /* SG_RELAY_HOLD, SG_RELAY_ERROR; or an answer made here */
+        struct sg_buf answer;           /* SG_RELAY_HOLD, SG_RELAY_ERROR; what comes before the first event of
+                                         * SG_RELAY_STREAM; or an answer made here */
         struct sg_streaming *streaming; /* of SG_RELAY_STREAM */
         bool has_progress;              /* a first meaningful byte of the answer came */
         bool has_begun;                 /* the answer's head went to the client */
@@ -171,6 +183,8 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
 /* The name that was asked for, as far as it is told of. */
 #define SG_MODEL_ASKED_BYTES_MAX 255u
 bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model);
+/* Takes a failure back that has another side to it: the caller fails or goes on at once. */
+void sg_exchange_unfail(struct sg_exchange *x);
 /* For the log only; the last one stays. */
 void sg_exchange_note(struct sg_exchange *x, const char *format, ...) SG_PRINTF(2, 3);
 /* Of a text that may be NULL. */
@@ -180,8 +194,10 @@ static inline struct sg_str sg_exchange_text(const char *text)
 }
 /* From a callback of a later stage: fail, go to account and run. */
 void sg_exchange_finish(struct sg_exchange *x);
-/* The provider has begun its answer: the request will not be sent again, and what was held for it is given back. */
+/* The request will not be sent again, and what was held for it is given back. May be called twice. */
 void sg_exchange_release_request(struct sg_exchange *x);
+/* Gives back what was held of the provider's answer. */
+void sg_exchange_release_answer(struct sg_exchange *x);
 /* Ends the upstream call at once, if there is one. */
 void sg_exchange_drop_upstream(struct sg_exchange *x);
 /* From send or relay, before the answer: back to connect, for another endpoint. */
@@ -209,8 +225,8 @@ void sg_account_unsynced(struct sg_exchange *x);
 
 /* relay.c: what waits for the first bytes of a body that do not come. */
 void sg_relay_send_head(struct sg_exchange *x);
-/* relay.c: the provider's error as far as it came; its status says enough. */
-void sg_relay_take_error(struct sg_exchange *x);
+/* relay_error.c: the provider's error as far as it came; its status says enough. True: another attempt takes its place. */
+bool sg_relay_take_error(struct sg_exchange *x);
 
 /* answer.c: answers made here. Each fills status, fields and answer; returns SG_STEP_FINISH. */
 enum sg_step sg_answer_json(struct sg_exchange *x, unsigned status, const char *format, ...) SG_PRINTF(3, 4);

@@ -36,6 +36,8 @@ static const struct sg_failure_row rows[SG_FAIL_N] = {
                               "'model' is missing and this gateway has no model \"default\"", NULL, 0, SG_LOG_INFO},
         [SG_FAIL_UNKNOWN_MODEL] = {"unknown_model", 404, BAD, "model_not_found", "There is no such model here", NULL, 0,
                                    SG_LOG_INFO},
+        [SG_FAIL_CANNOT_SERVE] = {"cannot_serve", 400, BAD, "unsupported_operation",
+                                  "No provider of this model has what this path asks for", NULL, 0, SG_LOG_INFO},
         [SG_FAIL_NO_KEY] = {"no_key", 401, AUTH, "no_api_key",
                             "No API key was given; send it as 'Authorization: Bearer sk-...'",
                             "Unauthorized: No API key provided", 0, SG_LOG_INFO},
@@ -104,6 +106,9 @@ static const struct sg_failure_row rows[SG_FAIL_N] = {
         [SG_FAIL_NO_ENDPOINT] = {"no_endpoint", 503, UPSTREAM, "no_endpoint",
                                  "No endpoint of the provider is in service at the moment; try again shortly", NULL, 1,
                                  SG_LOG_WARNING},
+        [SG_FAIL_NO_TARGET] = {"no_target", 503, UPSTREAM, "no_target",
+                               "No provider of this model can be asked at the moment; try again shortly", NULL, 1,
+                               SG_LOG_WARNING},
         [SG_FAIL_UPSTREAM_TOO_LARGE] = {"upstream_too_large", 502, UPSTREAM, "upstream_too_large",
                                         "The provider's answer is larger than this gateway holds", NULL, 0,
                                         SG_LOG_WARNING},
@@ -119,6 +124,8 @@ static const struct sg_failure_row rows[SG_FAIL_N] = {
                                     "The gateway's account at the provider has no balance", NULL, 0, SG_LOG_ERR},
         [SG_FAIL_PROVIDER_RATE] = {"provider_rate", 429, "rate_limit_error", "provider_rate_limit",
                                    "The provider's rate limit is reached", NULL, 1, SG_LOG_WARNING},
+        [SG_FAIL_PROVIDER_OVERLOADED] = {"provider_overloaded", 503, UPSTREAM, "provider_overloaded",
+                                         "The provider is overloaded", NULL, 1, SG_LOG_WARNING},
         [SG_FAIL_PROVIDER_REFUSED] = {"provider_refused", 400, BAD, "provider_refused",
                                       "The provider refused the request", NULL, 0, SG_LOG_INFO},
         [SG_FAIL_PROVIDER_ERROR] = {"provider_error", 502, UPSTREAM, "provider_error", "The provider failed to answer",
@@ -179,19 +186,18 @@ enum sg_failure sg_failure_of_upstream(enum sg_upstream_fault f)
         return of[f];
 }
 
-enum sg_failure sg_failure_of_status(unsigned status)
+enum sg_failure sg_failure_of_refusal(enum sg_refusal r)
 {
-        SG_ASSERT(status >= 400);
-        switch (status) {
-        case 401:
-        case 403:
-        case 407: /* of a proxy before the provider: no client's business either */
-                return SG_FAIL_PROVIDER_CREDENTIAL;
-        case 402:
-                return SG_FAIL_PROVIDER_QUOTA;
-        case 429:
-                return SG_FAIL_PROVIDER_RATE;
-        default:
-                return status < 500 ? SG_FAIL_PROVIDER_REFUSED : SG_FAIL_PROVIDER_ERROR;
-        }
+        static const enum sg_failure of[SG_REFUSAL_N] = {
+                [SG_REFUSAL_CLIENT] = SG_FAIL_PROVIDER_REFUSED,
+                [SG_REFUSAL_CONTEXT] = SG_FAIL_PROVIDER_REFUSED,
+                [SG_REFUSAL_CREDENTIAL] = SG_FAIL_PROVIDER_CREDENTIAL,
+                [SG_REFUSAL_QUOTA] = SG_FAIL_PROVIDER_QUOTA,
+                [SG_REFUSAL_RATE] = SG_FAIL_PROVIDER_RATE,
+                [SG_REFUSAL_OVERLOAD] = SG_FAIL_PROVIDER_OVERLOADED,
+                [SG_REFUSAL_SERVER] = SG_FAIL_PROVIDER_ERROR,
+        };
+
+        SG_ASSERT(r < SG_REFUSAL_N);
+        return of[r];
 }

@@ -29,6 +29,7 @@ enum sg_failure {
         SG_FAIL_BAD_FIELD,
         SG_FAIL_NO_MODEL,
         SG_FAIL_UNKNOWN_MODEL,
+        SG_FAIL_CANNOT_SERVE,
         /* the caller */
         SG_FAIL_NO_KEY,
         SG_FAIL_BAD_KEY,
@@ -59,12 +60,14 @@ enum sg_failure {
         SG_FAIL_UPSTREAM_STALLED,
         SG_FAIL_UPSTREAM_TOTAL,
         SG_FAIL_NO_ENDPOINT,
+        SG_FAIL_NO_TARGET,
         SG_FAIL_UPSTREAM_TOO_LARGE,
         SG_FAIL_UPSTREAM_REDIRECT,
         SG_FAIL_UPSTREAM_ENCODED,
         SG_FAIL_PROVIDER_CREDENTIAL,
         SG_FAIL_PROVIDER_QUOTA,
         SG_FAIL_PROVIDER_RATE,
+        SG_FAIL_PROVIDER_OVERLOADED,
         SG_FAIL_PROVIDER_REFUSED,
         SG_FAIL_PROVIDER_ERROR,
         SG_FAIL_PROVIDER_IN_BAND,
@@ -91,5 +94,5 @@ const char *sg_failure_name(enum sg_failure f); /* "none" for SG_FAIL_NONE */
 
 enum sg_failure sg_failure_of_h1(enum sg_h1_error e);
 enum sg_failure sg_failure_of_upstream(enum sg_upstream_fault f);
-/* Of a provider's answer with a status of 400 and more. */
-enum sg_failure sg_failure_of_status(unsigned status);
+/* Of what a provider says instead of an answer. */
+enum sg_failure sg_failure_of_refusal(enum sg_refusal r);

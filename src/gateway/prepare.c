@@ -1,9 +1,9 @@
 /*
- * prepare: the whole body is here; which model and provider it is for, and what it becomes on the way there.
+ * prepare: the whole body is here; what it asks for, of which model. Who is asked is chosen in connect, attempt by attempt.
  */
 #include <stdio.h>
 
-#include "gateway/exchange.h"
+#include "gateway/attempts.h"
 #include "gateway/service.h"
 
 static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const char *why)
@@ -18,7 +18,6 @@ static enum sg_step refuse_model(struct sg_exchange *x, enum sg_failure f, const
 static enum sg_step choose_model(struct sg_exchange *x)
 {
         struct sg_str name = sg_str_from(x->asked->llm->request.model_name);
-        const struct sg_config_target *target;
 
         if (name.n == 0) {
                 if (!x->snapshot->default_model)
@@ -32,19 +31,18 @@ static enum sg_step choose_model(struct sg_exchange *x)
         x->model = sg_config_find_model(x->snapshot->config, name);
         if (!x->model)
                 return refuse_model(x, SG_FAIL_UNKNOWN_MODEL, "not known");
-        if (!sg_key_may_use(x->key, name))
+        if (!sg_key_may_use(x->key, name) && !sg_key_may_use(x->key, sg_str_from(x->model->name)))
                 return refuse_model(x, SG_FAIL_MODEL_FORBIDDEN, "not among this key's models");
-        target = sg_model_choose(x->model);
-        x->provider = sg_snapshot_provider(x->snapshot, target->provider);
-        x->model_upstream = target->upstream_model ? target->upstream_model : x->model_asked;
         return SG_STEP_NEXT;
 }
 
 static enum sg_step read_body(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
-        int r = sg_llm_request_read(&x->asked->llm->request, x->op, sg_buf_view(&x->asked->body),
-                                    x->snapshot->default_model != NULL, &fault);
+        struct sg_llm_request *req = &x->asked->llm->request;
+        struct sg_str body = sg_buf_view(&x->asked->body);
+        const bool has_default = x->snapshot->default_model != NULL;
+        int r = sg_llm_request_read(req, x->op, body, has_default, &fault);
 
         switch (r) {
         case 0:
@@ -58,16 +56,6 @@ static enum sg_step read_body(struct sg_exchange *x)
         default:
                 return sg_exchange_fail(x, SG_FAIL_BAD_JSON, "%s", fault.text);
         }
-}
-
-static enum sg_step write_body(struct sg_exchange *x)
-{
-        struct sg_asked *a = x->asked;
-        int r = sg_llm_request_write(&a->llm->request, sg_str_from(x->model_upstream), &a->scratch,
-                                     &a->llm->upstream_body);
-
-        x->prompt_bytes = a->llm->upstream_body.n_bytes;
-        return r ? sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL) : SG_STEP_NEXT;
 }
 
 /* Other /v1/ paths go where their model goes if they name one that is known, else to the default provider: that of the
@@ -89,24 +77,28 @@ static enum sg_step choose_default_provider(struct sg_exchange *x)
         return SG_STEP_NEXT;
 }
 
+/* Whether its body names a model that is known: then it goes where that goes. */
 static enum sg_step prepare_pass(struct sg_exchange *x)
 {
-        struct sg_str body = sg_buf_view(&x->asked->body);
+        if (x->is_json && sg_buf_length(&x->asked->body)) {
+                const struct sg_llm_request *req = &x->asked->llm->request;
 
-        if (x->is_json && body.n) {
                 if (read_body(x) == SG_STEP_FINISH)
                         return SG_STEP_FINISH;
-                if (x->asked->llm->request.model_name[0] &&
-                    sg_config_find_model(x->snapshot->config, sg_str_from(x->asked->llm->request.model_name))) {
-                        if (choose_model(x) == SG_STEP_FINISH)
-                                return SG_STEP_FINISH;
-                        return write_body(x);
-                }
+                if (req->model_name[0] && sg_config_find_model(x->snapshot->config, sg_str_from(req->model_name)))
+                        return choose_model(x);
         }
-        x->asked->llm->upstream_body.pieces[0] = body;
-        x->asked->llm->upstream_body.n_pieces = body.n ? 1 : 0;
-        x->asked->llm->upstream_body.n_bytes = x->prompt_bytes = body.n;
         return choose_default_provider(x);
+}
+
+static enum sg_step prepare_body(struct sg_exchange *x)
+{
+        enum sg_step step;
+
+        if (x->op == SG_OP_PASS)
+                return prepare_pass(x);
+        step = read_body(x);
+        return step == SG_STEP_NEXT ? choose_model(x) : step;
 }
 
 enum sg_step sg_stage_prepare(struct sg_exchange *x)
@@ -115,17 +107,12 @@ enum sg_step sg_stage_prepare(struct sg_exchange *x)
                 return sg_service_prepare(x);
         if (!x->is_body_whole)
                 return SG_STEP_WAIT;
-        switch (x->op) {
-        case SG_OP_MODEL_LIST:
+        if (x->op == SG_OP_MODEL_LIST)
                 return sg_answer_models(x);
-        case SG_OP_MODEL_GET:
+        if (x->op == SG_OP_MODEL_GET)
                 return sg_answer_model(x);
-        case SG_OP_PASS:
-                return prepare_pass(x);
-        default:
-                break;
-        }
-        if (read_body(x) == SG_STEP_FINISH || choose_model(x) == SG_STEP_FINISH)
+        if (prepare_body(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
-        return write_body(x);
+        x->prompt_bytes = sg_buf_length(&x->asked->body);
+        return sg_attempts_new(x) ? SG_STEP_NEXT : sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
 }

@@ -80,6 +80,37 @@ static bool take_credential(struct sg_exchange *x, const struct sg_head *head)
         return true;
 }
 
+/* Fields of one dialect stay with those who speak it. */
+static int take_field(struct sg_exchange *x, const struct sg_header *h)
+{
+        const bool is_anthropic = sg_str_istarts(h->name, SG_STR("anthropic-"));
+
+        if (sg_str_ieq(h->name, SG_STR("anthropic-version")))
+                x->asked->has_anthropic_version = true;
+        return sg_h1_add_header(is_anthropic ? &x->asked->anthropic : &x->asked->forward, h->name, h->value);
+}
+
+/* "multipart/form-data; boundary=…": one that is too long, or no such thing, leaves it empty. */
+static void take_boundary(struct sg_asked *a, struct sg_str content_type)
+{
+        static const struct sg_str word = {"boundary=", 9};
+        struct sg_str rest, part, found = SG_STR_NONE;
+
+        if (!sg_str_istarts(content_type, SG_STR("multipart/form-data")) || content_type.n >= sizeof(a->content_type))
+                return;
+        (void)sg_str_copy(a->content_type, sizeof(a->content_type), content_type);
+        rest = sg_str_from(a->content_type);
+        while (rest.n) {
+                (void)sg_str_cut(&rest, ';', &part);
+                part = sg_str_trim(part);
+                if (sg_str_istarts(part, word))
+                        found = sg_str_skip(part, word.n);
+        }
+        if (found.n > 2 && found.p[0] == '"' && found.p[found.n - 1] == '"')
+                found = sg_str_make(found.p + 1, found.n - 2);
+        a->boundary = found;
+}
+
 bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
 {
         int r = sg_buf_add(&x->path, head->target);
@@ -102,9 +133,10 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
         if (head->has_length && head->length > sg_exchange_body_bytes_max(x))
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);
         x->is_json = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("application/json"));
+        take_boundary(x->asked, sg_head_value(head, SG_STR("content-type")));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_forwarded(head, &head->headers[i]))
-                        r = sg_h1_add_header(&x->asked->forward, head->headers[i].name, head->headers[i].value);
+                        r = take_field(x, &head->headers[i]);
         return r == 0;
 }
 

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/attempts.h"
 #include "gateway/connect.h"
-#include "gateway/exchange.h"
+#include "gateway/dialect.h"
+#include "gateway/relay.h"
 #include "gateway/service.h"
 
 #define PROVIDER_ERROR_BYTES_MAX (64u * 1024u)
@@ -38,7 +40,7 @@ static bool is_returned(const struct sg_exchange *x, const struct sg_head *head,
         for (size_t i = 0; i < SG_N_ELEMENTS(not_returned); i++)
                 if (sg_str_ieq(h->name, not_returned[i]))
                         return false;
-        return true;
+        return !sg_str_istarts(h->name, SG_STR("x-scribe-")); /* our own word */
 }
 
 static int take_fields(struct sg_exchange *x, const struct sg_head *head)
@@ -51,15 +53,28 @@ static int take_fields(struct sg_exchange *x, const struct sg_head *head)
 
         if (!r && !sg_head_find(head, SG_STR("date")))
                 r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
+        if (!r)
+                r = sg_attempts_add_fields(x);
+        if (!r && x->surface == SG_SURFACE_ANTHROPIC && x->upstream_op != x->op)
+                r = sg_h1_add_header(&x->fields, SG_STR("request-id"), sg_str_from(x->request_id));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_returned(x, head, &head->headers[i]))
                         r = sg_h1_add_header(&x->fields, head->headers[i].name, head->headers[i].value);
         return r;
 }
 
+/* Sound, and text in the form that was asked for, are passed on as they come. */
+static bool is_opaque(const struct sg_exchange *x, struct sg_str content_type)
+{
+        return (x->op == SG_OP_SPEECH || x->op == SG_OP_TRANSCRIPTION) &&
+               !sg_str_istarts(content_type, SG_STR("application/json"));
+}
+
 static enum sg_failure choose_mode(struct sg_exchange *x, const struct sg_head *head)
 {
         struct sg_str encoding = sg_head_value(head, SG_STR("content-encoding"));
+        struct sg_str type = sg_head_value(head, SG_STR("content-type"));
+        const bool is_stream = sg_str_istarts(type, SG_STR("text/event-stream"));
 
         if ((head->status < 200 && !(head->status == 101 && x->serving)) || head->status > 599)
                 return SG_FAIL_UPSTREAM_GARBAGE; /* switched to a protocol that nobody asked for, or knows */
@@ -77,16 +92,18 @@ static enum sg_failure choose_mode(struct sg_exchange *x, const struct sg_head *
         }
         if (head->status >= 300)
                 return SG_FAIL_UPSTREAM_REDIRECT;
+        if (!is_stream && is_opaque(x, type)) {
+                x->mode = SG_RELAY_RAW;
+                return SG_FAIL_NONE;
+        }
         if (encoding.n && !sg_str_ieq(encoding, SG_STR("identity")))
                 return SG_FAIL_UPSTREAM_ENCODED;
-        x->mode = sg_str_istarts(sg_head_value(head, SG_STR("content-type")), SG_STR("text/event-stream"))
-                          ? SG_RELAY_STREAM
-                          : SG_RELAY_HOLD;
+        x->mode = is_stream ? SG_RELAY_STREAM : SG_RELAY_HOLD;
         return SG_FAIL_NONE;
 }
 
 /* Comments and blank lines keep a connection alive, but they are no answer: only what is one feeds the timer. */
-static void relay_progress(struct sg_exchange *x)
+void sg_relay_progress(struct sg_exchange *x)
 {
         if (!x->has_progress) {
                 x->has_progress = true;
@@ -97,6 +114,8 @@ static void relay_progress(struct sg_exchange *x)
 
 static void relay_fail(struct sg_exchange *x, enum sg_failure f)
 {
+        if (x->attempts && sg_attempts_again(x, f, x->note))
+                return;
         sg_exchange_fail(x, f, NULL);
         sg_exchange_drop_upstream(x);
         sg_exchange_finish(x);
@@ -118,13 +137,23 @@ static void relay_raw_head(struct sg_exchange *x, const struct sg_head *head)
         x->has_length = head->has_length;
         x->length = head->length;
         x->has_head = true;
-        relay_progress(x);
+        sg_relay_progress(x);
         sg_loop_defer(x->worker->loop, &x->deferred);
+}
+
+/* From here on nothing is tried again. */
+static void begin_answer(struct sg_exchange *x)
+{
+        x->has_begun = true;
+        if (!x->attempts)
+                return;
+        sg_exchange_release_request(x);
+        sg_attempts_answered(x);
 }
 
 static void send_raw_head(struct sg_exchange *x, struct sg_str bytes)
 {
-        x->has_begun = true;
+        begin_answer(x);
         sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), x->has_length, x->length, &bytes,
                             bytes.n ? 1 : 0, false);
 }
@@ -149,14 +178,33 @@ static void judge_service(struct sg_exchange *x)
         }
 }
 
+static struct sg_translate_exchange translated_exchange(const struct sg_exchange *x)
+{
+        return (struct sg_translate_exchange){
+                .model = sg_exchange_text(x->model_upstream),
+                .request_id = sg_str_from(x->request_id),
+                .created_sec = x->start_wall_usec / SG_USEC_PER_SEC,
+                .is_json_by_tool = x->attempts->notes.is_json_by_tool,
+                .wants_usage = x->asked->llm->request.wants_usage,
+                .request = sg_buf_view(&x->asked->body),
+        };
+}
+
 static bool begin_streaming(struct sg_exchange *x)
 {
+        struct sg_translate_exchange exchange;
+
         x->streaming = calloc(1, sizeof(*x->streaming));
         if (!x->streaming)
                 return false;
         sg_sse_init(&x->streaming->sse, 0);
-        sg_llm_stream_init(&x->streaming->stream, x->op, !x->asked->llm->request.wants_usage);
-        return true;
+        if (x->upstream_op == x->op) {
+                sg_llm_stream_init(&x->streaming->stream, x->op, !x->asked->llm->request.wants_usage);
+                return true;
+        }
+        sg_llm_stream_init(&x->streaming->stream, x->upstream_op, false);
+        exchange = translated_exchange(x);
+        return sg_translator_new(&x->streaming->translator, x->upstream_op, x->op, &exchange) == 0;
 }
 
 static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void *owner)
@@ -182,7 +230,8 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
                 relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
-        sg_exchange_release_request(x);
+        if (x->serving)
+                sg_exchange_release_request(x);
         if (x->mode != SG_RELAY_ERROR) /* of which sg_relay_take_error() decides */
                 x->status = head->status;
         if (x->serving) {
@@ -191,7 +240,7 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
         }
         if (x->status == 101) {
                 x->has_begun = true;
-                relay_progress(x);
+                sg_relay_progress(x);
                 if (!sg_service_switch(x, head))
                         relay_fail(x, SG_FAIL_UPSTREAM_GARBAGE);
         } else if (x->mode == SG_RELAY_RAW) {
@@ -201,45 +250,27 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
 
 /* ---- the body */
 
-/* A provider may repeat the gateway's own credential in its words ("Incorrect API key: …"); neither client nor log sees
- * it. */
-static bool redact(const struct sg_exchange *x, char *text)
-{
-        struct sg_str key = x->provider->config->api_key ? sg_secret_bytes(x->provider->config->api_key) : SG_STR_NONE;
-        bool has_found = false;
-
-        if (key.n == 0)
-                return false;
-        for (;;) {
-                struct sg_str all = sg_str_from(text);
-                size_t at = sg_str_find(all, key);
-
-                if (at == all.n)
-                        return has_found;
-                memset(text + at, '*', key.n);
-                has_found = true;
-        }
-}
-
-static bool has_credential(const struct sg_exchange *x, struct sg_str bytes)
-{
-        struct sg_str key = x->provider->config->api_key ? sg_secret_bytes(x->provider->config->api_key) : SG_STR_NONE;
-
-        return key.n && sg_str_find(bytes, key) < bytes.n;
-}
-
-static void relay_send(struct sg_exchange *x, struct sg_str bytes)
+void sg_relay_send(struct sg_exchange *x, struct sg_str bytes)
 {
         if (bytes.n == 0)
                 return;
         x->relayed_bytes += bytes.n;
+        if (!x->client)
+                return; /* read on for its figures */
         if (x->has_begun) {
                 sg_client_send(x->client, &bytes, 1, false);
         } else if (x->mode == SG_RELAY_RAW) {
                 send_raw_head(x, bytes);
         } else {
-                x->has_begun = true;
-                sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), false, 0, &bytes, 1, false);
+                const struct sg_str pieces[] = {sg_buf_view(&x->answer), bytes};
+
+                begin_answer(x);
+                x->relayed_bytes += pieces[0].n;
+                if (pieces[0].n)
+                        sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), false, 0, pieces, 2, false);
+                else
+                        sg_client_send_head(x->client, x->status, sg_buf_view(&x->fields), false, 0, &bytes, 1, false);
+                sg_buf_release(&x->answer);
         }
         if (x->upcall && sg_client_is_full(x->client)) {
                 /* The client's write_timeout watches now; the provider's silence would be our own doing. */
@@ -249,122 +280,15 @@ static void relay_send(struct sg_exchange *x, struct sg_str bytes)
         }
 }
 
-/* What goes out of one read, in one write: a view as long as events lie side by side, a copy otherwise. */
-struct outgoing {
-        struct sg_str in; /* the piece that was read: views into it last */
-        struct sg_str view;
-        struct sg_buf *copy;
-};
-
-static int outgoing_add(struct outgoing *o, struct sg_str s)
-{
-        bool lasts = s.p >= o->in.p && s.p + s.n <= o->in.p + o->in.n;
-        int r;
-
-        if (lasts && sg_buf_length(o->copy) == 0 && (o->view.n == 0 || o->view.p + o->view.n == s.p)) {
-                o->view = o->view.n ? sg_str_make(o->view.p, o->view.n + s.n) : s;
-                return 0;
-        }
-        if (o->view.n) {
-                r = sg_buf_add(o->copy, o->view);
-                if (r)
-                        return r;
-                o->view = SG_STR_NONE;
-        }
-        return sg_buf_add(o->copy, s);
-}
-
-static struct sg_str outgoing_bytes(const struct outgoing *o)
-{
-        return o->view.n ? o->view : sg_buf_view(o->copy);
-}
-
-/* One event. Returns false when the exchange is at its end (x->failure says how). */
-static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, struct outgoing *o)
-{
-        struct sg_llm_fault fault = {0};
-        struct sg_str replacement;
-        int r = 0;
-
-        if (ev->has_data)
-                relay_progress(x);
-        switch (sg_llm_stream_event(&x->streaming->stream, ev, &replacement, &fault)) {
-        case SG_EVENT_PASS:
-                r = outgoing_add(o, ev->raw);
-                break;
-        case SG_EVENT_REPLACE: {
-                struct outgoing copied = *o;
-
-                copied.in = SG_STR_NONE;
-                r = outgoing_add(&copied, replacement);
-                o->view = copied.view;
-                break;
-        }
-        case SG_EVENT_DROP:
-                break;
-        case SG_EVENT_ERROR:
-                redact(x, fault.text);
-                /* an end event that comes too early is no report of an error: the answer broke off */
-                sg_exchange_fail(x,
-                                 sg_str_eq(ev->data, SG_STR("[DONE]")) ? SG_FAIL_UPSTREAM_TRUNCATED
-                                                                       : SG_FAIL_PROVIDER_IN_BAND,
-                                 "%s", fault.text);
-                return false;
-        case SG_EVENT_GARBAGE:
-                redact(x, fault.text);
-                sg_exchange_note(x, "%s", fault.text);
-                sg_exchange_fail(x, SG_FAIL_UPSTREAM_GARBAGE, NULL);
-                return false;
-        case SG_EVENT_LAST:
-                r = sg_buf_add(&x->tail, outgoing_bytes(o));
-                if (!r)
-                        r = sg_buf_add(&x->tail, ev->raw);
-                o->view = SG_STR_NONE;
-                sg_buf_clear(o->copy);
-                if (r)
-                        sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-                return false;
-        }
-        if (r)
-                sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-        return r == 0;
-}
-
-static void stream_bytes(struct sg_exchange *x, struct sg_str bytes)
-{
-        struct outgoing o = {.in = bytes, .copy = &x->worker->events};
-        struct sg_sse_event ev;
-        bool goes_on = true;
-        int r;
-
-        sg_buf_clear(o.copy);
-        do {
-                r = sg_sse_next(&x->streaming->sse, &bytes, &ev);
-                if (r == 0)
-                        goes_on = stream_event(x, &ev, &o);
-        } while (r == 0 && goes_on);
-        if (r == SG_SSE_E_TOO_LARGE)
-                sg_exchange_fail(x, SG_FAIL_UPSTREAM_TOO_LARGE, NULL);
-        else if (r && r != SG_SSE_E_MORE)
-                sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-        relay_send(x, outgoing_bytes(&o));
-        if (x->failure != SG_FAIL_NONE) {
-                sg_exchange_drop_upstream(x);
-                sg_exchange_finish(x);
-        } else if (sg_buf_length(&x->tail)) {
-                sg_exchange_finish(x);
-        }
-}
-
 static void raw_bytes(struct sg_exchange *x, struct sg_str bytes)
 {
-        relay_progress(x);
+        sg_relay_progress(x);
         if (x->has_length && x->relayed_bytes + bytes.n >= x->length) {
                 if (sg_buf_add(&x->tail, bytes)) /* the last bytes wait for the record */
                         relay_fail(x, SG_FAIL_INTERNAL);
                 return;
         }
-        relay_send(x, bytes);
+        sg_relay_send(x, bytes);
 }
 
 /* What JSON calls white space, which a provider may send while the request waits for its turn. */
@@ -382,7 +306,7 @@ static void held_bytes(struct sg_exchange *x, struct sg_str bytes, size_t bytes_
         int r;
 
         if (!is_blank(bytes))
-                relay_progress(x);
+                sg_relay_progress(x);
         if (sg_buf_length(&x->answer) + bytes.n > bytes_max) {
                 if (x->mode == SG_RELAY_HOLD)
                         relay_fail(x, SG_FAIL_UPSTREAM_TOO_LARGE);
@@ -405,7 +329,7 @@ static void relay_on_body(struct sg_upcall *c, struct sg_str bytes, void *owner)
                 return; /* after the terminal event */
         switch (x->mode) {
         case SG_RELAY_STREAM:
-                stream_bytes(x, bytes);
+                sg_relay_stream(x, bytes);
                 return;
         case SG_RELAY_RAW:
                 raw_bytes(x, bytes);
@@ -440,67 +364,91 @@ static void relay_on_trailers(struct sg_upcall *c, const struct sg_head *trailer
 
 /* ---- the end */
 
-static void hold_end(struct sg_exchange *x)
+/* The answer in the client's dialect takes the place of the provider's, but for what the record keeps. */
+static int translate_answer(struct sg_exchange *x, struct sg_llm_fault *fault)
+{
+        const struct sg_translate_exchange exchange = translated_exchange(x);
+        struct sg_buf out;
+        int r;
+
+        if (x->upstream_op == x->op)
+                return 0;
+        sg_buf_init(&out, 2 * x->snapshot->config->body_bytes_max + PROVIDER_ERROR_BYTES_MAX);
+        r = sg_translate_answer(&out, x->upstream_op, x->op, sg_buf_view(&x->answer), &exchange, fault);
+        if (r) {
+                sg_buf_done(&out);
+                return r;
+        }
+        sg_buf_clear(&x->tail);
+        if (x->usage.raw.n && sg_buf_add(&x->tail, x->usage.raw)) /* without memory the figures still count */
+                sg_buf_clear(&x->tail);
+        x->usage.raw = sg_buf_view(&x->tail);
+        sg_buf_done(&x->answer);
+        x->answer = out;
+        return 0;
+}
+
+static enum sg_failure judge_held(struct sg_exchange *x, struct sg_llm_fault *fault)
+{
+        struct sg_llm_answer answer;
+        int r = sg_llm_answer_read(&answer, x->upstream_op, sg_buf_view(&x->answer), fault);
+
+        if (r == SG_LLM_E_IN_BAND) {
+                x->attempts->refusal = answer.refusal;
+                return SG_FAIL_PROVIDER_IN_BAND;
+        }
+        if (r)
+                return SG_FAIL_UPSTREAM_GARBAGE;
+        x->usage = answer.usage;
+        if (sg_dialect_counts_tokens(x->op))
+                sg_usage_fill_input(&x->usage, x->prompt_bytes);
+        r = translate_answer(x, fault);
+        if (r == SG_LLM_E_NOT_JSON || r == SG_LLM_E_BAD_FIELD)
+                return SG_FAIL_UPSTREAM_GARBAGE;
+        return r ? SG_FAIL_INTERNAL : SG_FAIL_NONE;
+}
+
+/* False: another attempt takes its place. */
+static bool hold_end(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
-        struct sg_llm_answer answer;
-        int r = sg_llm_answer_read(&answer, x->op, sg_buf_view(&x->answer), &fault);
+        enum sg_failure f = judge_held(x, &fault);
 
-        if (r)
-                redact(x, fault.text);
-        if (r == SG_LLM_E_IN_BAND) {
-                sg_exchange_fail(x, SG_FAIL_PROVIDER_IN_BAND, "%s", fault.text);
-        } else if (r) {
-                sg_exchange_note(x, "%s", fault.text);
-                sg_exchange_fail(x, SG_FAIL_UPSTREAM_GARBAGE, NULL);
-        } else {
-                x->usage = answer.usage;
-                sg_usage_fill_input(&x->usage, x->prompt_bytes);
+        if (f == SG_FAIL_NONE) {
                 if (sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")))
                         sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
                 else
                         x->is_answer_ready = true;
+                return true;
         }
-}
-
-/* The provider's error, mapped: what is the client's business keeps its status and, in the same dialect, its bytes;
- * what is between the gateway and the provider (credential, balance) is a 502. */
-void sg_relay_take_error(struct sg_exchange *x)
-{
-        enum sg_failure f = sg_failure_of_status(x->upstream_status);
-        struct sg_llm_provider_error e;
-        bool has_form = sg_llm_error_read(&e, sg_buf_view(&x->answer));
-        bool is_redacted = has_form && redact(x, e.message); /* in any case: the message is shown below */
-        bool is_secret = is_redacted || (has_form && has_credential(x, sg_buf_view(&x->answer)));
-        bool is_clients = f == SG_FAIL_PROVIDER_REFUSED || f == SG_FAIL_PROVIDER_RATE || f == SG_FAIL_PROVIDER_ERROR;
-
-        sg_exchange_note(x, "status %u: %.200s", x->upstream_status, has_form ? e.message : "");
-        x->status = is_clients && has_form ? x->upstream_status : sg_failure_row(f)->status;
-        if (is_clients && has_form && !is_secret && x->surface == SG_SURFACE_OPENAI) {
-                x->failure = f;
-                x->is_answer_ready = true;
-                if (sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")))
-                        x->is_answer_ready = false;
-                return;
-        }
-        if (is_clients && has_form)
-                sg_exchange_fail(x, f, "%s", e.message);
+        sg_relay_redact(x, fault.text);
+        if (sg_attempts_again(x, f, fault.text))
+                return false;
+        sg_exchange_note(x, "%s", fault.text);
+        if (f == SG_FAIL_PROVIDER_IN_BAND)
+                sg_exchange_fail(x, f, "%s", fault.text);
         else
                 sg_exchange_fail(x, f, NULL);
+        return true;
 }
 
 static void relay_end(struct sg_exchange *x)
 {
         switch (x->mode) {
         case SG_RELAY_STREAM:
-                if (!sg_llm_stream_is_complete(&x->streaming->stream) || sg_sse_carried(&x->streaming->sse))
-                        sg_exchange_fail(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL);
+                if (sg_relay_stream_is_whole(x))
+                        break;
+                if (sg_attempts_again(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL))
+                        return;
+                sg_exchange_fail(x, SG_FAIL_UPSTREAM_TRUNCATED, NULL);
                 break;
         case SG_RELAY_HOLD:
-                hold_end(x);
+                if (!hold_end(x))
+                        return;
                 break;
         case SG_RELAY_ERROR:
-                sg_relay_take_error(x);
+                if (sg_relay_take_error(x))
+                        return;
                 break;
         case SG_RELAY_RAW:
         case SG_RELAY_NONE:
@@ -513,7 +461,7 @@ static void relay_over(struct sg_exchange *x)
 {
         x->upcall_is_over = true;
         if (x->stage == SG_STAGE_RELAY)
-                relay_end(x);
+                relay_end(x); /* which may begin anew */
         else if (x->stage == SG_STAGE_OVER)
                 sg_exchange_run(x); /* lets go */
 }
@@ -533,6 +481,8 @@ static void relay_on_failed(struct sg_upcall *c, enum sg_upstream_fault why, con
                         return;
                 }
                 if (x->serving && sg_service_try_again(x, sg_failure_of_upstream(why), text))
+                        return;
+                if (x->attempts && sg_attempts_again(x, sg_failure_of_upstream(why), text))
                         return;
                 sg_exchange_note(x, "%s", text ? text : "");
                 x->upcall_is_over = true;

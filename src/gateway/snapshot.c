@@ -8,28 +8,9 @@
 #include "base/clock.h"
 #include "base/message_id.h"
 #include "base/random.h"
+#include "gateway/dialect.h"
 
 #define CREDENTIAL_TELL_USEC (60 * SG_USEC_PER_SEC)
-
-static int authorization_new(struct sg_secret **ret, struct sg_secret *api_key)
-{
-        struct sg_buf line;
-        int r;
-
-        if (!sg_header_value_is_valid(sg_secret_bytes(api_key)))
-                return -EINVAL;
-        sg_buf_init(&line, SG_SECRET_BYTES_MAX);
-        line.secret = true;
-        r = sg_buf_add(&line, SG_STR("authorization: Bearer "));
-        if (!r)
-                r = sg_buf_add(&line, sg_secret_bytes(api_key));
-        if (!r)
-                r = sg_buf_add(&line, SG_STR("\r\n"));
-        if (!r)
-                r = sg_secret_new(ret, sg_buf_view(&line));
-        sg_buf_done(&line);
-        return r > 0 ? -E2BIG : r;
-}
 
 static int system_trust(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_error *err)
 {
@@ -108,13 +89,19 @@ static void provider_endpoint(struct sg_snapshot_provider *p, const struct sg_co
 static int provider_credentials(struct sg_snapshot_provider *p, const struct sg_config_provider *c,
                                 struct sg_error *err)
 {
-        int r = c->api_key ? authorization_new(&p->authorization, c->api_key) : 0;
+        int r = 0;
 
-        if (r)
-                sg_error_set(err, r, c->where,
-                             "api_key of provider \"%s\" cannot be sent: it is too long or holds control bytes "
-                             "(a line end inside the file?)",
-                             c->name);
+        for (size_t i = 0; !r && i < c->n_credentials; i++) {
+                const struct sg_config_credential *one = &c->credentials[i];
+
+                if (one->api_key)
+                        r = sg_dialect_credential_new(&p->authorizations[i], c->dialect, one->api_key);
+                if (r)
+                        sg_error_set(err, r, one->where,
+                                     "%s of provider \"%s\" cannot be sent: it is too long or holds control bytes "
+                                     "(a line end inside the file?)",
+                                     one->name, c->name);
+        }
         if (!r && c->proxy_authorization) {
                 r = sg_proxy_authorization_new(&p->endpoint.proxy_authorization,
                                                sg_secret_bytes(c->proxy_authorization));
@@ -202,6 +189,12 @@ static int listeners_prepare(struct sg_snapshot *s, const struct sg_snapshot *pr
         return r;
 }
 
+const struct sg_secret *sg_snapshot_credential(const struct sg_snapshot_provider *p,
+                                               const struct sg_config_credential *credential)
+{
+        return p->authorizations[credential - p->config->credentials];
+}
+
 const struct sg_snapshot_listener *sg_snapshot_listener(const struct sg_snapshot *s, const char *name)
 {
         for (size_t i = 0; i < s->config->n_listeners; i++)
@@ -261,7 +254,8 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 sg_tls_trust_unref(s->providers[i].endpoint.trust);
                 sg_tls_certificate_unref(s->providers[i].endpoint.certificate);
                 sg_secret_unref(s->providers[i].endpoint.proxy_authorization);
-                sg_secret_unref(s->providers[i].authorization);
+                for (size_t k = 0; k < SG_CREDENTIALS_MAX; k++)
+                        sg_secret_unref(s->providers[i].authorizations[k]);
                 free(s->providers[i].pool_key);
         }
         free(s->providers);
@@ -295,20 +289,4 @@ bool sg_snapshot_may_tell_credential(const struct sg_snapshot_provider *p)
                 return false;
         return atomic_compare_exchange_strong_explicit(told, &before_usec, now_usec, memory_order_relaxed,
                                                        memory_order_relaxed);
-}
-
-const struct sg_config_target *sg_model_choose(const struct sg_config_model *m)
-{
-        uint64_t at;
-
-        SG_ASSERT(m->n_targets > 0 && m->weight_sum > 0);
-        if (m->n_targets == 1)
-                return &m->targets[0];
-        at = sg_random_u64() % m->weight_sum;
-        for (size_t i = 0; i < m->n_targets; i++) {
-                if (at < m->targets[i].weight)
-                        return &m->targets[i];
-                at -= m->targets[i].weight;
-        }
-        SG_UNREACHABLE();
 }

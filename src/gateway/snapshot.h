@@ -20,8 +20,8 @@ struct sg_snapshot_provider {
         const struct sg_config_provider *config;
         struct sg_endpoint endpoint; /* builtin_owner is filled in by each worker */
         char *pool_key;
-        _Atomic uint64_t credential_told_usec; /* when the log said last that it is refused; 0: never */
-        struct sg_secret *authorization;       /* "authorization: Bearer …\r\n", or NULL */
+        _Atomic uint64_t credential_told_usec;                /* when the log said last that it is refused; 0: never */
+        struct sg_secret *authorizations[SG_CREDENTIALS_MAX]; /* "authorization: Bearer …\r\n", or NULL; as config's */
 };
 
 struct sg_snapshot_service {
@@ -59,6 +59,9 @@ const struct sg_snapshot_provider *sg_snapshot_provider(const struct sg_snapshot
                                                         const struct sg_config_provider *config);
 const struct sg_snapshot_service *sg_snapshot_service(const struct sg_snapshot *s,
                                                       const struct sg_config_service *config);
+/* The line that shows it to the provider, or NULL. */
+const struct sg_secret *sg_snapshot_credential(const struct sg_snapshot_provider *p,
+                                               const struct sg_config_credential *credential);
 /* NULL: the configuration in force has no listener of this name any more. */
 const struct sg_snapshot_listener *sg_snapshot_listener(const struct sg_snapshot *s, const char *name);
 /* Once a minute for all workers together: that the provider refuses the credential may be said. */
@@ -72,6 +75,3 @@ void sg_snapshot_services_done(struct sg_snapshot *s);
 int sg_snapshot_endpoint_tls(struct sg_snapshot *s, const struct sg_snapshot *previous, struct sg_endpoint *at,
                              const char *ca_file, const char *certificate, const char *key, struct sg_error *err)
         SG_MUST_CHECK;
-
-/* One of the model's targets, by weight. */
-const struct sg_config_target *sg_model_choose(const struct sg_config_model *m);

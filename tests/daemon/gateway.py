@@ -254,6 +254,7 @@ target = echo
 dialect = openai
 base_url = {provider_url}
 {"api_key = env:FAKE_PROVIDER_KEY" if api_key else ""}
+breaker_failures = 0
 {provider}
 
 [model "*"]

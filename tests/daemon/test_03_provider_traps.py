@@ -322,7 +322,7 @@ def test_error_between_gateway_and_provider_is_a_bad_gateway(gateway, fake, key,
     assert b"Incorrect" not in answer.body
     event = gateway.event(answer.request_id)
     assert (event["outcome"], event["status"], tokens(event)) == ("failed", 502, (0, 0))
-    entry = gateway.wait_log(SCRIBE_REQUEST=answer.request_id)
+    entry = gateway.wait_log(SCRIBE_REQUEST=answer.request_id, SCRIBE_STATUS="502")
     assert entry["level"] == "err" and str(status) in entry["SCRIBE_DETAIL"]
 
 

@@ -57,13 +57,13 @@ static void test_wrong_revoked_and_expired_keys_look_the_same(void **state)
 
 static void test_the_gateways_own_troubles_with_a_provider_are_no_401(void **state)
 {
-        assert_int_equal(sg_failure_row(sg_failure_of_status(401))->status, 502);
-        assert_int_equal(sg_failure_row(sg_failure_of_status(403))->status, 502);
-        assert_int_equal(sg_failure_row(sg_failure_of_status(402))->status, 502);
-        assert_int_equal(sg_failure_row(sg_failure_of_status(407))->status, 502); /* of a proxy before the provider */
-        assert_int_equal(sg_failure_of_status(429), SG_FAIL_PROVIDER_RATE);
-        assert_int_equal(sg_failure_of_status(422), SG_FAIL_PROVIDER_REFUSED);
-        assert_int_equal(sg_failure_of_status(529), SG_FAIL_PROVIDER_ERROR);
+        assert_int_equal(sg_failure_row(sg_failure_of_refusal(SG_REFUSAL_CREDENTIAL))->status, 502);
+        assert_int_equal(sg_failure_row(sg_failure_of_refusal(SG_REFUSAL_QUOTA))->status, 502);
+        assert_int_equal(sg_failure_row(sg_failure_of_refusal(SG_REFUSAL_RATE))->status, 429);
+        assert_int_equal(sg_failure_row(sg_failure_of_refusal(SG_REFUSAL_OVERLOAD))->status, 503);
+        assert_int_equal(sg_failure_of_refusal(SG_REFUSAL_CLIENT), SG_FAIL_PROVIDER_REFUSED);
+        assert_int_equal(sg_failure_of_refusal(SG_REFUSAL_CONTEXT), SG_FAIL_PROVIDER_REFUSED);
+        assert_int_equal(sg_failure_of_refusal(SG_REFUSAL_SERVER), SG_FAIL_PROVIDER_ERROR);
 }
 
 static void test_every_codec_error_and_upstream_fault_is_mapped(void **state)
