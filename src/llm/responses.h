@@ -16,5 +16,5 @@ int sg_responses_put_messages(struct sg_llm_put *o, struct sg_llm_reader *at, st
                               struct sg_json_value input) SG_MUST_CHECK;
 
 /* A fault of the chat completion that a request was made into: its param becomes the field of the request that it comes from,
- * as near as is known, and the text says where the chat completion has it. fault may be NULL. */
+ * as near as is known, and the text says that it tells of the chat completion. fault may be NULL. */
 void sg_responses_retell_fault(struct sg_llm_fault *fault);

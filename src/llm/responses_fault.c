@@ -7,11 +7,12 @@ static const struct {
         const char *responses;
 } names[] = {
         {SG_STR("messages"), "input"},
-        {SG_STR("max_completion_tokens"), "max_output_tokens"},
+        {SG_STR("max_tokens"), "max_output_tokens"},
         {SG_STR("response_format"), "text.format"},
         {SG_STR("verbosity"), "text.verbosity"},
         {SG_STR("reasoning_effort"), "reasoning.effort"},
         {SG_STR("stream_options"), "stream"},
+        {SG_STR("logprobs"), "top_logprobs"}, /* or include: both ask for them */
         {SG_STR("tools"), "tools"},
         {SG_STR("tool_choice"), "tool_choice"},
 };
@@ -42,6 +43,6 @@ void sg_responses_retell_fault(struct sg_llm_fault *fault)
                         snprintf(fault->param, sizeof(fault->param), "%s", names[i].responses);
         if (strcmp(fault->param, was.param) == 0)
                 return;
-        snprintf(fault->text, sizeof(fault->text), "as a chat completion, at %s: %.160s", was.param, was.text);
+        snprintf(fault->text, sizeof(fault->text), "as a chat completion: %.230s", was.text);
         cut_whole(fault->text);
 }

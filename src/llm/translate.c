@@ -5,10 +5,10 @@
 #include "llm/translate.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "llm/fields.h"
 #include "llm/responses.h"
 #include "llm/text.h"
 
@@ -87,12 +87,17 @@ static struct route must_find_route(enum sg_operation client, enum sg_operation 
 
 /* ---- requests and answers */
 
-static void add_dropped(struct sg_translate_notes *to, const struct sg_translate_notes *more)
+static void add_notes(struct sg_translate_notes *to, const struct sg_translate_notes *more)
 {
-        size_t n = strlen(to->dropped);
+        struct sg_llm_reader names = {.notes = to};
+        struct sg_str rest = sg_str_from(more->dropped), one;
+        char name[sizeof(more->dropped)];
 
-        if (more->dropped[0])
-                snprintf(to->dropped + n, sizeof(to->dropped) - n, "%s%s", n ? ", " : "", more->dropped);
+        while (rest.n > 0) {
+                sg_str_cut(&rest, ',', &one);
+                sg_str_copy(name, sizeof(name), sg_str_trim(one));
+                sg_llm_drop(&names, name);
+        }
         to->is_json_by_tool |= more->is_json_by_tool;
 }
 
@@ -110,7 +115,7 @@ static int request_by_chat(struct sg_buf *out, const struct route *route, struct
                 r = route->legs[1]->request(out, sg_buf_view(&between), options, &second, fault);
                 if (r == SG_LLM_E_BAD_FIELD)
                         sg_responses_retell_fault(fault);
-                add_dropped(notes, &second);
+                add_notes(notes, &second);
         }
         sg_buf_done(&between);
         return r;
