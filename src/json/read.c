@@ -297,13 +297,15 @@ static bool decimal_digit(struct decimal *d, unsigned digit, bool fraction)
 
 bool sg_json_u64(struct sg_json_value v, uint64_t *ret)
 {
-        const char *p = v.text.p, *end = p + v.text.n;
-        struct decimal d = {0};
         bool minus, fraction = false, down = false;
+        struct decimal d = {0};
+        const char *p, *end;
         int64_t e = 0;
 
-        if (v.kind != SG_JSON_NUMBER)
+        if (v.kind != SG_JSON_NUMBER) /* an absent value has no text to add to */
                 return false;
+        p = v.text.p;
+        end = p + v.text.n;
         minus = p < end && *p == '-';
         for (p += minus; p < end && (*p | 0x20) != 'e'; p++) {
                 if (*p == '.')
