@@ -3,8 +3,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
-
-#define TOKENS_MAX (UINT64_C(1) << 53)
+#include "llm/usage.h"
 
 struct word {
         struct sg_str from, to;
@@ -59,42 +58,27 @@ void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *sto
 
 /* ---- usage */
 
-enum {
-        M_INPUT,
-        M_CACHE_READ,
-        M_CACHE_WRITE,
-        M_OUTPUT,
-        M_OUTPUT_DETAILS,
-        M_N
-};
-
-static bool count(struct sg_json_value v, uint64_t *ret)
-{
-        uint64_t n;
-
-        if (!sg_json_u64(v, &n) || n > TOKENS_MAX)
-                return false;
-        *ret = n;
-        return true;
-}
-
+/* Read as the bill is read, so that both tell the same. */
 void sg_wording_usage_from_messages(struct sg_wording_usage *u, struct sg_json_value object)
 {
-        struct sg_json_want w[M_N] = {
-                [M_INPUT] = {.name = SG_STR("input_tokens")},
-                [M_CACHE_READ] = {.name = SG_STR("cache_read_input_tokens")},
-                [M_CACHE_WRITE] = {.name = SG_STR("cache_creation_input_tokens")},
-                [M_OUTPUT] = {.name = SG_STR("output_tokens")},
-                [M_OUTPUT_DETAILS] = {.name = SG_STR("output_tokens_details")},
+        struct sg_messages_usage m = {
+                .input = u->fresh_tokens,
+                .cache_read = u->cache_read_tokens,
+                .cache_write = u->cache_write_tokens,
+                .output = u->output_tokens,
+                .reasoning = u->reasoning_tokens,
         };
 
-        if (object.kind != SG_JSON_OBJECT || sg_json_slice_last(object.text, w, M_N, NULL))
+        if (object.kind != SG_JSON_OBJECT || !sg_messages_usage_read(&m, object))
                 return;
-        u->is_known |= count(w[M_INPUT].value, &u->fresh_tokens);
-        u->is_known |= count(w[M_OUTPUT].value, &u->output_tokens);
-        (void)count(w[M_CACHE_READ].value, &u->cache_read_tokens);
-        (void)count(w[M_CACHE_WRITE].value, &u->cache_write_tokens);
-        (void)count(sg_json_get(w[M_OUTPUT_DETAILS].value, SG_STR("thinking_tokens")), &u->reasoning_tokens);
+        *u = (struct sg_wording_usage){
+                .is_known = true,
+                .fresh_tokens = m.input,
+                .cache_read_tokens = m.cache_read,
+                .cache_write_tokens = m.cache_write,
+                .output_tokens = m.output,
+                .reasoning_tokens = m.reasoning,
+        };
 }
 
 void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value object)
