@@ -34,6 +34,7 @@ static const struct leg legs[] = {
          .stream = &sg_messages_stream_to_chat},
         {.client = SG_OP_MESSAGES,
          .provider = SG_OP_CHAT,
+         .request = sg_messages_request_to_chat,
          .answer = sg_chat_answer_to_messages,
          .stream = &sg_chat_stream_to_messages},
         {.client = SG_OP_RESPONSES,
