@@ -206,7 +206,7 @@ static void put_answer(struct sg_llm_put *o, const struct message *m, const stru
         sg_llm_put(o, SG_STR(",\"choices\":[{\"index\":0,\"message\":"));
         put_message(o, m, sg_json_get(w[A_STOP_DETAILS].value, SG_STR("explanation")));
         sg_llm_put(o, SG_STR(",\"logprobs\":null,\"finish_reason\":\""));
-        sg_llm_put(o, sg_wording_finish_reason(w[A_STOP_REASON].value, m->x->is_json_by_tool));
+        sg_llm_put(o, sg_wording_finish_reason(w[A_STOP_REASON].value, m->n_calls == 0 && m->x->is_json_by_tool));
         sg_llm_put(o, SG_STR("\"}]"));
         if (usage.is_known) {
                 sg_llm_put(o, SG_STR(",\"usage\":"));

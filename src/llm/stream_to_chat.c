@@ -331,8 +331,9 @@ static int on_message_delta(struct state *s, const struct event *e)
         if (!s->is_past_thinking)
                 past_thinking(s);
         s->phase = PHASE_FINISHED;
-        sg_chunks_put_finish(&s->chunks, refusal,
-                             sg_wording_finish_reason(e->delta[D_STOP_REASON].value, s->is_json_by_tool));
+        sg_chunks_put_finish(
+                &s->chunks, refusal,
+                sg_wording_finish_reason(e->delta[D_STOP_REASON].value, s->is_json_by_tool && s->chunks.n_calls == 0));
         return 0;
 }
 

@@ -18,7 +18,7 @@ static struct sg_str translate(const struct word *words, size_t n_words, struct 
         return otherwise;
 }
 
-struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_by_tool)
+struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_alone)
 {
         static const struct word words[] = {
                 {SG_STR("end_turn"), SG_STR("stop")},          {SG_STR("tool_use"), SG_STR("tool_calls")},
@@ -26,7 +26,7 @@ struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is
                 {SG_STR("refusal"), SG_STR("content_filter")}, {SG_STR("pause_turn"), SG_STR("stop")},
         };
 
-        if (is_json_by_tool && sg_json_text_is(stop_reason, SG_STR("tool_use")))
+        if (is_json_alone && sg_json_text_is(stop_reason, SG_STR("tool_use")))
                 return SG_STR("stop");
         return translate(words, SG_N_ELEMENTS(words), stop_reason, SG_STR("length"));
 }

@@ -32,8 +32,9 @@ void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value
 void sg_wording_put_chat_usage(struct sg_llm_put *o, const struct sg_wording_usage *u);
 void sg_wording_put_messages_usage(struct sg_llm_put *o, const struct sg_wording_usage *u);
 
-/* "stop" for "end_turn". A reason that is not known here is told as "length": not as success. */
-struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_by_tool);
+/* "stop" for "end_turn". A reason that is not known here is told as "length": not as success. is_json_alone:
+ * of the tools only the one that stands for JSON mode may have been used, which is no call in the client's eyes. */
+struct sg_str sg_wording_finish_reason(struct sg_json_value stop_reason, bool is_json_alone);
 
 /* "end_turn" for "stop", "tool_use" for that with calls (OpenAI says "stop" of a tool that the client forced), "refusal"
  * with a refusal. A reason that is not known here is told as "max_tokens". matched: vLLM's stop_reason, the stop sequence. */

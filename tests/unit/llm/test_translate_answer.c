@@ -174,6 +174,16 @@ static void test_json_mode_by_tool_to_chat(void **state)
         x.is_json_by_tool = true;
         assert_answer(SG_OP_MESSAGES, body, &x,
                       SG_STR(CHAT("\"{\\\"a\\\":[1,\\\"\\\\\\\"\\\"]}\",\"refusal\":null", "stop", "")));
+        assert_answer(
+                SG_OP_MESSAGES,
+                SG_STR(MESSAGES(
+                        "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}},{\"type\":\"tool_use\","
+                        "\"id\":\"u\",\"name\":\"json_answer\",\"input\":{}}",
+                        "\"stop_reason\":\"tool_use\"")),
+                &x,
+                SG_STR(CHAT("\"{}\",\"refusal\":null,\"tool_calls\":[{\"id\":\"t\",\"type\":\"function\",\"function\":{"
+                            "\"name\":\"f\",\"arguments\":\"{}\"}}]",
+                            "tool_calls", "")));
         assert_to_chat(body, SG_STR(CHAT("null,\"refusal\":null,\"tool_calls\":[{\"id\":\"t\",\"type\":\"function\","
                                          "\"function\":{\"name\":\"json_answer\",\"arguments\":"
                                          "\"{\\\"a\\\":[1,\\\"\\\\\\\"\\\"]}\"}}]",

@@ -165,6 +165,12 @@ static void test_json_mode_by_tool(void **state)
                       &x, SG_STR(ROLE CHUNK("\"content\":\"{\\\"a\\\"\"") CHUNK("\"content\":\":1}\"") END("stop")));
         assert_stream(SG_OP_MESSAGES, SG_STR(START BEGIN_CALL("0", "t", "json_answer") STOP("0") FINISH("max_tokens")),
                       &x, SG_STR(ROLE CHUNK("\"content\":\"{}\"") END("length")));
+        assert_stream(
+                SG_OP_MESSAGES,
+                SG_STR(START BEGIN_CALL("0", "t", "json_answer") STOP("0") BEGIN_CALL("1", "u", "f") STOP("1")
+                               FINISH("tool_use")),
+                &x,
+                SG_STR(ROLE CHUNK("\"content\":\"{}\"") CALL("0", "u", "f") ARGUMENTS("0", "{}") END("tool_calls")));
 }
 
 static void test_refusal(void **state)
