@@ -57,4 +57,11 @@
 #define SG_MESSAGE_UPGRADE_REFUSED      "3db439bcb94e446dad042b5f8f87f6e2" /* a successor could not be started, this process goes on */
 #define SG_MESSAGE_ENDPOINT_TRIPPED     "1f32dd91fc3eb0d5418003e150308f97" /* an endpoint failed again and again and is left alone */
 #define SG_MESSAGE_ENDPOINT_RETURNED    "b2cff95921ff8d8346086a4d84acad67" /* such an endpoint serves again */
+
+#define SG_MESSAGE_LANE_RESTS               "890d14a3b6c6bd609e1413fb7f8bb3b0" /* a lane or a credential of a provider rests */
+#define SG_MESSAGE_LANE_TRIPPED             "c92b31c492d7879b8ff2c1467391ccc0" /* a lane failed again and again and is left alone */
+#define SG_MESSAGE_LANE_RETURNED            "d8e1e0ba62ed72ccdf20bf9dd68be063" /* a lane or credential serves again */
+#define SG_MESSAGE_LANE_DRAINED             "99849d7eee653e8acc18dfff00c9dcb3" /* an admin has drained a lane or a credential */
+#define SG_MESSAGE_LANE_ENABLED             "49c7827751334faf9d2406298f0367e4" /* an admin has enabled a lane or a credential again */
+#define SG_MESSAGE_QUOTAS_ANEW              "843f8b232aa8feb98065121fe084f3fe" /* daily quotas of credentials begin anew, or are in memory */
 /* clang-format on */

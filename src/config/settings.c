@@ -221,7 +221,8 @@ const struct sg_setting sg_settings[] = {
          .dialects = REMOTE, .default_note = "none but api_key", AT(sg_config_provider, credentials),
          .help = "Further keys of the provider: a name for it, which views and records tell, then where the secret is, "
                  "as for api_key; then `priority=N` (1 to 100, 1 if not said, as api_key has it): the lower is asked "
-                 "first, of the same the one that stands first; and `daily_tokens=N`: after so many tokens of input "
+                 "first, of the same each as often as the other, or with affinity by its hash; and `daily_tokens=N`: "
+                 "after so many tokens of input "
                  "and output it rests until quota_reset. One a line, at most 16 with api_key; lines add up, an empty "
                  "one clears what stood before."},
         {PROVIDER("quota_reset"), .kind = SG_KIND_DURATION, .max = 23 * HOUR, .default_text = "0s", .dialects = REMOTE,

@@ -178,8 +178,9 @@ void sg_control_list_upstreams(struct sg_varlink_call *call, struct json_object 
 
 /* ---- changes */
 
-static const char *name_of(uid_t uid, char out[64])
+const char *sg_control_user(const struct sg_varlink_call *call, char out[64])
 {
+        const uid_t uid = sg_varlink_call_peer(call)->uid;
         const struct passwd *pw = getpwuid(uid);
 
         if (pw)
@@ -196,7 +197,7 @@ static void tell(const struct sg_varlink_call *call, const struct chosen *at, bo
         const struct sg_log_field fields[] = {
                 {"SCRIBE_SERVICE", sg_str_from(service)},
                 {"SCRIBE_ENDPOINT", sg_str_from(endpoint)},
-                {"SCRIBE_USER", sg_str_from(name_of(sg_varlink_call_peer(call)->uid, user))},
+                {"SCRIBE_USER", sg_str_from(sg_control_user(call, user))},
         };
 
         if (is_drained)

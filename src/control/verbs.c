@@ -165,5 +165,8 @@ const struct sg_varlink_method sg_control_verbs[] = {
         {"io.scribe.Gateway.ListUpstreams", SG_VARLINK_VIEW, sg_control_list_upstreams},
         {"io.scribe.Gateway.DrainUpstream", SG_VARLINK_CHANGE, sg_control_drain_upstream},
         {"io.scribe.Gateway.EnableUpstream", SG_VARLINK_CHANGE, sg_control_enable_upstream},
+        {"io.scribe.Gateway.ListLanes", SG_VARLINK_VIEW, sg_control_list_lanes},
+        {"io.scribe.Gateway.DrainLane", SG_VARLINK_CHANGE, sg_control_drain_lane},
+        {"io.scribe.Gateway.EnableLane", SG_VARLINK_CHANGE, sg_control_enable_lane},
 };
 const size_t sg_control_n_verbs = SG_N_ELEMENTS(sg_control_verbs);

@@ -24,3 +24,9 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
 void sg_control_list_upstreams(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 void sg_control_drain_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 void sg_control_enable_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+/* The name of the caller's user, or its number. */
+const char *sg_control_user(const struct sg_varlink_call *call, char out[64]);
+/* lanes.c */
+void sg_control_list_lanes(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_control_drain_lane(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_control_enable_lane(struct sg_varlink_call *call, struct json_object *parameters, void *owner);

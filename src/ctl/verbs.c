@@ -114,7 +114,7 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl upgrade\n",
          sg_ctl_verb_upgrade, NULL},
-        {"upstream list", "[SERVICE]", 0, 1, 0, "list the endpoints of services",
+        {"upstream list", "[SERVICE]", 0, 1, 0, "list the endpoints of services, and the lanes of models",
          "\"state\" is up, drained (by an admin), down (its health check fails), tripped (it failed too often in a row "
          "and\n"
          "is left alone for a while) or trial (one request tries whether it serves again); \"why\" says what was "
@@ -123,11 +123,16 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "or of\n"
          "the endpoints of SERVICE.\n"
          "\n"
+         "A lane is what models lead to, a provider and its model; lanes and the credentials of providers also may be "
+         "at\n"
+         "rest (what a provider said makes it wait) or, for a credential, spent (its daily_tokens are used).\n"
+         "\n"
          "  scribectl upstream list\n"
          "  scribectl upstream list --json | jq -r '.endpoints[] | select(.state!=\"up\") | .endpoint + \": \" + "
          ".why'\n",
          sg_ctl_verb_upstream_list, "@services"},
-        {"upstream drain", "SERVICE ENDPOINT", 2, 2, 0, "send no further requests to an endpoint",
+        {"upstream drain", "SERVICE ENDPOINT | LANE | PROVIDER credential NAME", 1, 3, 0,
+         "send no further requests to an endpoint, lane or credential",
          "What is open there is finished, everything else goes to the other endpoints of the service; if there is "
          "none,\n"
          "clients get 503. ENDPOINT is its URL, or host:port, host or the path of its socket if no other endpoint of "
@@ -136,12 +141,15 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "restarted or upgraded.\n"
          "\n"
          "  scribectl upstream drain query 10.0.0.7:8082\n"
+         "  scribectl upstream drain openai/gpt-4o\n"
+         "  scribectl upstream drain openai credential second\n"
          "  scribectl upstream list query    # \"open\" is 0: it may be stopped\n",
          sg_ctl_verb_upstream_drain, "@services"},
-        {"upstream enable", "SERVICE ENDPOINT", 2, 2, 0, "send requests to an endpoint again",
+        {"upstream enable", "SERVICE ENDPOINT | LANE | PROVIDER credential NAME", 1, 3, 0,
+         "send requests to an endpoint, lane or credential again",
          "Ends what 'upstream drain' began. It also closes the breaker of an endpoint that is tripped, so that it "
          "gets\n"
-         "requests at once.\n"
+         "requests at once, and lets lanes and credentials that rest be asked.\n"
          "\n"
          "  scribectl upstream enable query 10.0.0.7:8082\n",
          sg_ctl_verb_upstream_enable, "@services"},

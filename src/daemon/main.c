@@ -5,6 +5,7 @@
 #include "daemon/daemon.h"
 #include "daemon/healthcheck.h"
 #include "daemon/options.h"
+#include "gateway/lanes_told.h"
 
 static int start(struct sg_daemon *d, struct sg_error *err)
 {
@@ -18,6 +19,8 @@ static int start(struct sg_daemon *d, struct sg_error *err)
                 r = sg_daemon_raise_limits(d, err);
         if (!r)
                 r = sg_daemon_make_directories(d, err);
+        if (!r)
+                sg_lanes_open_quotas(atomic_load_explicit(&d->shared.snapshot, memory_order_relaxed));
         if (!r)
                 r = sg_daemon_take_listeners(d, err);
         if (!r)

@@ -7,6 +7,7 @@
 #include "base/message_id.h"
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
+#include "gateway/lanes_told.h"
 
 struct sg_snapshot *sg_daemon_snapshot(const struct sg_daemon *d)
 {
@@ -49,6 +50,7 @@ static int reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg
 
         if (r)
                 return r;
+        sg_lanes_open_quotas(next);
         *ret_needs_restart = sg_config_needs_restart(d->first_config, config);
         publish(d, SG_GIVE(next), SG_GIVE(probes));
         return 0;

@@ -11,6 +11,7 @@
 #define SG_GATEWAY_E_BAD_LEVEL          "io.scribe.Gateway.BadLevel"
 #define SG_GATEWAY_E_NO_SUCH_SERVICE    "io.scribe.Gateway.NoSuchService"
 #define SG_GATEWAY_E_NO_SUCH_ENDPOINT   "io.scribe.Gateway.NoSuchEndpoint"
+#define SG_GATEWAY_E_NO_SUCH_LANE       "io.scribe.Gateway.NoSuchLane"
 #define SG_GATEWAY_E_AMBIGUOUS_ENDPOINT "io.scribe.Gateway.AmbiguousEndpoint"
 
 extern const char sg_io_scribe_gateway_description[];

@@ -1,13 +1,16 @@
 """scribectl upstream: what is known of the endpoints of services, and how an admin takes one out and in again."""
 
+import re
 import threading
 
 import pytest
 
 from backend import Backend
-from gateway import Gateway, free_port, wait_for
+from gateway import PROVIDER_SECRET, ROOT, Gateway, free_port, wait_for
 
 DRAINED, ENABLED = "ddc3339e1673427ba1876223d6b1b914", "f629b1c5142749e08315af5b51735149"
+
+IDS = dict(re.findall(r'#define SG_MESSAGE_(\w+)\s+"(\w+)"', (ROOT / "src/base/message_id.h").read_text()))
 
 
 def service(name, *endpoints, **settings):
@@ -254,3 +257,64 @@ def test_unknown_names_are_met_with_the_nearest(pair):
             assert done.returncode == 5 and told in done.stderr, (arguments, done)
         gateway.stop()
         assert not gateway.log(message_id=DRAINED) and not gateway.log(message_id=ENABLED)
+
+
+# ---- lanes and credentials of models
+
+LANES = """
+[provider "openai"]
+dialect = openai
+base_url = http://127.0.0.1:9
+credential = a env:FAKE_PROVIDER_KEY daily_tokens=1000
+credential = b env:FAKE_PROVIDER_KEY
+[model "gpt-4o"]
+target = openai
+"""
+
+
+def row(gateway, kind, provider, name):
+    rows = gateway.ctl("upstream", "list")["lanes"]
+    return next(r for r in rows if (r["kind"], r["provider"], r["name"]) == (kind, provider, name))
+
+
+def test_lanes_and_credentials_are_listed_drained_and_enabled():
+    with Gateway(config=LANES, env={"FAKE_PROVIDER_KEY": PROVIDER_SECRET}) as gateway:
+        assert row(gateway, "lane", "openai", "openai/gpt-4o")["state"] == "up"
+        assert row(gateway, "lane", "echo", "echo")["state"] == "up"  # of requests that name no model
+        assert row(gateway, "credential", "openai", "a")["daily_tokens"] == 1000
+        shown = gateway.ctl_run("upstream", "list").stdout
+        assert "openai/gpt-4o" in shown and "openai credential a" in shown and "0 of 1000" in shown
+
+        drained = gateway.ctl("upstream", "drain", "openai/gpt-4o")
+        assert drained["changed"] and drained["lane"]["state"] == "drained", drained
+        assert not gateway.ctl("upstream", "drain", "openai/gpt-4o")["changed"]
+        assert gateway.ctl("upstream", "drain", "openai", "credential", "b")["lane"]["why"] == "is drained by an admin"
+        gateway.reload()
+        assert row(gateway, "lane", "openai", "openai/gpt-4o")["state"] == "drained"
+        assert row(gateway, "credential", "openai", "b")["state"] == "drained"
+        assert gateway.ctl("upstream", "enable", "openai/gpt-4o")["lane"]["state"] == "up"
+        assert gateway.ctl("upstream", "enable", "openai", "credential", "b")["changed"]
+
+        for words, said in ((("openai/gpt-40",), "did you mean 'openai/gpt-4o'?"),
+                            (("openai", "credential", "c"), 'no provider "openai" with a credential "c"'),
+                            (("opanai", "credential", "b"), 'no provider "opanai"')):
+            wrong = gateway.ctl_run("upstream", "drain", *words)
+            assert wrong.returncode == 5 and said in wrong.stderr, wrong.stderr
+        gateway.stop()
+        lines = gateway.log(message_id=IDS["LANE_DRAINED"])
+        assert [line.get("SCRIBE_LANE", line.get("SCRIBE_CREDENTIAL")) for line in lines] == ["openai/gpt-4o", "b"]
+        assert len(gateway.log(message_id=IDS["LANE_ENABLED"])) == 2
+
+
+def test_quotas_are_kept_in_a_file_and_a_damaged_one_is_told():
+    with Gateway(config=LANES, env={"FAKE_PROVIDER_KEY": PROVIDER_SECRET}) as gateway:
+        quotas = gateway.state / "quotas"
+        assert quotas.stat().st_mode & 0o777 == 0o600
+        gateway.reload()
+        gateway.stop()
+        assert not gateway.log(message_id=IDS["QUOTAS_ANEW"])
+        quotas.write_bytes(b"garbage")
+        gateway.start()
+        told = gateway.wait_log(message_id=IDS["QUOTAS_ANEW"])
+        assert str(quotas) in told["SCRIBE_DETAIL"] and "begin anew" in told["message"]
+        assert quotas.stat().st_size > 4096

@@ -116,6 +116,36 @@ static void list_upstreams(struct sg_varlink_call *call, struct json_object *par
         answer(call, parameters, owner, "{\"endpoints\":[]}");
 }
 
+#define LANE(kind, name, state, rests, daily, why)                                                                     \
+        "{\"kind\":\"" kind "\",\"provider\":\"openai\",\"name\":\"" name "\",\"state\":\"" state                      \
+        "\",\"rests_usec\":" rests ",\"n_open\":2,\"n_asked\":40,\"n_failed\":1,\"latency_usec\":" daily               \
+        "500,\"used_tokens\":7,\"daily_tokens\":" daily ",\"why\":\"" why "\"}"
+
+static void list_lanes(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        struct world *w = owner;
+
+        meet(w);
+        if (!sg_varlink_expect_more(call))
+                return;
+        if (w->has_no_service) {
+                answer(call, parameters, owner, "{\"lanes\":[]}");
+                return;
+        }
+        sg_varlink_reply_more(
+                call, json_tokener_parse("{\"lanes\":[" LANE("lane", "openai/gpt-4o", "up", "0", "0", "") "]}"));
+        answer(call, parameters, owner,
+               "{\"lanes\":[" LANE("credential", "b", "spent", "63000000", "1000", "has used") "]}");
+}
+
+static void drain_lane(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        answer(call, parameters, owner,
+               sg_ctl_member(parameters, "credential")
+                       ? "{\"lane\":" LANE("credential", "b", "drained", "0", "0", "by an admin") ",\"changed\":true}"
+                       : "{\"lane\":" LANE("lane", "openai/gpt-4o", "drained", "0", "0", "x") ",\"changed\":false}");
+}
+
 static void drain_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
         if (strcmp(sg_ctl_text(parameters, "service"), "query") == 0)
@@ -220,6 +250,9 @@ static const struct sg_varlink_method gateway_methods[] = {
         {"io.scribe.Gateway.ListUpstreams", SG_VARLINK_VIEW, list_upstreams},
         {"io.scribe.Gateway.DrainUpstream", SG_VARLINK_CHANGE, drain_upstream},
         {"io.scribe.Gateway.EnableUpstream", SG_VARLINK_CHANGE, enable_upstream},
+        {"io.scribe.Gateway.ListLanes", SG_VARLINK_VIEW, list_lanes},
+        {"io.scribe.Gateway.DrainLane", SG_VARLINK_CHANGE, drain_lane},
+        {"io.scribe.Gateway.EnableLane", SG_VARLINK_CHANGE, drain_lane},
 };
 static const struct sg_varlink_method ledger_methods[] = {
         {"io.scribe.Ledger.CreateKey", SG_VARLINK_CHANGE, create_key},
@@ -516,11 +549,21 @@ static void test_upstreams(void **state)
                 "service  endpoint            weight  state    for        open  asked  failed  why\n"
                 "query    http://10.0.0.7:80       1  up       1 min 3 s     3   1200       5  \n"
                 "query    http://10.0.0.8:80       1  tripped  1 min 3 s     0   1200       5  5 failures in a row, "
-                "last: \\x1b[2J\n");
+                "last: \\x1b[2J\n"
+                "\n"
+                "lane or credential   state  for        first byte  open  asked  failed     tokens  why\n"
+                "openai/gpt-4o        up                      1 ms     2     40       1             \n"
+                "openai credential b  spent  1 min 3 s     1001 ms     2     40       1  7 of 1000  has used\n");
+        assert_int_equal(ctl(w, "upstream list --json"), 0);
+        o = json(w);
+        assert_int_equal(json_object_array_length(sg_ctl_member(o, "endpoints")), 2);
+        assert_int_equal(json_object_array_length(sg_ctl_member(o, "lanes")), 2);
+        json_object_put(o);
         assert_int_equal(ctl(w, "upstream list query --json"), 0);
         assert_string_equal(w->asked, "{\"service\":\"query\"}");
         o = json(w);
         assert_int_equal(json_object_array_length(sg_ctl_member(o, "endpoints")), 2);
+        assert_null(sg_ctl_member(o, "lanes"));
         json_object_put(o);
         assert_int_equal(ctl(w, "upstream list --quiet"), 0);
         assert_string_equal(w->out, "query\n");
@@ -543,7 +586,17 @@ static void test_upstream_drain_and_enable(void **state)
                                     "no other endpoint of the service can be asked now: its clients get 503\n");
         assert_int_equal(ctl(w, "upstream drain quary x"), 5);
         assert_has(w->err, "did you mean 'query'?");
-        assert_int_equal(ctl(w, "upstream drain query"), 2);
+        assert_int_equal(ctl(w, "upstream drain"), 2);
+        assert_int_equal(ctl(w, "upstream drain openai with b"), 2);
+        assert_string_equal(w->err, "scribectl: a credential is named by: PROVIDER credential NAME\n");
+        assert_int_equal(ctl(w, "upstream drain openai/gpt-4o"), 0);
+        assert_string_equal(w->asked, "{\"name\":\"openai\\/gpt-4o\"}");
+        assert_string_equal(w->out, "lane openai/gpt-4o was drained already; 2 exchanges are still open there\n");
+        assert_int_equal(ctl(w, "upstream drain openai credential b"), 0);
+        assert_string_equal(w->asked, "{\"name\":\"openai\",\"credential\":\"b\"}");
+        assert_string_equal(w->out, "credential b of provider openai is drained; 2 exchanges are still open there\n");
+        assert_int_equal(ctl(w, "upstream enable openai credential b"), 0);
+        assert_string_equal(w->out, "credential b of provider openai is enabled, but it is drained: by an admin\n");
         assert_int_equal(ctl(w, "upstream enable query 10.0.0.7:80"), 0);
         assert_string_equal(w->out, "endpoint http://10.0.0.7:80 of service query was enabled already, but it is down: "
                                     "status 503\n");
