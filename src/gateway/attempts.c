@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/message_id.h"
 #include "gateway/dialect.h"
+#include "gateway/lanes_told.h"
 
 #define RETRIES_PASSED_ON 2u /* of requests that name no model */
 
@@ -199,24 +199,7 @@ static enum sg_lane_fault fault_of(const struct sg_exchange *x, enum sg_failure 
 
 static void tell_turn(const struct sg_exchange *x, enum sg_lane_turn turn, const char *text)
 {
-        static const struct {
-                enum sg_log_level level;
-                const char *message_id;
-        } rows[] = {
-                [SG_LANE_TURN_RESTS] = {SG_LOG_WARNING, SG_MESSAGE_ENDPOINT_TRIPPED},
-                [SG_LANE_TURN_TRIPPED] = {SG_LOG_WARNING, SG_MESSAGE_ENDPOINT_TRIPPED},
-                [SG_LANE_TURN_RETURNED] = {SG_LOG_NOTICE, SG_MESSAGE_ENDPOINT_RETURNED},
-        };
-        const struct sg_attempts *a = x->attempts;
-        const struct sg_log_field fields[] = {
-                {"SCRIBE_PROVIDER", sg_str_from(a->pick.provider->name)},
-                {"SCRIBE_LANE", sg_str_from(a->pick.name)},
-                {"SCRIBE_CREDENTIAL", sg_str_from(a->pick.credential->name)},
-                {"SCRIBE_REQUEST", sg_str_from(x->request_id)},
-        };
-
-        if (turn != SG_LANE_TURN_NONE && sg_log_wants(rows[turn].level))
-                sg_log_line(rows[turn].level, rows[turn].message_id, fields, SG_N_ELEMENTS(fields), "%s", text);
+        sg_lanes_tell_turn(turn, &x->attempts->pick, text, x->request_id);
 }
 
 static void settle(struct sg_exchange *x, enum sg_lane_fault fault, const char *text)

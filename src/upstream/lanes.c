@@ -31,8 +31,6 @@ const char *sg_lane_state_name(enum sg_lane_state s)
 
 /* ---- what is known */
 
-/* As for endpoints of services by default. */
-
 static struct known *known_unref(struct known *k)
 {
         if (!k || atomic_fetch_sub_explicit(&k->n_refs, 1, memory_order_acq_rel) != 1)

@@ -76,8 +76,8 @@ static bool may_use_purse(const struct search *s, size_t target, size_t i)
         const struct place *p = place_at(s, target);
         const struct purse *purse = &s->choice.l->purses[p->first_purse + i];
 
-        return !is_out(s, purse->known) && !rests(s, &p->pairs[i]->rest) &&
-               !was_tried_with(s, target, i) && purse_has_room(purse, s->ask->n_tokens, s->ask->wall_usec);
+        return !is_out(s, purse->known) && !rests(s, &p->pairs[i]->rest) && !was_tried_with(s, target, i) &&
+               purse_has_room(purse, s->ask->n_tokens, s->ask->wall_usec);
 }
 
 /* Those of the best priority that may be used. */
@@ -104,8 +104,8 @@ static enum breaker_use may_use(const struct search *s, size_t target)
 {
         const struct place *p = place_at(s, target);
 
-        if (is_out(s, p->known) || !can_serve(s, target) ||
-            (s->passes_over_small && !has_room(s, target)) || !usable_purses(s, target, 0))
+        if (is_out(s, p->known) || !can_serve(s, target) || (s->passes_over_small && !has_room(s, target)) ||
+            !usable_purses(s, target, 0))
                 return BREAKER_USE_NOT;
         return breaker_may_use(&p->known->breaker, &p->rule, s->ask->now_usec);
 }

@@ -42,8 +42,16 @@ def test_another_model_and_status_of_the_provider_are_told(fake):
         line = gateway.wait_log(SCRIBE_REQUEST=gateway.chat(key, model="alias").request_id)
         assert line["SCRIBE_MODEL"] == "alias" and line["SCRIBE_UPSTREAM_MODEL"] == "real"
         fake.on("real", answering(error_json("no", 403), 403))
-        line = gateway.wait_log(SCRIBE_REQUEST=gateway.chat(key, model="alias").request_id)
+        request = gateway.chat(key, model="alias").request_id
+        line = gateway.wait_log(message_id=IDS["EXCHANGE"], SCRIBE_REQUEST=request)
         assert line["SCRIBE_STATUS"] == "502" and line["SCRIBE_UPSTREAM_STATUS"] == "403"
+        line = gateway.wait_log(message_id=IDS["LANE_RESTS"], SCRIBE_REQUEST=request)
+        assert (line["SCRIBE_LANE"], line["SCRIBE_CREDENTIAL"]) == ("fake/real", "api_key")
+        assert line["message"] == line["SCRIBE_DETAIL"] and " rests for 60 s: credential: " in line["message"]
+        fake.on("real", answering(chat_json("hello")))
+        assert gateway.chat(key, model="alias").status == 200  # the only one there is; and its success ends the rest
+        line = gateway.wait_log(message_id=IDS["LANE_RETURNED"])
+        assert line["message"] == 'credential "api_key" of provider "fake" is accepted again'
 
 
 def test_documented_fields_are_those_that_are_written():

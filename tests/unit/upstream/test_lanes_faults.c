@@ -229,6 +229,80 @@ static void test_a_trial_that_meets_another_fault_makes_way(void **state)
         }
 }
 
+static void test_the_provider_says_when_it_opens(void **state)
+{
+        struct world w;
+
+        world_begin(&w, SG_STRATEGY_ORDERED, 1, 1);
+        w.providers[0].breaker_failures = 2;
+        w.providers[0].breaker_usec = 3 * SEC;
+        world_configure(&w);
+        meet(&w, SG_LANE_SERVER);
+        assert_int_equal(meet(&w, SG_LANE_SERVER), SG_LANE_TURN_TRIPPED);
+        pick_none(&w);
+        assert_int_equal(w.wait_usec, 3 * SEC);
+        w.providers[0].breaker_failures = 0; /* none: what is open does not count any more */
+        world_configure(&w);
+        for (unsigned i = 0; i < 100; i++)
+                assert_int_equal(meet(&w, SG_LANE_SERVER), SG_LANE_TURN_NONE);
+        world_end(&w);
+}
+
+/* ---- when nothing but what rests is left */
+
+static bool ask_resting(struct world *w, struct sg_lane_pick *ret)
+{
+        struct sg_lane_ask ask = world_ask(w);
+
+        ask.asks_resting = true;
+        return sg_lanes_pick(w->l, &ask, &w->tried, ret, &w->wait_usec, w->why) == 0;
+}
+
+static void test_what_rests_is_asked_when_nothing_else_is_left(void **state)
+{
+        static const enum sg_lane_fault faults[] = {SG_LANE_CREDENTIAL, SG_LANE_QUOTA, SG_LANE_RATE, SG_LANE_OVERLOAD};
+
+        for (size_t i = 0; i < SG_N_ELEMENTS(faults); i++) {
+                struct sg_lane_pick p;
+                struct world w;
+
+                world_begin(&w, SG_STRATEGY_ORDERED, 2, 1);
+                done_after(&w, pick(&w), faults[i], MINUTE);
+                w.tried = (struct sg_lane_tried){0};
+                assert_true(ask_resting(&w, &p));
+                assert_string_equal(p.name, "p1/m"); /* as long as another does not rest */
+                done_after(&w, p, faults[i], MINUTE);
+                assert_false(ask_resting(&w, &p)); /* no further attempt */
+                w.tried = (struct sg_lane_tried){0};
+                assert_true(ask_resting(&w, &p));
+                assert_string_equal(p.name, "p0/m");
+                assert_int_equal(done(&w, p, SG_LANE_OK), SG_LANE_TURN_RETURNED);
+                assert_string_equal(pick(&w).name, "p0/m");
+                world_end(&w);
+        }
+}
+
+static void test_drained_tripped_and_spent_ones_are_not_asked_even_then(void **state)
+{
+        struct sg_lane_pick p;
+        struct world w;
+
+        world_begin(&w, SG_STRATEGY_ORDERED, 1, 1);
+        sg_lanes_set_drained(w.l, 0, true);
+        assert_false(ask_resting(&w, &p));
+        sg_lanes_set_drained(w.l, 0, false);
+        trip(&w, SG_LANE_SERVER);
+        w.tried = (struct sg_lane_tried){0};
+        assert_false(ask_resting(&w, &p));
+        sg_lanes_set_drained(w.l, 0, false);
+        w.credentials[0][0].daily_tokens = 10;
+        w.n_tokens = 11;
+        world_configure(&w);
+        w.tried = (struct sg_lane_tried){0};
+        assert_false(ask_resting(&w, &p));
+        world_end(&w);
+}
+
 /* ---- latency is learned at the head, once */
 
 static void test_latency_is_learned_once(void **state)
@@ -273,6 +347,9 @@ int main(void)
                 cmocka_unit_test(test_faults_in_a_row_trip),
                 cmocka_unit_test(test_one_tries_and_its_answer_returns_it),
                 cmocka_unit_test(test_a_trial_that_meets_another_fault_makes_way),
+                cmocka_unit_test(test_the_provider_says_when_it_opens),
+                cmocka_unit_test(test_what_rests_is_asked_when_nothing_else_is_left),
+                cmocka_unit_test(test_drained_tripped_and_spent_ones_are_not_asked_even_then),
                 cmocka_unit_test(test_latency_is_learned_once),
                 cmocka_unit_test(test_all_have_names),
         };
