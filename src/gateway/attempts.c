@@ -39,7 +39,7 @@ static uint64_t affinity_of(const struct sg_exchange *x)
 
         switch (x->model ? x->model->affinity : SG_AFFINITY_NONE) {
         case SG_AFFINITY_CONVERSATION:
-                return hash_bytes(h, req->opening);
+                return hash_bytes(h, sg_llm_request_opening(req));
         case SG_AFFINITY_KEY:
                 return hash_bytes(h, sg_str_from(x->model->name));
         default:

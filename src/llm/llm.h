@@ -64,23 +64,24 @@ struct sg_llm_request {
         struct sg_json_value include_usage; /* of stream_options */
         char model_name[256];               /* decoded; empty when absent */
         bool is_stream;                     /* events are asked for: of SPEECH with stream_format "sse" */
-        bool wants_usage;      /* usage is part of what the client gets: asked for, or the operation has it always */
-        uint64_t max_tokens;   /* 0: not given */
-        struct sg_str opening; /* how the conversation begins; see sg_llm_request_read() */
-        bool is_form;          /* multipart: model.value.text is the part's content, bare; model.member, without such a
+        bool wants_usage;    /* usage is part of what the client gets: asked for, or the operation has it always */
+        uint64_t max_tokens; /* 0: not given */
+        struct sg_json_value conversation; /* the list of its turns, or its name: for sg_llm_request_opening() */
+        bool is_form; /* multipart: model.value.text is the part's content, bare; model.member, without such a
                                 * part, the first boundary, before which one may be put */
 };
 
 /* Reads the body of any operation that has one in JSON (of PASS, when it is JSON). SG_LLM_E_NO_MODEL only without has_default,
  * and never for PASS; model_name is empty when the client named none.
- *
- * opening is a view of bytes that are the same in all turns of one conversation, as long as its client writes them the
- * same way: of CHAT, MESSAGES and COUNT_TOKENS from the begin of `messages` to the first text of the first user message
- * (a cache_control behind it comes and goes between turns); `system`, which stands elsewhere, is not in it. Of RESPONSES
- * the same of `input`, or the text of it, or `conversation` where there is one; `instructions` are not in it. Empty where
- * there is nothing of the kind. */
+ */
 int sg_llm_request_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, bool has_default,
                         struct sg_llm_fault *fault) SG_MUST_CHECK;
+/* How the conversation begins: a view of bytes that are the same in all turns of one conversation, as long as its client
+ * writes them the same way: of CHAT, MESSAGES and COUNT_TOKENS from the begin of `messages` to the first text of the first
+ * user message (a cache_control behind it comes and goes between turns); `system`, which stands elsewhere, is not in it. Of
+ * RESPONSES the same of `input`, or the text of it, or `conversation` where there is one; `instructions` are not in it. Empty
+ * where there is nothing of the kind. */
+struct sg_str sg_llm_request_opening(const struct sg_llm_request *req);
 /* The same of a form (IMAGES, TRANSCRIPTION); boundary: of its content-type, without quotes. Strict: what two readers might
  * read in two ways is refused, with SG_LLM_E_BAD_JSON where it is no form and SG_LLM_E_BAD_FIELD where a part is wrong. */
 int sg_llm_form_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, struct sg_str boundary,

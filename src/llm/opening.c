@@ -1,67 +1,65 @@
-#include "llm/opening.h"
-
-enum {
-        MESSAGE_ROLE,
-        MESSAGE_CONTENT,
-};
+/*
+ * It is looked for by those who need it, and no further than to the first user's first text: reading it in the pass in which a
+ * request is sliced made a talk of many turns half as dear again.
+ */
+#include "llm/llm.h"
 
 static const char *end_of(struct sg_str s)
 {
         return s.p + s.n;
 }
 
-static void on_part(void *owner)
+static const char *text_end(struct sg_json_value content)
 {
-        struct sg_llm_opening *o = owner;
+        struct sg_json_value part, text;
+        size_t at = 0;
 
-        if (!o->text_end && o->part[0].value.kind == SG_JSON_STRING)
-                o->text_end = end_of(o->part[0].member);
+        if (content.kind != SG_JSON_ARRAY)
+                return NULL;
+        while (sg_json_each(content, &at, NULL, &part)) {
+                text = sg_json_get(part, SG_STR("text"));
+                if (text.kind == SG_JSON_STRING)
+                        return end_of(text.text);
+        }
+        return NULL;
 }
 
 /* Where the message's first text ends; without any, its role or its content, whichever comes last. */
-static const char *message_end(const struct sg_llm_opening *o)
+static const char *message_end(struct sg_json_value role, struct sg_json_value content)
 {
-        const struct sg_json_want *role = &o->message[MESSAGE_ROLE], *content = &o->message[MESSAGE_CONTENT];
+        const char *end = text_end(content);
 
-        if (o->text_end)
-                return o->text_end;
-        if (role->n && content->n)
-                return end_of(SG_MAX(role->member.p, content->member.p) == role->member.p ? role->member
-                                                                                          : content->member);
-        return role->n ? end_of(role->member) : content->n ? end_of(content->member) : NULL;
+        if (end)
+                return end;
+        if (!role.text.n || !content.text.n)
+                return content.text.n ? end_of(content.text) : role.text.n ? end_of(role.text) : NULL;
+        return SG_MAX(end_of(role.text), end_of(content.text));
 }
 
-static void on_message(void *owner)
+static struct sg_str opening_of(struct sg_json_value list)
 {
-        struct sg_llm_opening *o = owner;
-        const char *end = o->user_end ? NULL : message_end(o);
+        struct sg_json_value message;
+        const char *end = NULL;
+        size_t at = 0;
 
-        if (end && !o->first_end)
-                o->first_end = end;
-        if (end && sg_json_text_is(o->message[MESSAGE_ROLE].value, SG_STR("user")))
-                o->user_end = end;
-        o->text_end = NULL;
-        o->n_messages++;
+        while (sg_json_each(list, &at, NULL, &message)) {
+                const struct sg_json_value role = sg_json_get(message, SG_STR("role"));
+                const char *here = message_end(role, sg_json_get(message, SG_STR("content")));
+                const bool is_user = here && sg_json_text_is(role, SG_STR("user"));
+
+                if (is_user || !end)
+                        end = here;
+                if (is_user)
+                        break;
+        }
+        return end ? sg_str_make(list.text.p, (size_t)(end - list.text.p)) : SG_STR_NONE;
 }
 
-void sg_llm_opening_init(struct sg_llm_opening *o)
+struct sg_str sg_llm_request_opening(const struct sg_llm_request *req)
 {
-        *o = (struct sg_llm_opening){
-                .message = {[MESSAGE_ROLE] = {.name = SG_STR("role")},
-                            [MESSAGE_CONTENT] = {.name = SG_STR("content"), .inside = &o->in_content}},
-                .part = {{.name = SG_STR("text")}},
-                .in_messages = {o->message, SG_N_ELEMENTS(o->message), on_message, o},
-                .in_content = {o->part, SG_N_ELEMENTS(o->part), on_part, o},
-        };
-}
+        const struct sg_json_value v = req->conversation;
 
-struct sg_str sg_llm_opening_take(const struct sg_llm_opening *o, struct sg_json_value list)
-{
-        const char *end = o->user_end ? o->user_end : o->first_end;
-
-        if (list.kind == SG_JSON_STRING)
-                return list.text;
-        if (list.kind != SG_JSON_ARRAY || !end)
-                return SG_STR_NONE;
-        return sg_str_make(list.text.p, (size_t)(end - list.text.p));
+        if (v.kind == SG_JSON_ARRAY)
+                return opening_of(v);
+        return v.kind == SG_JSON_NULL ? SG_STR_NONE : v.text;
 }

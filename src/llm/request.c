@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "llm/opening.h"
 #include "llm/text.h"
 
 #define TOKENS_MAX (UINT64_C(1) << 53) /* what a double still counts one by one */
@@ -60,28 +59,12 @@ static bool is_given(struct sg_json_value v)
         return v.kind != SG_JSON_NONE && v.kind != SG_JSON_NULL;
 }
 
-/* The names that are read of messages are read nowhere else. */
-static bool is_of_message(struct sg_str name)
+static int refuse_twice(const struct sg_json_fault *why, struct sg_llm_fault *fault)
 {
-        return sg_str_eq(name, SG_STR("role")) || sg_str_eq(name, SG_STR("content")) || sg_str_eq(name, SG_STR("text"));
-}
+        char name[64];
 
-static int refuse_twice(enum sg_operation op, const struct sg_json_fault *why, size_t n_messages,
-                        struct sg_llm_fault *fault)
-{
-        bool is_text = sg_str_eq(why->name, SG_STR("text"));
-        char path[64];
-
-        if (is_of_message(why->name))
-                snprintf(path, sizeof(path), "%s.%zu." SG_STR_FMT, op == SG_OP_RESPONSES ? "input" : "messages",
-                         n_messages, SG_STR_ARG(is_text ? SG_STR("content") : why->name));
-        else
-                snprintf(path, sizeof(path), SG_STR_FMT, SG_STR_ARG(why->name));
-        sg_llm_fault_set(fault, path, "'" SG_STR_FMT "' stands twice in %s (again at byte %zu)", SG_STR_ARG(why->name),
-                         !is_of_message(why->name) ? "the body"
-                         : is_text                 ? "a part of the content"
-                                                   : "a message",
-                         why->offset);
+        snprintf(name, sizeof(name), SG_STR_FMT, SG_STR_ARG(why->name));
+        sg_llm_fault_set(fault, name, "'%s' stands twice in the body (again at byte %zu)", name, why->offset);
         return SG_LLM_E_BAD_FIELD;
 }
 
@@ -222,11 +205,11 @@ static int check_input(struct sg_json_value v, struct sg_llm_fault *fault)
         return bad_field(fault, "input", "a string or an array", v);
 }
 
-static struct sg_str opening_of(const struct sg_llm_opening *o, const struct sg_json_want w[W_N])
+static struct sg_json_value conversation_of(const struct sg_json_want w[W_N])
 {
         if (is_given(w[W_CONVERSATION].value))
-                return w[W_CONVERSATION].value.text;
-        return sg_llm_opening_take(o, w[w[W_INPUT].n ? W_INPUT : W_MESSAGES].value);
+                return w[W_CONVERSATION].value;
+        return w[w[W_INPUT].n ? W_INPUT : W_MESSAGES].value;
 }
 
 static int read_fields(struct sg_llm_request *req, const struct sg_json_want w[W_N], bool needs_model,
@@ -276,20 +259,15 @@ int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op,
         };
         struct sg_json_want asked[W_N], w[W_N] = {0};
         struct sg_llm_request req = {.op = op, .body = body};
-        struct sg_llm_opening opening;
         struct sg_json_fault why;
         size_t n = 0;
         int r;
 
-        sg_llm_opening_init(&opening);
         for (unsigned i = 0; i < W_N; i++)
                 if (wanted(op) & BIT(i))
-                        asked[n++] = (struct sg_json_want){
-                                .name = names[i],
-                                .inside = i == W_MESSAGES || i == W_INPUT ? &opening.in_messages : NULL};
+                        asked[n++] = (struct sg_json_want){.name = names[i]};
         if (sg_json_slice(body, asked, n, &why))
-                return why.code == SG_JSON_E_DUPLICATE ? refuse_twice(op, &why, opening.n_messages, fault)
-                                                       : refuse_json(body, &why, fault);
+                return why.code == SG_JSON_E_DUPLICATE ? refuse_twice(&why, fault) : refuse_json(body, &why, fault);
         n = 0;
         for (unsigned i = 0; i < W_N; i++)
                 if (wanted(op) & BIT(i))
@@ -297,7 +275,7 @@ int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op,
         r = read_fields(&req, w, needs_model, fault);
         if (r)
                 return r;
-        req.opening = opening_of(&opening, w);
+        req.conversation = conversation_of(w);
         *ret = req;
         return 0;
 }
