@@ -65,10 +65,20 @@ static const char *check_prefix(struct sg_str prefix)
 /* Paths that gateway/route.c answers before any service is asked. */
 static bool is_own(struct sg_str prefix)
 {
-        static const char *const own[] = {
-                "/v1",          "/v1/chat",        "/v1/chat/completions",  "/v1/completions", "/v1/embeddings",
-                "/v1/messages", "/v1/models",      "/v1/responses",         "/health",         "/ready",
-                "/api/health",  "/api/health/all", "/api/health/aggregated"};
+        static const char *const own[] = {"/v1",
+                                          "/v1/chat",
+                                          "/v1/chat/completions",
+                                          "/v1/completions",
+                                          "/v1/embeddings",
+                                          "/v1/messages",
+                                          "/v1/messages/count_tokens",
+                                          "/v1/models",
+                                          "/v1/responses",
+                                          "/health",
+                                          "/ready",
+                                          "/api/health",
+                                          "/api/health/all",
+                                          "/api/health/aggregated"};
 
         if (sg_str_ends(prefix, SG_STR("/")))
                 prefix.n--;

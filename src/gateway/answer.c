@@ -111,30 +111,43 @@ static int end_models(struct sg_exchange *x, struct sg_str first, struct sg_str 
         return r ? r : sg_buf_add(&x->answer, SG_STR("}\n"));
 }
 
+struct listing {
+        struct sg_exchange *x;
+        struct sg_str first, last;
+        int r;
+};
+
+static void list_model(struct listing *l, const struct sg_config_model *m, struct sg_str name)
+{
+        if (l->r || (!sg_key_may_use(l->x->key, name) && !sg_key_may_use(l->x->key, sg_str_from(m->name))))
+                return;
+        if (l->first.n)
+                l->r = sg_buf_add(&l->x->answer, SG_STR(","));
+        else
+                l->first = name;
+        l->last = name;
+        if (!l->r)
+                l->r = add_model(l->x, name, m->targets[0].provider->name);
+}
+
 enum sg_step sg_answer_models(struct sg_exchange *x)
 {
         const struct sg_config *config = x->snapshot->config;
-        struct sg_str first = SG_STR_NONE, last = SG_STR_NONE;
-        int r = sg_buf_add(&x->answer, x->surface == SG_SURFACE_ANTHROPIC ? SG_STR("{\"data\":[")
-                                                                          : SG_STR("{\"object\":\"list\",\"data\":["));
+        struct listing l = {.x = x};
 
-        for (size_t i = 0; !r && i < config->n_models; i++) {
+        l.r = sg_buf_add(&x->answer, x->surface == SG_SURFACE_ANTHROPIC ? SG_STR("{\"data\":[")
+                                                                        : SG_STR("{\"object\":\"list\",\"data\":["));
+        for (size_t i = 0; i < config->n_models; i++) {
                 const struct sg_config_model *m = &config->models[i];
-                struct sg_str name = sg_str_from(m->name);
 
-                if (m->is_pattern || !sg_key_may_use(x->key, name))
-                        continue;
-                if (first.n)
-                        r = sg_buf_add(&x->answer, SG_STR(","));
-                else
-                        first = name;
-                last = name;
-                if (!r)
-                        r = add_model(x, name, m->targets[0].provider->name);
+                if (!m->is_pattern)
+                        list_model(&l, m, sg_str_from(m->name));
+                for (size_t k = 0; k < m->n_aliases; k++)
+                        list_model(&l, m, sg_str_from(m->aliases[k]));
         }
-        if (!r)
-                r = end_models(x, first, last);
-        return answer_ready(x, 200, r);
+        if (!l.r)
+                l.r = end_models(x, l.first, l.last);
+        return answer_ready(x, 200, l.r);
 }
 
 enum sg_step sg_answer_model(struct sg_exchange *x)
@@ -144,7 +157,7 @@ enum sg_step sg_answer_model(struct sg_exchange *x)
 
         if (!sg_exchange_ask_for(x, x->model_id))
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-        if (!m || !sg_key_may_use(x->key, x->model_id)) {
+        if (!m || (!sg_key_may_use(x->key, x->model_id) && !sg_key_may_use(x->key, sg_str_from(m->name)))) {
                 char names[256];
 
                 sg_models_for_people(x, names, sizeof(names));
@@ -194,6 +207,7 @@ static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *mes
         const struct sg_failure_row *row = sg_failure_row(x->failure);
 
         return (struct sg_llm_client_error){
+                .status = x->mode == SG_RELAY_ERROR && x->status >= 400 ? x->status : row->status,
                 .type = row->type ? row->type : "server_error",
                 .code = row->code,
                 .param = x->failure == SG_FAIL_BAD_FIELD && x->note ? x->note

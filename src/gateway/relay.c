@@ -55,7 +55,7 @@ static int take_fields(struct sg_exchange *x, const struct sg_head *head)
                 r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
         if (!r)
                 r = sg_attempts_add_fields(x);
-        if (!r && x->surface == SG_SURFACE_ANTHROPIC && x->upstream_op != x->op)
+        if (!r && x->surface == SG_SURFACE_ANTHROPIC && !sg_head_find(head, SG_STR("request-id")))
                 r = sg_h1_add_header(&x->fields, SG_STR("request-id"), sg_str_from(x->request_id));
         for (size_t i = 0; !r && i < head->n_headers; i++)
                 if (is_returned(x, head, &head->headers[i]))

@@ -13,33 +13,34 @@ static const struct route {
         enum sg_operation op;
         bool is_post;  /* else GET and HEAD */
         bool is_local; /* health: needs no key */
+        bool yields;   /* to a service that takes the path */
 } routes[] = {
-        {SG_STR("/v1/chat/completions"), SG_SURFACE_OPENAI, SG_OP_CHAT, true, false},
-        {SG_STR("/v1/chat"), SG_SURFACE_SIMPLE, SG_OP_CHAT, true, false},
-        {SG_STR("/v1/completions"), SG_SURFACE_OPENAI, SG_OP_COMPLETION, true, false},
-        {SG_STR("/v1/embeddings"), SG_SURFACE_OPENAI, SG_OP_EMBEDDINGS, true, false},
-        {SG_STR("/v1/messages"), SG_SURFACE_ANTHROPIC, SG_OP_MESSAGES, true, false},
-        {SG_STR("/v1/messages/count_tokens"), SG_SURFACE_ANTHROPIC, SG_OP_COUNT_TOKENS, true, false},
-        {SG_STR("/v1/responses"), SG_SURFACE_RESPONSES, SG_OP_RESPONSES, true, false},
-        {SG_STR("/v1/images/generations"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false},
-        {SG_STR("/v1/images/edits"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false},
-        {SG_STR("/v1/images/variations"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false},
-        {SG_STR("/v1/audio/speech"), SG_SURFACE_OPENAI, SG_OP_SPEECH, true, false},
-        {SG_STR("/v1/audio/transcriptions"), SG_SURFACE_OPENAI, SG_OP_TRANSCRIPTION, true, false},
-        {SG_STR("/v1/audio/translations"), SG_SURFACE_OPENAI, SG_OP_TRANSCRIPTION, true, false},
-        {SG_STR("/v1/models"), SG_SURFACE_OPENAI, SG_OP_MODEL_LIST, false, false},
-        {SG_STR("/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
-        {SG_STR("/ready"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
-        {SG_STR("/api/health/all"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
-        {SG_STR("/api/health/aggregated"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
-        {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true},
+        {SG_STR("/v1/chat/completions"), SG_SURFACE_OPENAI, SG_OP_CHAT, true, false, false},
+        {SG_STR("/v1/chat"), SG_SURFACE_SIMPLE, SG_OP_CHAT, true, false, false},
+        {SG_STR("/v1/completions"), SG_SURFACE_OPENAI, SG_OP_COMPLETION, true, false, false},
+        {SG_STR("/v1/embeddings"), SG_SURFACE_OPENAI, SG_OP_EMBEDDINGS, true, false, false},
+        {SG_STR("/v1/messages"), SG_SURFACE_ANTHROPIC, SG_OP_MESSAGES, true, false, false},
+        {SG_STR("/v1/messages/count_tokens"), SG_SURFACE_ANTHROPIC, SG_OP_COUNT_TOKENS, true, false, false},
+        {SG_STR("/v1/responses"), SG_SURFACE_RESPONSES, SG_OP_RESPONSES, true, false, false},
+        {SG_STR("/v1/images/generations"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false, true},
+        {SG_STR("/v1/images/edits"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false, true},
+        {SG_STR("/v1/images/variations"), SG_SURFACE_OPENAI, SG_OP_IMAGES, true, false, true},
+        {SG_STR("/v1/audio/speech"), SG_SURFACE_OPENAI, SG_OP_SPEECH, true, false, true},
+        {SG_STR("/v1/audio/transcriptions"), SG_SURFACE_OPENAI, SG_OP_TRANSCRIPTION, true, false, true},
+        {SG_STR("/v1/audio/translations"), SG_SURFACE_OPENAI, SG_OP_TRANSCRIPTION, true, false, true},
+        {SG_STR("/v1/models"), SG_SURFACE_OPENAI, SG_OP_MODEL_LIST, false, false, false},
+        {SG_STR("/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true, false},
+        {SG_STR("/ready"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true, false},
+        {SG_STR("/api/health/all"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true, false},
+        {SG_STR("/api/health/aggregated"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true, false},
+        {SG_STR("/api/health"), SG_SURFACE_OPENAI, SG_OP_PASS, false, true, false},
 };
 
 bool sg_path_is_built_in(struct sg_str path)
 {
         for (size_t i = 0; i < SG_N_ELEMENTS(routes); i++)
                 if (sg_str_eq(path, routes[i].path))
-                        return true;
+                        return !routes[i].yields;
         return false;
 }
 
@@ -62,7 +63,7 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
         if (x->asked->has_anthropic_version) /* of paths that do not tell */
                 x->surface = SG_SURFACE_ANTHROPIC;
         for (size_t i = 0; i < SG_N_ELEMENTS(routes); i++) {
-                if (!sg_str_eq(path, routes[i].path))
+                if (!sg_str_eq(path, routes[i].path) || (routes[i].yields && x->serving))
                         continue;
                 x->surface = routes[i].op == SG_OP_MODEL_LIST ? x->surface : routes[i].surface;
                 x->op = routes[i].op;
