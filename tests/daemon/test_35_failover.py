@@ -251,8 +251,8 @@ def test_another_credential_takes_over(providers):
 
 
 def test_a_daily_quota_is_kept_over_a_crash(providers):
-    providers.a.on("m", plain)  # 18 tokens each
-    credentials = "credential = one env:ONE daily_tokens=30\ncredential = two env:TWO priority=2\n"
+    providers.a.on("m", plain)  # 18 tokens each, and some more are reserved
+    credentials = "credential = one env:ONE daily_tokens=50\ncredential = two env:TWO priority=2\n"
     config = providers.config('[model "m"]\ntarget = a\n').replace(
         PATIENCE, credentials + PATIENCE.replace("api_key = env:FAKE_PROVIDER_KEY\n", ""), 1)
     gateway = Gateway(config=config, workers=1, env={"ONE": "secret-one", "TWO": "secret-two"})
