@@ -193,6 +193,23 @@ static struct json_object *view_services(const struct sg_snapshot *snapshot)
         return list;
 }
 
+/* Credentials among them: what requests for models need. */
+static struct json_object *view_lanes(struct sg_lanes *l)
+{
+        const uint64_t now_usec = sg_clock_usec(), wall_usec = sg_clock_wall_usec();
+        struct json_object *o = json_object_new_object();
+        struct sg_lane_view v;
+        uint64_t n_up = 0;
+
+        for (size_t i = 0; i < sg_lanes_count(l); i++) {
+                sg_lanes_view(l, i, now_usec, wall_usec, &v);
+                n_up += v.state == SG_LANE_UP;
+        }
+        sg_members_add_u64(o, "n_lanes", sg_lanes_count(l));
+        sg_members_add_u64(o, "n_up", n_up);
+        return o;
+}
+
 static const char *status_sentence(const struct sg_control *c, const char *state, char *out, size_t out_bytes)
 {
         uint64_t n_unrecorded = SUM(c, n_unrecorded);
@@ -240,6 +257,7 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         json_object_object_add(o, "log", view_log(config));
         json_object_object_add(o, "listeners", view_listeners(c));
         json_object_object_add(o, "services", view_services(snapshot));
+        json_object_object_add(o, "lanes", view_lanes(snapshot->lanes));
         json_object_object_add(o, "dependencies", view_dependencies(shared));
         sg_varlink_reply(call, o);
 }

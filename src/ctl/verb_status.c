@@ -170,6 +170,17 @@ static void print_services(struct json_object *services)
         }
 }
 
+/* Only when there is something to say: "2 of 14 lanes and credentials are not up" */
+static void print_lanes(struct json_object *lanes)
+{
+        const unsigned long long n = number(lanes, "n_lanes"), n_up = number(lanes, "n_up");
+
+        if (n == n_up)
+                return;
+        begin("models");
+        printf("%llu of %llu lanes and credentials are not up: see 'scribectl upstream list'\n", n - n_up, n);
+}
+
 /* "redis: ok, 412 us, since 2026-11-21 08:29:53" or "redis: down (required), since ...: refused: 127.0.0.1:6379: ..." */
 static void print_dependencies(struct json_object *dependencies)
 {
@@ -265,6 +276,7 @@ enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl)
                 print_rest(s);
                 print_ledger(ledger);
                 print_services(sg_ctl_member(s, "services"));
+                print_lanes(sg_ctl_member(s, "lanes"));
                 print_dependencies(sg_ctl_member(s, "dependencies"));
                 print_workers(sg_ctl_member(s, "workers"));
         }

@@ -285,10 +285,13 @@ def test_lanes_and_credentials_are_listed_drained_and_enabled():
         shown = gateway.ctl_run("upstream", "list").stdout
         assert "openai/gpt-4o" in shown and "openai credential a" in shown and "0 of 1000" in shown
 
+        assert gateway.ctl("status")["lanes"] == {"n_lanes": 7, "n_up": 7}
+        assert "not up" not in gateway.ctl_run("status").stdout
         drained = gateway.ctl("upstream", "drain", "openai/gpt-4o")
         assert drained["changed"] and drained["lane"]["state"] == "drained", drained
         assert not gateway.ctl("upstream", "drain", "openai/gpt-4o")["changed"]
         assert gateway.ctl("upstream", "drain", "openai", "credential", "b")["lane"]["why"] == "is drained by an admin"
+        assert "2 of 7 lanes and credentials are not up: see 'scribectl upstream list'" in gateway.ctl_run("status").stdout
         gateway.reload()
         assert row(gateway, "lane", "openai", "openai/gpt-4o")["state"] == "drained"
         assert row(gateway, "credential", "openai", "b")["state"] == "drained"
