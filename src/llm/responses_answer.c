@@ -2,23 +2,89 @@
 #include "base/limits.h"
 #include "llm/responses_output.h"
 
-/* There is one; should a provider give more, a response has no place for them. */
-static struct sg_json_value first_choice(struct sg_json_value chat)
+enum {
+        T_ID,
+        T_MODEL,
+        T_CREATED,
+        T_CHOICES,
+        T_USAGE,
+        T_X_GROQ,
+        T_N
+};
+
+enum {
+        C_INDEX,
+        C_SAYS, /* the message or the delta */
+        C_FINISH_REASON,
+        C_LOGPROBS,
+        C_USAGE,
+        C_N
+};
+
+enum {
+        M_REASONING_CONTENT,
+        M_REASONING, /* OpenRouter, vLLM */
+        M_THINKING_BLOCKS,
+        M_CONTENT,
+        M_REFUSAL,
+        M_TOOL_CALLS,
+        M_N
+};
+
+/* An answer or a chunk. There is one choice: should a provider give more, a response has no place for them. */
+struct chat {
+        struct sg_json_want top[T_N], choice[C_N];
+        bool has_choice;
+};
+
+static void read_choice(struct chat *c)
 {
-        struct sg_json_value choice = sg_json_path(chat, SG_STR("choices.0"));
+        struct sg_json_value choice;
+        size_t walk = 0;
         uint64_t index;
 
-        if (sg_json_u64(sg_json_get(choice, SG_STR("index")), &index) && index > 0)
-                return (struct sg_json_value){0};
-        return choice;
+        if (!sg_json_each(c->top[T_CHOICES].value, &walk, NULL, &choice) || choice.kind != SG_JSON_OBJECT ||
+            sg_json_slice_last(choice.text, c->choice, C_N, NULL))
+                return;
+        c->has_choice = !sg_json_u64(c->choice[C_INDEX].value, &index) || index == 0;
+        if (!c->has_choice)
+                for (unsigned i = 0; i < C_N; i++)
+                        c->choice[i].value = (struct sg_json_value){0};
+}
+
+static int read_chat(struct chat *c, struct sg_str text, struct sg_str says, struct sg_llm_fault *fault)
+{
+        *c = (struct chat){
+                .top = {[T_ID] = {.name = SG_STR("id")},
+                        [T_MODEL] = {.name = SG_STR("model")},
+                        [T_CREATED] = {.name = SG_STR("created")},
+                        [T_CHOICES] = {.name = SG_STR("choices")},
+                        [T_USAGE] = {.name = SG_STR("usage")},
+                        [T_X_GROQ] = {.name = SG_STR("x_groq")}},
+                .choice = {[C_INDEX] = {.name = SG_STR("index")},
+                           [C_SAYS] = {.name = says},
+                           [C_FINISH_REASON] = {.name = SG_STR("finish_reason")},
+                           [C_LOGPROBS] = {.name = SG_STR("logprobs")},
+                           [C_USAGE] = {.name = SG_STR("usage")}},
+        };
+        if (sg_json_slice_last(text, c->top, T_N, NULL)) {
+                sg_llm_fault_set(fault, "", "the provider sent what is not a JSON object");
+                return SG_LLM_E_NOT_JSON;
+        }
+        read_choice(c);
+        return 0;
 }
 
 /* The figures, wherever they stand (as sg_llm_answer_read() looks for them). False when there are none. */
-static bool read_usage(struct sg_usage *u, struct sg_json_value chat)
+static bool read_usage(struct sg_usage *u, const struct chat *c)
 {
-        return sg_usage_read(u, sg_json_get(chat, SG_STR("usage"))) ||
-               sg_usage_read(u, sg_json_get(first_choice(chat), SG_STR("usage"))) ||
-               sg_usage_read(u, sg_json_path(chat, SG_STR("x_groq.usage")));
+        return sg_usage_read(u, c->top[T_USAGE].value) || sg_usage_read(u, c->choice[C_USAGE].value) ||
+               sg_usage_read(u, sg_json_get(c->top[T_X_GROQ].value, SG_STR("usage")));
+}
+
+static void take_head(struct sg_responses_output *out, const struct chat *c)
+{
+        sg_responses_take_head(out, c->top[T_ID].value, c->top[T_MODEL].value, c->top[T_CREATED].value);
 }
 
 /* ---- a message or a delta */
@@ -72,45 +138,51 @@ static int add_calls(struct sg_responses_output *out, struct sg_json_value calls
         return r;
 }
 
-static int add_message(struct sg_responses_output *out, struct sg_json_value message, struct sg_json_value logprobs,
-                       struct sg_llm_fault *fault)
+static int add_message(struct sg_responses_output *out, const struct chat *c, struct sg_llm_fault *fault)
 {
+        struct sg_json_want m[M_N] = {
+                [M_REASONING_CONTENT] = {.name = SG_STR("reasoning_content")},
+                [M_REASONING] = {.name = SG_STR("reasoning")},
+                [M_THINKING_BLOCKS] = {.name = SG_STR("thinking_blocks")},
+                [M_CONTENT] = {.name = SG_STR("content")},
+                [M_REFUSAL] = {.name = SG_STR("refusal")},
+                [M_TOOL_CALLS] = {.name = SG_STR("tool_calls")},
+        };
+        struct sg_json_value says = c->choice[C_SAYS].value, reasoning;
         const struct sg_json_value none = {0};
-        struct sg_json_value reasoning = sg_json_get(message, SG_STR("reasoning_content"));
         int r;
 
-        if (reasoning.kind != SG_JSON_STRING)
-                reasoning = sg_json_get(message, SG_STR("reasoning")); /* OpenRouter, vLLM */
+        if (says.kind != SG_JSON_OBJECT || sg_json_slice_last(says.text, m, M_N, NULL))
+                return 0;
+        reasoning = m[m[M_REASONING_CONTENT].value.kind == SG_JSON_STRING ? M_REASONING_CONTENT : M_REASONING].value;
         add_string(out, SG_RESPONSES_REASONING_TEXT, reasoning, none);
-        sg_responses_add_thinking(out, sg_json_get(message, SG_STR("thinking_blocks")));
-        r = add_content(out, sg_json_get(message, SG_STR("content")), logprobs, fault);
+        sg_responses_add_thinking(out, m[M_THINKING_BLOCKS].value);
+        r = add_content(out, m[M_CONTENT].value, sg_json_get(c->choice[C_LOGPROBS].value, SG_STR("content")), fault);
         if (r)
                 return r;
-        add_string(out, SG_RESPONSES_REFUSAL, sg_json_get(message, SG_STR("refusal")), none);
-        return add_calls(out, sg_json_get(message, SG_STR("tool_calls")), fault);
+        add_string(out, SG_RESPONSES_REFUSAL, m[M_REFUSAL].value, none);
+        return add_calls(out, m[M_TOOL_CALLS].value, fault);
 }
 
 /* ---- answers */
 
-static int answer(struct sg_responses_output *out, struct sg_json_value chat, struct sg_buf *to,
-                  struct sg_llm_fault *fault)
+static int answer(struct sg_responses_output *out, const struct chat *c, struct sg_buf *to, struct sg_llm_fault *fault)
 {
-        struct sg_json_value choice = first_choice(chat), message = sg_json_get(choice, SG_STR("message"));
         struct sg_llm_put o = {.to = to};
         struct sg_usage usage = {0};
         char finish_reason[32];
         int r;
 
-        if (message.kind != SG_JSON_OBJECT) {
+        if (c->choice[C_SAYS].value.kind != SG_JSON_OBJECT) {
                 sg_llm_fault_set(fault, "", "the provider's answer holds no message");
                 return SG_LLM_E_NOT_JSON;
         }
-        sg_responses_take_head(out, chat);
-        r = add_message(out, message, sg_json_path(choice, SG_STR("logprobs.content")), fault);
+        take_head(out, c);
+        r = add_message(out, c, fault);
         if (r)
                 return r;
-        sg_llm_copy_text(finish_reason, sizeof(finish_reason), sg_json_get(choice, SG_STR("finish_reason")));
-        (void)read_usage(&usage, chat);
+        sg_llm_copy_text(finish_reason, sizeof(finish_reason), c->choice[C_FINISH_REASON].value);
+        (void)read_usage(&usage, c);
         sg_responses_end(out, finish_reason);
         if (out->put.r)
                 return out->put.r;
@@ -121,13 +193,16 @@ static int answer(struct sg_responses_output *out, struct sg_json_value chat, st
 int sg_chat_answer_to_responses(struct sg_buf *out, struct sg_str body, const struct sg_translate_exchange *x,
                                 struct sg_llm_fault *fault)
 {
-        struct sg_json_value chat = {SG_JSON_OBJECT, sg_llm_trim(body)};
         struct sg_responses_output output;
+        struct chat c;
         int r;
 
+        r = read_chat(&c, body, SG_STR("message"), fault);
+        if (r)
+                return r;
         r = sg_responses_output_init(&output, x, out->max);
         if (!r)
-                r = answer(&output, chat, out, fault);
+                r = answer(&output, &c, out, fault);
         sg_responses_output_done(&output);
         return r;
 }
@@ -155,46 +230,49 @@ static void done(void *state)
         sg_responses_output_done(&s->output);
 }
 
-static void begin_once(struct stream *s, struct sg_json_value chunk)
+static void begin_once(struct stream *s, const struct chat *c)
 {
         if (s->is_begun)
                 return;
-        sg_responses_take_head(&s->output, chunk);
+        if (c)
+                take_head(&s->output, c);
         sg_responses_begin(&s->output);
         s->is_begun = true;
 }
 
 static int on_done(struct stream *s)
 {
-        begin_once(s, (struct sg_json_value){0});
+        begin_once(s, NULL);
         sg_responses_end(&s->output, s->finish_reason);
         sg_responses_put_terminal(&s->output, s->finish_reason, &s->usage);
         return s->output.put.r;
 }
 
-static void note_end(struct stream *s, struct sg_json_value chunk)
+static void note_end(struct stream *s, const struct chat *c)
 {
-        struct sg_json_value reason = sg_json_get(first_choice(chunk), SG_STR("finish_reason"));
+        struct sg_json_value reason = c->choice[C_FINISH_REASON].value;
         struct sg_usage usage;
 
         if (reason.kind == SG_JSON_STRING && reason.text.n > 2)
                 sg_llm_copy_text(s->finish_reason, sizeof(s->finish_reason), reason);
-        if (read_usage(&usage, chunk)) {
+        if (read_usage(&usage, c)) {
                 s->usage = usage;
                 s->usage.raw = SG_STR_NONE; /* of the event, which goes */
         }
 }
 
-static int on_chunk(struct stream *s, struct sg_json_value chunk, struct sg_llm_fault *fault)
+static int on_chunk(struct stream *s, struct sg_str data, struct sg_llm_fault *fault)
 {
-        struct sg_json_value choice = first_choice(chunk);
+        struct chat c;
         int r;
 
-        if (choice.kind != SG_JSON_NONE) /* Azure's first chunk has neither choice nor model */
-                begin_once(s, chunk);
-        r = add_message(&s->output, sg_json_get(choice, SG_STR("delta")),
-                        sg_json_path(choice, SG_STR("logprobs.content")), fault);
-        note_end(s, chunk);
+        r = read_chat(&c, data, SG_STR("delta"), fault);
+        if (r)
+                return r;
+        if (c.has_choice) /* Azure's first chunk has neither choice nor model */
+                begin_once(s, &c);
+        r = add_message(&s->output, &c, fault);
+        note_end(s, &c);
         return r ? r : s->output.put.r;
 }
 
@@ -208,7 +286,7 @@ static int event(void *state, const struct sg_sse_event *ev, struct sg_buf *out,
                 return sg_llm_trim(ev->raw).n ? sg_buf_add(out, SG_STR(":\n\n")) : 0;
         if (sg_str_eq(data, SG_STR("[DONE]")))
                 return on_done(s);
-        return on_chunk(s, (struct sg_json_value){SG_JSON_OBJECT, data}, fault);
+        return on_chunk(s, data, fault);
 }
 
 const struct sg_translate_way sg_chat_stream_to_responses = {

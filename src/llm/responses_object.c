@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "llm/responses_parts.h"
+#include "llm/wording.h"
 
 /* Members of the request that the object repeats, and what stands there where the request says nothing. Temperature and top_p
  * are then the provider's own, which nobody here knows. */
@@ -71,18 +72,18 @@ int sg_responses_output_init(struct sg_responses_output *out, const struct sg_tr
         return o.r ? o.r : make_echo(&out->echo, x->request);
 }
 
-void sg_responses_take_head(struct sg_responses_output *out, struct sg_json_value chat)
+void sg_responses_take_head(struct sg_responses_output *out, struct sg_json_value id, struct sg_json_value model,
+                            struct sg_json_value created)
 {
-        struct sg_json_value id = sg_json_get(chat, SG_STR("id")), model = sg_json_get(chat, SG_STR("model"));
         struct sg_llm_put o = {.to = &out->model};
 
-        if (id.kind == SG_JSON_STRING && id.text.n > 2)
+        if (sg_wording_has_text(id))
                 sg_llm_copy_text(out->id, sizeof(out->id), id);
-        if (model.kind == SG_JSON_STRING && model.text.n > 2) {
+        if (sg_wording_has_text(model)) {
                 sg_buf_clear(&out->model);
                 sg_llm_put(&o, model.text);
         }
-        (void)sg_json_u64(sg_json_get(chat, SG_STR("created")), &out->created_sec);
+        (void)sg_json_u64(created, &out->created_sec);
         if (!out->put.r)
                 out->put.r = o.r;
 }

@@ -314,11 +314,6 @@ void sg_responses_add_thinking(struct sg_responses_output *out, struct sg_json_v
 
 /* ---- calls */
 
-static bool has_text(struct sg_json_value v)
-{
-        return v.kind == SG_JSON_STRING && v.text.n > 2;
-}
-
 /* Some providers give every call the same index: another id with a name is another call. */
 static size_t find_call(const struct sg_responses_output *out, uint64_t index, struct sg_json_value id, bool is_named)
 {
@@ -326,7 +321,8 @@ static size_t find_call(const struct sg_responses_output *out, uint64_t index, s
                 struct sg_str known = sg_buf_view(&out->items[out->calls[i].item].call_id);
 
                 if (out->calls[i].index == index)
-                        return is_named && has_text(id) && !sg_str_eq(id.text, known) ? SIZE_MAX : out->calls[i].item;
+                        return is_named && sg_wording_has_text(id) && !sg_str_eq(id.text, known) ? SIZE_MAX
+                                                                                                 : out->calls[i].item;
         }
         return SIZE_MAX;
 }
@@ -336,7 +332,7 @@ static void keep_call_id(struct sg_responses_output *out, struct sg_responses_it
         struct sg_llm_put o = {.to = &it->call_id};
         char made[80];
 
-        if (has_text(id)) {
+        if (sg_wording_has_text(id)) {
                 keep(out, &it->call_id, id.text);
                 return;
         }
@@ -365,22 +361,35 @@ static size_t open_call(struct sg_responses_output *out, uint64_t index, struct 
         return out->n_items - 1;
 }
 
+/* False when it is no call: what was not found is absent. */
+static bool read_call(struct sg_json_value call, struct sg_json_want head[2], struct sg_json_want function[2])
+{
+        return call.kind == SG_JSON_OBJECT && !sg_json_slice_last(call.text, head, 2, NULL) &&
+               head[1].value.kind == SG_JSON_OBJECT && !sg_json_slice_last(head[1].value.text, function, 2, NULL);
+}
+
 int sg_responses_add_call(struct sg_responses_output *out, uint64_t index, struct sg_json_value call,
                           struct sg_llm_fault *fault)
 {
-        struct sg_json_value id = sg_json_get(call, SG_STR("id")), function = sg_json_get(call, SG_STR("function"));
-        struct sg_json_value name = sg_json_get(function, SG_STR("name"));
-        struct sg_json_value arguments = sg_json_get(function, SG_STR("arguments"));
-        size_t item = find_call(out, index, id, has_text(name));
+        struct sg_json_want head[] = {{.name = SG_STR("id")}, {.name = SG_STR("function")}};
+        struct sg_json_want function[] = {{.name = SG_STR("name")}, {.name = SG_STR("arguments")}};
+        struct sg_json_value id, name, arguments;
+        size_t item;
 
-        if (item == SIZE_MAX && (!has_text(name) || out->n_calls == SG_TOOL_CALLS_MAX)) {
+        (void)read_call(call, head, function);
+        id = head[0].value;
+        name = function[0].value;
+        arguments = function[1].value;
+        item = find_call(out, index, id, sg_wording_has_text(name));
+        if (item == SIZE_MAX && (!sg_wording_has_text(name) || out->n_calls == SG_TOOL_CALLS_MAX)) {
                 sg_llm_fault_set(fault, "", "the provider sent %s",
-                                 has_text(name) ? "too many tool calls" : "a piece of a tool call that has no name");
+                                 sg_wording_has_text(name) ? "too many tool calls"
+                                                           : "a piece of a tool call that has no name");
                 return SG_LLM_E_NOT_JSON;
         }
         if (item == SIZE_MAX)
                 item = open_call(out, index, id, name);
-        if (item == SIZE_MAX || !has_text(arguments))
+        if (item == SIZE_MAX || !sg_wording_has_text(arguments))
                 return 0;
         keep(out, &out->items[item].text, sg_wording_inner(arguments));
         if (begin_item_event(out, SG_STR("response.function_call_arguments.delta"), item))

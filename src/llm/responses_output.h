@@ -48,8 +48,9 @@ int sg_responses_output_init(struct sg_responses_output *out, const struct sg_tr
         SG_MUST_CHECK;
 void sg_responses_output_done(struct sg_responses_output *out);
 
-/* id, model and created of a chat completion or a chunk of one, where it has them. */
-void sg_responses_take_head(struct sg_responses_output *out, struct sg_json_value chat);
+/* What a chat completion or a chunk says of itself: strings and a number, where it has them. */
+void sg_responses_take_head(struct sg_responses_output *out, struct sg_json_value id, struct sg_json_value model,
+                            struct sg_json_value created);
 /* The two events that come first. */
 void sg_responses_begin(struct sg_responses_output *out);
 

@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "llm/chunk.h"
+#include "llm/stream.h"
 
 enum {
         E_TYPE,
@@ -36,6 +37,7 @@ enum {
 struct event {
         struct sg_json_want top[E_N], delta[D_N];
         struct sg_json_inside in_delta;
+        const struct sg_sse_event *ev;
 };
 
 enum phase {
@@ -346,24 +348,28 @@ static int on_message_stop(struct state *s)
         return 0;
 }
 
+/* As the judge takes it: what is its end must be an end here. */
+static bool is_type(const struct event *e, struct sg_str name)
+{
+        return sg_llm_stream_is_type(e->top[E_TYPE].value, e->ev, name);
+}
+
 /* What is not known is ignored, as Anthropic asks of clients: there may be new kinds of events. */
 static int on_event(struct state *s, const struct event *e)
 {
-        struct sg_json_value type = e->top[E_TYPE].value;
-
-        if (sg_json_text_is(type, SG_STR("message_start")))
+        if (is_type(e, SG_STR("message_start")))
                 return on_message_start(s, e->top[E_MESSAGE].value);
         if (s->phase == PHASE_BEFORE)
-                return sg_json_text_is(type, SG_STR("ping")) ? 0 : nonsense(s, "it does not begin with message_start");
-        if (sg_json_text_is(type, SG_STR("content_block_delta")))
+                return is_type(e, SG_STR("ping")) ? 0 : nonsense(s, "it does not begin with message_start");
+        if (is_type(e, SG_STR("content_block_delta")))
                 return on_block_delta(s, e);
-        if (sg_json_text_is(type, SG_STR("content_block_start")))
+        if (is_type(e, SG_STR("content_block_start")))
                 return s->phase == PHASE_BLOCKS ? on_block_start(s, e) : nonsense(s, "a block after the stop reason");
-        if (sg_json_text_is(type, SG_STR("content_block_stop")))
+        if (is_type(e, SG_STR("content_block_stop")))
                 return on_block_stop(s, e);
-        if (sg_json_text_is(type, SG_STR("message_delta")))
+        if (is_type(e, SG_STR("message_delta")))
                 return on_message_delta(s, e);
-        if (sg_json_text_is(type, SG_STR("message_stop")))
+        if (is_type(e, SG_STR("message_stop")))
                 return on_message_stop(s);
         return 0;
 }
@@ -397,6 +403,7 @@ static int take_event(void *state, const struct sg_sse_event *ev, struct sg_buf 
         if (!ev->has_data || s->phase == PHASE_OVER)
                 return 0;
         event_init(&e);
+        e.ev = ev;
         if (sg_json_slice_last(ev->data, e.top, E_N, NULL))
                 return nonsense(s, "an event that is not a JSON object");
         r = on_event(s, &e);
