@@ -196,7 +196,7 @@ static void put_answer(struct sg_llm_put *o, const struct message *m, const stru
 {
         struct sg_wording_usage usage = {0};
 
-        sg_wording_usage_from_messages(&usage, w[A_USAGE].value);
+        sg_wording_usage_whole(&usage, w[A_USAGE].value);
         sg_llm_put(o, SG_STR("{\"id\":"));
         sg_wording_put_given(o, w[A_ID].value, m->x->request_id);
         sg_llm_put(o, SG_STR(",\"object\":\"chat.completion\",\"created\":"));

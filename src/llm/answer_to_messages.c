@@ -147,9 +147,9 @@ static struct sg_wording_usage usage_of(const struct answer *a)
 {
         struct sg_wording_usage u = {0};
 
-        sg_wording_usage_from_chat(&u, sg_json_get(a->top[A_X_GROQ].value, SG_STR("usage")));
-        sg_wording_usage_from_chat(&u, a->choice[C_USAGE].value);
-        sg_wording_usage_from_chat(&u, a->top[A_USAGE].value);
+        sg_wording_usage_whole(&u, sg_json_get(a->top[A_X_GROQ].value, SG_STR("usage")));
+        sg_wording_usage_whole(&u, a->choice[C_USAGE].value);
+        sg_wording_usage_whole(&u, a->top[A_USAGE].value);
         return u;
 }
 

@@ -284,9 +284,9 @@ static int on_chunk(struct state *s, struct sg_str data, struct sg_llm_fault *fa
                 return SG_LLM_E_NOT_JSON;
         }
         if (c.top[K_X_GROQ].n)
-                sg_wording_usage_from_chat(&s->usage, sg_json_get(c.top[K_X_GROQ].value, SG_STR("usage")));
-        sg_wording_usage_from_chat(&s->usage, c.usage);
-        sg_wording_usage_from_chat(&s->usage, c.top[K_USAGE].value);
+                sg_wording_usage_whole(&s->usage, sg_json_get(c.top[K_X_GROQ].value, SG_STR("usage")));
+        sg_wording_usage_whole(&s->usage, c.usage);
+        sg_wording_usage_whole(&s->usage, c.top[K_USAGE].value);
         if (!c.has_choice)
                 return 0;
         if (s->phase == PHASE_BEFORE) {

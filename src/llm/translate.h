@@ -55,8 +55,8 @@ struct sg_translate_exchange {
 int sg_translate_answer(struct sg_buf *out, enum sg_operation from, enum sg_operation to, struct sg_str body,
                         const struct sg_translate_exchange *x, struct sg_llm_fault *fault) SG_MUST_CHECK;
 
-/* A stream: each event that sg_llm_stream_event() passed (PASS, REPLACE, LAST) becomes none, one or several, complete with
- * their blank lines. After an error it is over. */
+/* A stream: each event that sg_llm_stream_event() passed (PASS, LAST; usage is not hidden from it, so nothing is replaced)
+ * becomes none, one or several, complete with their blank lines. After an error it is over. */
 struct sg_translator;
 int sg_translator_new(struct sg_translator **ret, enum sg_operation from, enum sg_operation to,
                       const struct sg_translate_exchange *x) SG_MUST_CHECK; /* copies of x what it keeps */

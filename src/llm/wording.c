@@ -81,7 +81,7 @@ void sg_wording_usage_from_messages(struct sg_wording_usage *u, struct sg_json_v
         };
 }
 
-void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value object)
+void sg_wording_usage_whole(struct sg_wording_usage *u, struct sg_json_value object)
 {
         struct sg_usage read;
 

@@ -23,10 +23,10 @@ struct sg_wording_usage {
         uint64_t reasoning_tokens; /* of output */
 };
 
-/* Anthropic's figures are totals so far, each where it stands: what an event names replaces what was known. */
+/* Of an event of Anthropic's: totals so far, each where it stands; what it names replaces what was known. */
 void sg_wording_usage_from_messages(struct sg_wording_usage *u, struct sg_json_value object);
-/* Any shape that chat providers use. Replaces all of it, if it holds a figure. */
-void sg_wording_usage_from_chat(struct sg_wording_usage *u, struct sg_json_value object);
+/* Of an answer, or a chunk of chat: any shape that providers use. Replaces all of it, if it holds a figure. */
+void sg_wording_usage_whole(struct sg_wording_usage *u, struct sg_json_value object);
 
 /* As one object. The second writes zeros where nothing is known: the dialect wants figures. */
 void sg_wording_put_chat_usage(struct sg_llm_put *o, const struct sg_wording_usage *u);
