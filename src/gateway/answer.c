@@ -217,7 +217,7 @@ static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *mes
                                  : NULL,
                 .message = sg_failure_message(x, message, message_bytes),
                 .request_id = sg_str_from(x->request_id),
-                .sequence = x->streaming ? x->streaming->stream.n_events : 0,
+                .sequence = x->streaming ? x->streaming->n_given : 0,
         };
 }
 

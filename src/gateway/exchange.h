@@ -74,6 +74,7 @@ struct sg_streaming {
         struct sg_sse sse;
         struct sg_llm_stream stream;
         struct sg_translator *translator; /* NULL: the client speaks the provider's dialect */
+        uint64_t n_given; /* events with data for a client of SG_SURFACE_RESPONSES, which numbers them */
 };
 
 struct sg_serving;

@@ -53,13 +53,38 @@ static int add_replacement(struct outgoing *o, struct sg_str replacement)
         return r;
 }
 
+/* Each ends with a blank line, and holds none. */
+static uint64_t count_events(struct sg_str bytes)
+{
+        uint64_t n = 0;
+
+        for (;;) {
+                const size_t at = sg_str_find(bytes, SG_STR("\n\n"));
+
+                if (at == bytes.n)
+                        return n;
+                n++;
+                bytes = sg_str_skip(bytes, at + 2);
+        }
+}
+
+static int translate_event(struct sg_exchange *x, struct outgoing *o, const struct sg_sse_event *ev)
+{
+        const size_t n_before = sg_buf_length(o->copy);
+        const int r = sg_translator_event(x->streaming->translator, ev, o->copy, &o->fault);
+
+        if (x->surface == SG_SURFACE_RESPONSES)
+                x->streaming->n_given += count_events(sg_str_skip(sg_buf_view(o->copy), n_before));
+        return r;
+}
+
 /* In the client's dialect. Comments are the same in all of them. */
 static int add_event(struct sg_exchange *x, struct outgoing *o, const struct sg_sse_event *ev)
 {
-        struct sg_translator *translator = x->streaming->translator;
-
-        if (!translator || !ev->has_data)
+        if (!x->streaming->translator || !ev->has_data) {
+                x->streaming->n_given += ev->has_data;
                 return outgoing_add(o, ev->raw);
+        }
         if (o->view.n) {
                 int r = sg_buf_add(o->copy, o->view);
 
@@ -67,7 +92,7 @@ static int add_event(struct sg_exchange *x, struct outgoing *o, const struct sg_
                         return r;
                 o->view = SG_STR_NONE;
         }
-        return sg_translator_event(translator, ev, o->copy, &o->fault);
+        return translate_event(x, o, ev);
 }
 
 /* The terminal event, behind what came with it, waits for the record. */
