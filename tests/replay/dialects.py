@@ -69,6 +69,13 @@ class Reading:
     def usage(self):
         return self.usages[-1]
 
+    @property
+    def missing(self):
+        """The figure that was not given beside another one: a stream of Messages gives them in two places."""
+        if self.wire != "messages" or not self.is_stream or not self.usage:
+            return None
+        return next((name for name in ("input_tokens", "output_tokens") if name not in self.raw_usage), None)
+
     def fail(self, error=None):
         self.is_failed = True
         self.error = error

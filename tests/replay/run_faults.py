@@ -156,7 +156,11 @@ def check_event(fault, given, seen, event):
     said = "".join(given.said.values())
     if seen.is_success:
         assert event["outcome"] == "complete", event["outcome"]
-        if given.usage:
+        if given.missing:
+            other = "output_tokens" if given.missing == "input_tokens" else "input_tokens"
+            assert event["certainty"] == "partial" and figures[other] == given.usage[other] and figures[given.missing] > 0, \
+                f"{event['certainty']} {figures}, of {given.usage} without {given.missing}"
+        elif given.usage:
             wanted = {name: given.usage.get(name, 0) for name in figures}
             assert (event["certainty"], figures) == ("measured", wanted), f"{event['certainty']} {figures}, not measured {wanted}"
         else:
