@@ -18,8 +18,6 @@ bool sg_data_url_read(struct sg_data_url *ret, struct sg_json_value string)
         char text[PREFIX_BYTES_MAX];
         size_t comma, n;
 
-        if (string.kind != SG_JSON_STRING)
-                return false;
         (void)sg_json_copy(string, text, sizeof(text), &n); /* it may well be cut: what counts stands in front */
         prefix = sg_str_make(text, n);
         comma = sg_str_find_byte(raw, ',');
@@ -42,8 +40,6 @@ bool sg_data_url_is_web(struct sg_json_value string)
         char text[sizeof("https://")];
         size_t n;
 
-        if (string.kind != SG_JSON_STRING)
-                return false;
         (void)sg_json_copy(string, text, sizeof(text), &n);
         return sg_str_istarts(sg_str_make(text, n), SG_STR("http://")) ||
                sg_str_istarts(sg_str_make(text, n), SG_STR("https://"));

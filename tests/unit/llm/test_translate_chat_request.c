@@ -488,6 +488,7 @@ static const struct {
          "messages.1.thinking_blocks", "must be an array"},
         {"\"messages\":[" USER("a") ",{\"role\":\"assistant\",\"content\":\"x\",\"function_call\":{\"name\":\"f\"}}]",
          "messages.1.function_call", NO_WORDS},
+        {"\"messages\":[" USER("a") "," CALLS("7") "]", "messages.1.tool_calls.0", "must be an object"},
         {"\"messages\":[" USER("a") "," CALLS("{\"type\":\"function\"}") "]", "messages.1.tool_calls.0.id",
          "is missing"},
         {"\"messages\":[" USER("a") "," CALLS("{\"id\":\"\",\"type\":\"function\"}") "]", "messages.1.tool_calls.0.id",
@@ -565,6 +566,28 @@ static void test_a_turn_has_so_many_calls(void **state)
         }
 }
 
+static void test_a_list_of_dropped_members_ends_where_it_is_full(void **state)
+{
+        static const char body[] =
+                "{\"model\":\"m\",\"metadata\":{},\"service_tier\":\"auto\",\"store\":false,\"seed\":1,\"prompt_cache_"
+                "key\":\"k\","
+                "\"prompt_cache_retention\":\"24h\",\"prompt_cache_options\":{},\"user\":\"u\",\"safety_identifier\":"
+                "\"s\","
+                "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"description\":\"d\","
+                "\"schema\":{}}},"
+                "\"messages\":[" USER(
+                        "q") ",{\"role\":\"assistant\",\"content\":\"a\",\"reasoning\":\"r\",\"reasoning_details\":"
+                             "[{}],\"reasoning_content\":\"r\"}," USER(
+                                     "q") ",{\"role\":\"assistant\",\"content\":\"a\",\"reasoning\":\"r\"}]}";
+        struct told t = tell(body);
+
+        assert_int_equal(t.r, 0);
+        assert_string_equal(t.notes.dropped,
+                            "metadata, service_tier, store, seed, prompt_cache_key, prompt_cache_retention, "
+                            "prompt_cache_options, response_format.json_schema.description, user, ...");
+        sg_buf_done(&t.out);
+}
+
 static void test_a_long_path_is_cut_at_a_character(void **state)
 {
         static const char body[] =
@@ -599,6 +622,7 @@ int main(void)
                 cmocka_unit_test(test_each_conversation_has_its_words),
                 cmocka_unit_test(test_each_refusal_names_its_path),
                 cmocka_unit_test(test_a_turn_has_so_many_calls),
+                cmocka_unit_test(test_a_list_of_dropped_members_ends_where_it_is_full),
                 cmocka_unit_test(test_a_long_path_is_cut_at_a_character),
                 cmocka_unit_test(test_an_output_that_is_full_is_told),
         };
