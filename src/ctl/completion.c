@@ -8,6 +8,14 @@ bool sg_ctl_is_first(const struct sg_ctl_verb *v, struct sg_str *ret_first, stru
         return v == sg_ctl_verbs || !sg_str_eq(first, sg_ctl_first_word(v - 1, &second));
 }
 
+bool sg_ctl_stands_alone(struct sg_str first)
+{
+        for (size_t i = 0; i < sg_ctl_n_verbs; i++)
+                if (sg_str_eq(sg_str_from(sg_ctl_verbs[i].name), first))
+                        return true;
+        return false;
+}
+
 enum sg_ctl_exit sg_ctl_verb_completion(struct sg_ctl *ctl)
 {
         if (strcmp(ctl->arguments[0], "bash") == 0) {

@@ -57,7 +57,7 @@ static void print_words(struct sg_str group)
                 struct sg_str first, second;
                 bool is_first = sg_ctl_is_first(&sg_ctl_verbs[i], &first, &second);
 
-                if (group.n ? !sg_str_eq(first, group) : !is_first)
+                if (group.n ? !sg_str_eq(first, group) || second.n == 0 : !is_first)
                         continue;
                 printf("%s" SG_STR_FMT, has_any ? " " : "", SG_STR_ARG(group.n ? second : first));
                 has_any = true;
@@ -152,7 +152,7 @@ static void print_verb_name(void)
                 printf("%s" SG_STR_FMT, has_any ? " | " : "", SG_STR_ARG(first));
                 has_any = true;
         }
-        fputs(") verb=\"$verb ${found[1]}\"; found=(\"${found[@]:2}\") ;;\n"
+        fputs(") verb=\"$verb ${found[1]}\"; verb=${verb% }; found=(\"${found[@]:2}\") ;;\n"
               "        *) found=(\"${found[@]:1}\") ;;\n"
               "    esac\n",
               stdout);

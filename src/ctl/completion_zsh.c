@@ -81,7 +81,7 @@ static const char *seconds_of(struct sg_str group, char *out, size_t out_bytes)
         for (size_t i = 0; i < sg_ctl_n_verbs && n < out_bytes; i++) {
                 struct sg_str second, first = sg_ctl_first_word(&sg_ctl_verbs[i], &second);
 
-                if (sg_str_eq(first, group))
+                if (sg_str_eq(first, group) && second.n)
                         n += (size_t)snprintf(out + n, out_bytes - n, "%s" SG_STR_FMT, n ? ", " : "",
                                               SG_STR_ARG(second));
         }
@@ -94,7 +94,7 @@ static void print_verbs_after(struct sg_str group)
         for (size_t i = 0; i < sg_ctl_n_verbs; i++) {
                 struct sg_str second, first = sg_ctl_first_word(&sg_ctl_verbs[i], &second);
 
-                if (sg_str_eq(first, group))
+                if (sg_str_eq(first, group) && second.n)
                         print_described(second, sg_ctl_verbs[i].summary);
         }
         fputs("        ) ;;\n", stdout);
@@ -159,10 +159,16 @@ static void print_verb(const struct sg_ctl_verb *v)
 {
         struct sg_str first, second;
 
-        if (sg_ctl_is_first(v, &first, &second) && second.n)
+        bool is_first = sg_ctl_is_first(v, &first, &second), is_of_group = !is_first && second.n == 0;
+
+        if (is_first && second.n && !sg_ctl_stands_alone(first))
                 printf("    ('" SG_STR_FMT " ') _arguments -C -S $globals '1: : ' '2: :->after-first' && return ;;\n",
                        SG_STR_ARG(first));
-        printf("    ('%s')\n        _arguments -C -S $globals '1: : '%s", v->name, second.n ? " '2: : '" : "");
+        /* One that others follow may go on with their second words. */
+        printf("    ('%s%s')\n        _arguments -C -S $globals '1: : '%s", v->name, is_of_group ? " " : "",
+               is_of_group ? " '2: :->after-first'"
+               : second.n  ? " '2: : '"
+                           : "");
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++)
                 if (sg_ctl_verb_takes(v, i))
                         print_option(" \\\n            ", &sg_ctl_options[i]);

@@ -22,6 +22,7 @@ enum sg_ctl_exit {
         SG_CTL_UNREACHABLE = 3, /* the gateway or the ledger */
         SG_CTL_DENIED = 4,
         SG_CTL_NOT_FOUND = 5,
+        SG_CTL_DIFFERS = 6,
         SG_CTL_EXIT_N,
 };
 extern const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N]; /* for help and manual */
@@ -41,7 +42,9 @@ enum sg_ctl_option {
         SG_CTL_UNTIL,
         SG_CTL_KEY,
         SG_CTL_MODEL,
+        SG_CTL_PROVIDER,
         SG_CTL_REQUESTS,
+        SG_CTL_COST,
         SG_CTL_LIMIT,
         SG_CTL_FILE,
         SG_CTL_FORCE,
@@ -174,7 +177,10 @@ enum sg_ctl_direction {
 /* "30d", "12h", "now", "today", "2026-12-31", "2026-12-31T10:00:00Z": wall microseconds; durations count from now. */
 bool sg_ctl_parse_when(struct sg_str text, uint64_t now_wall_usec, enum sg_ctl_direction direction, uint64_t *ret)
         SG_MUST_CHECK;
+/* "2026-12-31", days since 1970; and back. */
+bool sg_ctl_parse_day(struct sg_str text, uint64_t *ret_day) SG_MUST_CHECK;
 #define SG_CTL_WHEN_BYTES 40u
+const char *sg_ctl_format_day(uint64_t day, char out[SG_CTL_WHEN_BYTES]);
 /* "2026-12-31 10:00:00" of the local zone; 0 is "-". */
 const char *sg_ctl_format_when(uint64_t wall_usec, char out[SG_CTL_WHEN_BYTES]);
 const char *sg_ctl_format_duration(uint64_t usec, char out[SG_CTL_WHEN_BYTES]);
@@ -188,6 +194,7 @@ enum sg_ctl_exit sg_ctl_verb_key_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_revoke(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_rotate(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_usage(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_usage_reconcile(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_reload(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_check(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_show(struct sg_ctl *ctl);

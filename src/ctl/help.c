@@ -64,6 +64,9 @@ static bool print_group(struct sg_str first)
 {
         bool has_any = false;
 
+        for (size_t i = 0; i < sg_ctl_n_verbs; i++)
+                if (sg_str_eq(sg_str_from(sg_ctl_verbs[i].name), first)) /* a verb by itself, too */
+                        return false;
         for (size_t i = 0; i < sg_ctl_n_verbs; i++) {
                 struct sg_str rest = sg_str_from(sg_ctl_verbs[i].name), word;
 

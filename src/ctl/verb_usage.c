@@ -4,6 +4,8 @@
  */
 #include "base/clock.h"
 #include "ctl/ctl.h"
+#include "ctl/money.h"
+#include "sg_build.h"
 
 #define EVENTS_PER_CALL 1000u
 #define LIMIT_MAX       1000000u
@@ -14,7 +16,7 @@
 struct question {
         uint64_t from_wall_usec, to_wall_usec, limit; /* 0: not said */
         const char *by;
-        bool wants_requests;
+        bool wants_requests, wants_cost;
 };
 
 static bool read_time(const struct sg_ctl *ctl, enum sg_ctl_option o, uint64_t *ret)
@@ -30,7 +32,9 @@ static bool read_question(const struct sg_ctl *ctl, struct question *q)
 {
         uint64_t most;
 
-        *q = (struct question){.wants_requests = sg_ctl_has(ctl, SG_CTL_REQUESTS), .by = ctl->values[SG_CTL_BY]};
+        *q = (struct question){.wants_requests = sg_ctl_has(ctl, SG_CTL_REQUESTS),
+                               .wants_cost = sg_ctl_has(ctl, SG_CTL_COST),
+                               .by = ctl->values[SG_CTL_BY]};
         if (q->wants_requests && q->by) {
                 sg_ctl_complain("--requests shows single requests and goes not with --by");
                 return false;
@@ -63,6 +67,8 @@ static struct json_object *parameters_of(const struct sg_ctl *ctl, const struct 
                 json_object_object_add(o, "model", json_object_new_string(ctl->values[SG_CTL_MODEL]));
         if (limit)
                 json_object_object_add(o, "limit", json_object_new_uint64(limit));
+        if (q->wants_cost)
+                json_object_object_add(o, "cost", json_object_new_boolean(true));
         if (q->wants_requests)
                 json_object_object_add(o, "requests", json_object_new_boolean(true));
         else
@@ -139,15 +145,25 @@ static enum sg_ctl_exit ask_requests(struct sg_ctl *ctl, const struct question *
         return SG_CTL_OK;
 }
 
-static void print_requests(struct json_object *events)
+static void add_cost(struct sg_table *t, struct json_object *row)
 {
-        static const char *const head[] = {"began",     "key",   "model",  "provider", "status", "outcome",
-                                           "certainty", "input", "output", "time",     "request"};
+        struct sg_ctl_money money = {.n = 0};
+        char text[SG_CTL_MONEY_BYTES];
+
+        sg_ctl_money_add(&money, row);
+        sg_table_add(t, sg_ctl_money_text(&money, text));
+}
+
+static void print_requests(struct json_object *events, bool has_cost)
+{
+        static const char *const head[] = {"began",     "key",   "model",  "provider", "status",  "outcome",
+                                           "certainty", "input", "output", "time",     "request", "cost"};
         static const char *const texts[] = {"key", "model", "provider"};
-        struct sg_table *t = sg_table_new(SG_N_ELEMENTS(head));
+        size_t n_columns = SG_N_ELEMENTS(head) - !has_cost;
+        struct sg_table *t = sg_table_new(n_columns);
         char text[SG_CTL_WHEN_BYTES];
 
-        for (size_t i = 0; i < SG_N_ELEMENTS(head); i++)
+        for (size_t i = 0; i < n_columns; i++)
                 sg_table_add(t, head[i]);
         for (size_t c = 7; c <= 9; c++)
                 sg_table_set_right(t, c);
@@ -164,6 +180,8 @@ static void print_requests(struct json_object *events)
                 sg_table_add_u64(t, sg_ctl_u64(event, "output_tokens"));
                 sg_table_add(t, sg_ctl_format_duration(sg_ctl_u64(event, "duration_usec"), text));
                 sg_table_add(t, sg_ctl_text(event, "request_id"));
+                if (has_cost)
+                        add_cost(t, event);
         }
         sg_table_print(t, stdout);
         sg_table_free(t);
@@ -217,18 +235,20 @@ static void add_up(struct sums *all, const struct sums *one)
         all->failed += one->failed;
 }
 
-static void print_sums(struct json_object *rows, const char *by)
+static void print_sums(struct json_object *rows, const char *by, bool has_cost)
 {
-        const char *head[] = {by, "requests", "input", "output", "cached", "total", "estimated", "failed"};
-        struct sg_table *t = sg_table_new(SG_N_ELEMENTS(head));
-        size_t n = json_object_array_length(rows);
+        const char *head[] = {by, "requests", "input", "output", "cached", "total", "estimated", "failed", "cost"};
+        size_t n = json_object_array_length(rows), n_columns = SG_N_ELEMENTS(head) - !has_cost;
+        struct sg_table *t = sg_table_new(n_columns);
+        struct sg_ctl_money money = {.n = 0};
+        char text[SG_CTL_MONEY_BYTES];
         struct sums all = {0};
 
         if (strcmp(by, "day") == 0)
                 head[0] = "day (UTC)";
         if (strcmp(by, "none") == 0)
                 head[0] = "";
-        for (size_t i = 0; i < SG_N_ELEMENTS(head); i++) {
+        for (size_t i = 0; i < n_columns; i++) {
                 sg_table_add(t, head[i]);
                 if (i)
                         sg_table_set_right(t, i);
@@ -240,14 +260,48 @@ static void print_sums(struct json_object *rows, const char *by)
 
                 add_sums_row(t, group[0] ? group : "-", &one);
                 add_up(&all, &one);
+                sg_ctl_money_add(&money, row);
+                if (has_cost)
+                        add_cost(t, row);
         }
-        if (n > 1)
+        if (n > 1) {
                 add_sums_row(t, "total", &all);
+                if (has_cost)
+                        sg_table_add(t, sg_ctl_money_text(&money, text));
+        }
         sg_table_print(t, stdout);
         sg_table_free(t);
 }
 
 /* ---- the verb */
+
+/* What to do about an unknown cost. */
+static void print_unpriced(struct json_object *unpriced)
+{
+        size_t n = json_object_is_type(unpriced, json_type_array) ? json_object_array_length(unpriced) : 0;
+        struct sg_table *t;
+
+        if (n == 0)
+                return;
+        puts("\nThese have no price, so that their cost is unknown and in no sum. Write prices into a file\n"
+             "in " SG_SYSCONFDIR "/prices.d, see scribe-gateway.conf(5), then: systemctl reload scribe-gateway\n");
+        t = sg_table_new(3);
+        sg_table_add(t, "provider/model");
+        sg_table_add(t, "requests");
+        sg_table_add(t, "why");
+        sg_table_set_right(t, 1);
+        for (size_t i = 0; i < n; i++) {
+                struct json_object *one = json_object_array_get_idx(unpriced, i);
+                char name[512];
+
+                (void)snprintf(name, sizeof(name), "%s/%s", sg_ctl_text(one, "provider"), sg_ctl_text(one, "model"));
+                sg_table_add(t, name);
+                sg_table_add_u64(t, sg_ctl_u64(one, "requests"));
+                sg_table_add(t, sg_ctl_text(one, "why"));
+        }
+        sg_table_print(t, stdout);
+        sg_table_free(t);
+}
 
 static void print_usage(const struct question *q, struct json_object *reply)
 {
@@ -256,9 +310,10 @@ static void print_usage(const struct question *q, struct json_object *reply)
         if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0)
                 puts("no requests");
         else if (q->wants_requests)
-                print_requests(list);
+                print_requests(list, q->wants_cost);
         else
-                print_sums(list, q->by);
+                print_sums(list, q->by, q->wants_cost);
+        print_unpriced(sg_ctl_member(reply, "unpriced"));
         (void)fflush(stdout);
         if (json_object_get_boolean(sg_ctl_member(reply, "is_limited")))
                 sg_ctl_complain("there is more: raise --limit, or narrow by --since, --until, --key or --model");

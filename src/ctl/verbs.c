@@ -24,6 +24,8 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_UNTIL] = {"--until", "WHEN", NULL, "requests that began before then", false},
         [SG_CTL_KEY] = {"--key", "NAME", "@keys", "requests with this key only", false},
         [SG_CTL_MODEL] = {"--model", "NAME", NULL, "requests for this model only", false},
+        [SG_CTL_PROVIDER] = {"--provider", "NAME", NULL, "what this provider was asked for only", false},
+        [SG_CTL_COST] = {"--cost", NULL, NULL, "with what it cost, by the prices of prices.d", false},
         [SG_CTL_REQUESTS] = {"--requests", NULL, NULL, "single requests, newest first, instead of sums", false},
         [SG_CTL_LIMIT] = {"--limit", "N", NULL, "at most so many rows", false},
         [SG_CTL_FILE] = {"--file", "PATH", "@files", "the file that holds the secret (default: standard input)", false},
@@ -37,6 +39,7 @@ const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N] = {
         [SG_CTL_UNREACHABLE] = "the gateway or the ledger cannot be reached",
         [SG_CTL_DENIED] = "not permitted (the message names the group or user that is)",
         [SG_CTL_NOT_FOUND] = "not found",
+        [SG_CTL_DIFFERS] = "what was compared differs",
 };
 
 #define WHEN_HELP                                                                                                      \
@@ -84,18 +87,37 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl key rotate alice\n",
          sg_ctl_verb_key_rotate, "@keys"},
+        {"usage reconcile", "FILE", 1, 1, BIT(SG_CTL_PROVIDER) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL),
+         "hold a provider's export against our records",
+         "FILE is CSV, by day (UTC) and model; its first line names the columns: date, model, requests, input_tokens\n"
+         "(with cached and cache-written ones), cached_tokens, cache_write_tokens, output_tokens, cost. What is "
+         "missing "
+         "is\n"
+         "not compared. The exports of OpenAI's usage page and of Anthropic's console are understood as they are. All "
+         "days\n"
+         "from the first to the last of the file are compared, or those of --since and --until (days of UTC). "
+         "Differences\n"
+         "are listed, ours less theirs, and the status is 6. A dated model of theirs (gpt-4o-2024-08-06) counts as "
+         "ours\n"
+         "without the date when we have no other. Costs are compared to the last digit in the file.\n"
+         "\n"
+         "  scribectl usage reconcile usage.csv --provider openai\n",
+         sg_ctl_verb_usage_reconcile, "@files"},
         {"usage", "", 0, 0,
          BIT(SG_CTL_BY) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_KEY) | BIT(SG_CTL_MODEL) |
-                 BIT(SG_CTL_REQUESTS) | BIT(SG_CTL_LIMIT),
+                 BIT(SG_CTL_REQUESTS) | BIT(SG_CTL_LIMIT) | BIT(SG_CTL_COST),
          "show requests and tokens",
          "Sums by key unless --by says otherwise. \"cached\" is the part of the input that the provider took from its\n"
          "cache; \"total\" is input and output; \"estimated\" is the share of requests whose tokens were not measured "
          "to the\n"
-         "end; \"failed\" counts requests that failed, were truncated or cut off. Days are those of UTC.\n" WHEN_HELP
-         "\n"
+         "end; \"failed\" counts requests that failed, were truncated or cut off. Days are those of UTC.\n"
+         "With --cost what it cost by the prices in force now, in each currency; requests with tokens that have no "
+         "price are\n"
+         "counted as unpriced and in no sum, and what lacks a price is listed.\n" WHEN_HELP "\n"
          "  scribectl usage\n"
          "  scribectl usage --by model --since 24h\n"
          "  scribectl usage --by day --key alice --since 2026-11-01 --until 2026-12-01\n"
+         "  scribectl usage --by provider --cost --since 2026-11-01\n"
          "  scribectl usage --requests --limit 20\n",
          sg_ctl_verb_usage, NULL},
         {"reload", "", 0, 0, 0, "read the configuration again",

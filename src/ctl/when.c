@@ -105,6 +105,25 @@ static bool parse_date(struct sg_str s, uint64_t *ret)
         return true;
 }
 
+bool sg_ctl_parse_day(struct sg_str s, uint64_t *ret_day)
+{
+        struct tm t = {.tm_isdst = 0}, back;
+        int year, month;
+        time_t at;
+
+        if (!take_digits(&s, 4, &year) || !take_byte(&s, '-') || !take_digits(&s, 2, &month) || !take_byte(&s, '-') ||
+            !take_digits(&s, 2, &t.tm_mday) || s.n || year < 1970 || month < 1 || month > 12 || t.tm_mday < 1)
+                return false;
+        t.tm_year = year - 1900;
+        t.tm_mon = month - 1;
+        back = t;
+        at = timegm(&back);
+        if (back.tm_mday != t.tm_mday || back.tm_mon != t.tm_mon)
+                return false;
+        *ret_day = (uint64_t)at / 86400;
+        return true;
+}
+
 static uint64_t midnight(uint64_t now_wall_usec)
 {
         time_t now = (time_t)(now_wall_usec / SG_USEC_PER_SEC);
@@ -146,6 +165,16 @@ const char *sg_ctl_format_when(uint64_t wall_usec, char out[SG_CTL_WHEN_BYTES])
 
         if (wall_usec == 0 || !localtime_r(&at, &t) || t.tm_year + 1900 > YEAR_MAX ||
             strftime(out, SG_CTL_WHEN_BYTES, "%Y-%m-%d %H:%M:%S", &t) == 0)
+                (void)snprintf(out, SG_CTL_WHEN_BYTES, "-");
+        return out;
+}
+
+const char *sg_ctl_format_day(uint64_t day, char out[SG_CTL_WHEN_BYTES])
+{
+        time_t at = (time_t)day * 86400;
+        struct tm t;
+
+        if (!gmtime_r(&at, &t) || t.tm_year + 1900 > YEAR_MAX || strftime(out, SG_CTL_WHEN_BYTES, "%Y-%m-%d", &t) == 0)
                 (void)snprintf(out, SG_CTL_WHEN_BYTES, "-");
         return out;
 }
