@@ -49,10 +49,11 @@ static uint64_t affinity_of(const struct sg_exchange *x)
 
 bool sg_attempts_new(struct sg_exchange *x)
 {
-        struct sg_attempts *a = calloc(1, sizeof(*a));
+        struct sg_attempts *a = malloc(sizeof(*a));
 
         if (!a)
                 return false;
+        *a = (struct sg_attempts){0};
         if (sg_timer_init(&a->drain, x->worker->loop, attempts_on_time, x)) {
                 free(a);
                 return false;
@@ -327,6 +328,18 @@ static int add_timing(struct sg_exchange *x)
                              before_usec / 1000, before_usec % 1000, waited_usec / 1000, waited_usec % 1000);
 }
 
+/* Piece by piece: a format costs more than all else that is done for these lines. */
+static int add_model(struct sg_exchange *x)
+{
+        const struct sg_str pieces[] = {SG_STR("x-scribe-model: "), sg_str_from(x->provider->config->name), SG_STR("/"),
+                                        sg_str_from(x->model_upstream), SG_STR("\r\n")};
+        int r = 0;
+
+        for (size_t i = 0; !r && i < SG_N_ELEMENTS(pieces); i++)
+                r = sg_buf_add(&x->fields, pieces[i]);
+        return r;
+}
+
 int sg_attempts_add_fields(struct sg_exchange *x)
 {
         const struct sg_attempts *a = x->attempts;
@@ -335,8 +348,7 @@ int sg_attempts_add_fields(struct sg_exchange *x)
         if (a->n == 0)
                 return 0;
         if (x->model_upstream)
-                r = sg_buf_printf(&x->fields, "x-scribe-model: %s/%s\r\n", x->provider->config->name,
-                                  x->model_upstream);
+                r = add_model(x);
         if (!r)
                 r = sg_h1_add_header_u64(&x->fields, SG_STR("x-scribe-attempts"), a->n);
         if (!r && a->notes.dropped[0])

@@ -8,13 +8,17 @@
 void sg_lanes_tell_turn(enum sg_lane_turn turn, const struct sg_lane_pick *pick, const char *text,
                         const char *request_id)
 {
-        const struct sg_log_field fields[] = {{"SCRIBE_LANE", sg_str_from(pick->name)},
-                                              {"SCRIBE_PROVIDER", sg_str_from(pick->provider->name)},
-                                              {"SCRIBE_CREDENTIAL", sg_str_from(pick->credential->name)},
-                                              {"SCRIBE_DETAIL", sg_str_from(text)},
-                                              {"SCRIBE_REQUEST", sg_str_from(request_id)}};
-        const size_t n = SG_N_ELEMENTS(fields) - (request_id[0] == '\0');
+        struct sg_log_field fields[5]; /* not made of a turn that is none, as nearly all are */
+        size_t n = 0;
 
+        if (turn == SG_LANE_TURN_NONE)
+                return;
+        fields[n++] = (struct sg_log_field){"SCRIBE_LANE", sg_str_from(pick->name)};
+        fields[n++] = (struct sg_log_field){"SCRIBE_PROVIDER", sg_str_from(pick->provider->name)};
+        fields[n++] = (struct sg_log_field){"SCRIBE_CREDENTIAL", sg_str_from(pick->credential->name)};
+        fields[n++] = (struct sg_log_field){"SCRIBE_DETAIL", sg_str_from(text)};
+        if (request_id[0])
+                fields[n++] = (struct sg_log_field){"SCRIBE_REQUEST", sg_str_from(request_id)};
         switch (turn) {
         case SG_LANE_TURN_RESTS:
                 sg_log_line(SG_LOG_WARNING, SG_MESSAGE_LANE_RESTS, fields, n, "%s", text);

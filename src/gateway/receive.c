@@ -126,9 +126,10 @@ bool sg_exchange_take_head(struct sg_exchange *x, const struct sg_head *head)
                 return false;
         if (x->serving)
                 return r == 0;
-        x->asked->llm = calloc(1, sizeof(*x->asked->llm));
+        x->asked->llm = malloc(sizeof(*x->asked->llm));
         if (!x->asked->llm)
                 return false;
+        *x->asked->llm = (struct sg_asked_llm){0};
         x->announced_bytes = head->length;
         if (head->has_length && head->length > sg_exchange_body_bytes_max(x))
                 sg_exchange_fail(x, SG_FAIL_BODY_TOO_LARGE, NULL);

@@ -51,6 +51,8 @@ static bool count_either(const struct sg_json_want *a, const struct sg_json_want
 
 static void read_input_details(struct sg_usage *u, struct sg_json_value details)
 {
+        if (details.kind != SG_JSON_OBJECT) /* of the three places two at least */
+                return;
         (void)count(sg_json_get(details, SG_STR("cached_tokens")), &u->cached_tokens);
         (void)count(sg_json_get(details, SG_STR("cache_write_tokens")), &u->cache_write_tokens);
         (void)count(sg_json_get(details, SG_STR("audio_tokens")), &u->audio_input_tokens);
@@ -59,6 +61,8 @@ static void read_input_details(struct sg_usage *u, struct sg_json_value details)
 
 static void read_output_details(struct sg_usage *u, struct sg_json_value details)
 {
+        if (details.kind != SG_JSON_OBJECT)
+                return;
         (void)count(sg_json_get(details, SG_STR("thinking_tokens")), &u->reasoning_tokens);
         (void)count(sg_json_get(details, SG_STR("reasoning_tokens")), &u->reasoning_tokens);
         (void)count(sg_json_get(details, SG_STR("audio_tokens")), &u->audio_output_tokens);
