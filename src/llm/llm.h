@@ -87,7 +87,8 @@ struct sg_str sg_llm_request_opening(const struct sg_llm_request *req);
 int sg_llm_form_read(struct sg_llm_request *ret, enum sg_operation op, struct sg_str body, struct sg_str boundary,
                      bool has_default, struct sg_llm_fault *fault) SG_MUST_CHECK;
 
-/* The body to send upstream: the model replaced by upstream_model (its JSON string is written into *scratch),
+/* The body to send upstream: the model replaced by upstream_model (its JSON string, or for a form its bare text, is written
+ * into *scratch; a form without a model gets a part in front),
  * include_usage asked of streams of CHAT and COMPLETION. Everything else byte for byte. Returns 0, -ENOMEM,
  * SG_BUF_E_FULL. */
 struct sg_llm_body {

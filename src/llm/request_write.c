@@ -61,16 +61,43 @@ static void plan_include_usage(struct plan *p, const struct sg_llm_request *req)
                 add_edit(p, sg_json_edit_value(req->body, &inner, SG_STR("true")));
 }
 
+/* A form has no members, and its values no quotes: a name has no line ends in it, so it cannot end its part. */
+static int plan_form(struct plan *p, const struct sg_llm_request *req, struct sg_str upstream_model,
+                     struct sg_buf *scratch)
+{
+        bool insert = req->model.value.kind == SG_JSON_NONE;
+        struct sg_llm_put o = {.to = scratch};
+        size_t from = sg_buf_length(scratch);
+
+        if (upstream_model.n == 0 || sg_str_eq(upstream_model, sg_str_from(req->model_name)))
+                return 0;
+        if (insert) {
+                sg_llm_put(&o, req->model.member);
+                sg_llm_put(&o, SG_STR("\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n"));
+        }
+        sg_llm_put(&o, upstream_model);
+        if (insert)
+                sg_llm_put(&o, SG_STR("\r\n"));
+        if (o.r)
+                return o.r;
+        add_edit(p, (struct sg_json_edit){
+                            .at = insert ? 0 : (size_t)(req->model.value.text.p - req->body.p),
+                            .remove = req->model.value.text.n,
+                            .insert = sg_str_skip(sg_buf_view(scratch), from),
+                    });
+        return 0;
+}
+
 int sg_llm_request_write(const struct sg_llm_request *req, struct sg_str upstream_model, struct sg_buf *scratch,
                          struct sg_llm_body *ret)
 {
         struct plan p = {0};
         int r;
 
-        r = plan_model(&p, req, upstream_model, scratch);
+        r = req->is_form ? plan_form(&p, req, upstream_model, scratch) : plan_model(&p, req, upstream_model, scratch);
         if (r)
                 return r;
-        if (req->is_stream && (req->op == SG_OP_CHAT || req->op == SG_OP_COMPLETION))
+        if (req->is_stream && !req->is_form && (req->op == SG_OP_CHAT || req->op == SG_OP_COMPLETION))
                 plan_include_usage(&p, req);
         ret->n_pieces = sg_json_splice(req->body, p.edits, p.n, ret->pieces, &ret->n_bytes);
         return 0;

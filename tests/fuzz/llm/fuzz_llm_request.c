@@ -1,5 +1,6 @@
 /* The first byte picks the operation, the rest is a body. What is accepted is written for upstream and read again: the
- * model is the new one, usage is asked for, and all other members are as they were. The echo answers it with JSON. */
+ * model is the new one, usage is asked for, and all other members are as they were; so is the opening. The echo answers
+ * it with JSON. */
 #include "llm/llm.h"
 
 static struct sg_str rewrite(const struct sg_llm_request *req, struct sg_buf *scratch, struct sg_buf *whole)
@@ -40,8 +41,10 @@ static void echo(enum sg_operation op, struct sg_str body)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        static const enum sg_operation ops[] = {SG_OP_CHAT, SG_OP_COMPLETION, SG_OP_EMBEDDINGS, SG_OP_PASS};
-        enum sg_operation op = ops[size ? data[0] % 4 : 0];
+        static const enum sg_operation ops[] = {SG_OP_CHAT,     SG_OP_COMPLETION,   SG_OP_EMBEDDINGS,   SG_OP_PASS,
+                                                SG_OP_MESSAGES, SG_OP_RESPONSES,    SG_OP_COUNT_TOKENS, SG_OP_IMAGES,
+                                                SG_OP_SPEECH,   SG_OP_TRANSCRIPTION};
+        enum sg_operation op = ops[size ? data[0] % SG_N_ELEMENTS(ops) : 0];
         struct sg_str body = size ? sg_str_make(data + 1, size - 1) : SG_STR("");
         struct sg_llm_request req, again;
         struct sg_llm_fault fault = {0};
@@ -49,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int r = sg_llm_request_read(&req, op, body, true, &fault);
 
         SG_ASSERT(r >= 0 && (r == 0) == (fault.text[0] == 0));
-        if (op != SG_OP_PASS)
+        if (op <= SG_OP_EMBEDDINGS)
                 echo(op, body);
         if (r)
                 return 0;
@@ -58,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         SG_ASSERT(sg_llm_request_read(&again, op, rewrite(&req, &scratch, &whole), false, NULL) == 0);
         if (op != SG_OP_PASS || req.model.n)
                 SG_ASSERT(strcmp(again.model_name, "up\"stream") == 0);
+        SG_ASSERT(sg_str_eq(sg_llm_request_opening(&again), sg_llm_request_opening(&req)));
+        SG_ASSERT(op != SG_OP_MESSAGES || req.max_tokens > 0);
         SG_ASSERT(again.is_stream == req.is_stream && again.max_tokens == req.max_tokens);
         SG_ASSERT(!(op == SG_OP_CHAT || op == SG_OP_COMPLETION) || !req.is_stream || again.wants_usage);
         sg_buf_done(&scratch);
