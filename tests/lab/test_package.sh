@@ -129,6 +129,7 @@ ok "one package, and one of debugging symbols" sh -c \
     '[ "$(ls "$1" | sed -n "s/_.*\.deb$//p" | sort | paste -sd" ")" = "scribe-gateway scribe-gateway-dbgsym" ]' sh "$BUILT"
 ok "its installed size is at most 3 MiB" [ "$(dpkg-deb -f "$DEB" Installed-Size)" -le 3072 ]
 ok "its configuration is a conffile" sh -c 'dpkg-deb --ctrl-tarfile "$1" | tar xO ./conffiles | grep -qx /etc/scribe-gateway/gateway.conf' sh "$DEB"
+ok "and so is its table of prices" sh -c 'dpkg-deb --ctrl-tarfile "$1" | tar xO ./conffiles | grep -qx /etc/scribe-gateway/prices.d/10-starter.conf' sh "$DEB"
 if [ "$SUITE" = "$HOST_SUITE" ]; then ok "the programs have its version" program_versions; fi
 if has lintian; then ok "lintian has nothing to say" lint; else skip "lintian has nothing to say" "no lintian"; fi
 ok "and what it was told not to say has a reason" reasons
