@@ -8,6 +8,7 @@ static const struct {
 } names[] = {
         {SG_STR("messages"), "input"},
         {SG_STR("max_tokens"), "max_output_tokens"},
+        {SG_STR("max_completion_tokens"), "max_output_tokens"},
         {SG_STR("response_format"), "text.format"},
         {SG_STR("verbosity"), "text.verbosity"},
         {SG_STR("reasoning_effort"), "reasoning.effort"},

@@ -3,6 +3,7 @@
  * something kept (an earlier response, a conversation, a prompt) and what runs there (background, built-in tools) is refused.
  */
 #include "llm/responses.h"
+#include "llm/wording.h"
 
 #define KEPT "refers to what a provider keeps: send the whole conversation in 'input'; this model's provider keeps none"
 
@@ -334,10 +335,10 @@ static int put_logprobs(struct request *q)
 
 /* ---- the whole */
 
-static void put_same(struct request *q)
+static void put_same(struct request *q, struct sg_str model)
 {
         for (unsigned i = R_SAME; i < R_ADVICE; i++)
-                put_member(q, i == R_MAX_TOKENS ? SG_STR("max_tokens") : names[i], q->m[i]);
+                put_member(q, i == R_MAX_TOKENS ? sg_wording_max_tokens(model) : names[i], q->m[i]);
         if (q->m[R_SERVICE_TIER].kind == SG_JSON_STRING && !sg_json_text_is(q->m[R_SERVICE_TIER], SG_STR("auto")))
                 put_member(q, names[R_SERVICE_TIER], q->m[R_SERVICE_TIER]); /* auto is what absence says */
         for (unsigned i = R_ADVICE; i < R_N; i++)
@@ -367,7 +368,7 @@ static int put_request(struct request *q, struct sg_str model)
                 r = put_logprobs(q);
         if (r)
                 return r;
-        put_same(q);
+        put_same(q, model);
         sg_llm_put(&q->o, SG_STR("}"));
         return q->o.r;
 }

@@ -1,5 +1,6 @@
 /* Messages to chat completions: limits, sampling, reasoning, the form of the output. */
 #include "llm/translate_messages_request.h"
+#include "llm/wording.h"
 
 static const struct {
         uint64_t budget_tokens; /* from so many on */
@@ -18,24 +19,6 @@ struct reasoning {
         bool is_given; /* the effort, by name */
 };
 
-/* OpenAI's own models: from the first that reasons they refuse max_tokens, and all of them take max_completion_tokens, of which
- * many compatible servers know nothing. gpt-oss is served by those. */
-static bool is_of_openai(struct sg_str model)
-{
-        static const struct sg_str begins[] = {SG_STR("gpt-"), SG_STR("chatgpt-"), SG_STR("codex-"),
-                                               SG_STR("computer-use-")};
-        struct sg_str vendor;
-
-        while (sg_str_find_byte(model, '/') < model.n) /* "openai/gpt-5" */
-                (void)sg_str_cut(&model, '/', &vendor);
-        if (model.n >= 2 && model.p[0] == 'o' && model.p[1] >= '1' && model.p[1] <= '9')
-                return true;
-        for (size_t i = 0; i < SG_N_ELEMENTS(begins); i++)
-                if (sg_str_starts(model, begins[i]))
-                        return !sg_str_starts(model, SG_STR("gpt-oss"));
-        return false;
-}
-
 static int write_limits(struct sg_messages_request *q)
 {
         struct sg_json_value v = q->f[SG_MESSAGES_MAX_TOKENS];
@@ -48,8 +31,9 @@ static int write_limits(struct sg_messages_request *q)
                 return sg_llm_refuse_member(&q->at, "max_tokens", "must be a whole number of at least 1");
         sg_llm_put(&q->put, SG_STR("{\"model\":"));
         sg_llm_put_string(&q->put, q->options->upstream_model);
-        sg_llm_put(&q->put, is_of_openai(q->options->upstream_model) ? SG_STR(",\"max_completion_tokens\":")
-                                                                     : SG_STR(",\"max_tokens\":"));
+        sg_llm_put(&q->put, SG_STR(",\""));
+        sg_llm_put(&q->put, sg_wording_max_tokens(q->options->upstream_model));
+        sg_llm_put(&q->put, SG_STR("\":"));
         sg_llm_put_u64(&q->put, n);
         if (sg_json_is_true(q->f[SG_MESSAGES_STREAM]))
                 sg_llm_put(&q->put, SG_STR(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"));

@@ -56,6 +56,31 @@ void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *sto
         sg_llm_put(o, is_matched ? stop->matched.text : SG_STR("null"));
 }
 
+/* ---- limits */
+
+/* OpenAI's own models: from the first that reasons they refuse max_tokens, and all of them take max_completion_tokens, of which
+ * many compatible servers know nothing. gpt-oss is served by those. */
+static bool is_of_openai(struct sg_str model)
+{
+        static const struct sg_str begins[] = {SG_STR("gpt-"), SG_STR("chatgpt-"), SG_STR("codex-"),
+                                               SG_STR("computer-use-")};
+        struct sg_str vendor;
+
+        while (sg_str_find_byte(model, '/') < model.n) /* "openai/gpt-5" */
+                (void)sg_str_cut(&model, '/', &vendor);
+        if (model.n >= 2 && model.p[0] == 'o' && model.p[1] >= '1' && model.p[1] <= '9')
+                return true;
+        for (size_t i = 0; i < SG_N_ELEMENTS(begins); i++)
+                if (sg_str_starts(model, begins[i]))
+                        return !sg_str_starts(model, SG_STR("gpt-oss"));
+        return false;
+}
+
+struct sg_str sg_wording_max_tokens(struct sg_str upstream_model)
+{
+        return is_of_openai(upstream_model) ? SG_STR("max_completion_tokens") : SG_STR("max_tokens");
+}
+
 /* ---- usage */
 
 /* Read as the bill is read, so that both tell the same. */

@@ -45,6 +45,9 @@ struct sg_wording_stop {
 /* "stop_reason":…,"stop_sequence":… */
 void sg_wording_put_stop(struct sg_llm_put *o, const struct sg_wording_stop *stop);
 
+/* What a chat completion's limit of tokens is called with that model. */
+struct sg_str sg_wording_max_tokens(struct sg_str upstream_model);
+
 /* What stands between the quotes of a string; empty for anything else. It is a string's content in another as it is. */
 struct sg_str sg_wording_inner(struct sg_json_value v);
 /* Longer than "". */

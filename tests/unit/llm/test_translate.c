@@ -174,6 +174,101 @@ static void test_an_answer_of_messages_becomes_a_response(void **state)
         assert_at(v, "status", "\"completed\"");
 }
 
+/* ---- streams by two ways */
+
+#define EVENT(type, rest) "event: " type "\ndata: {\"type\":\"" type "\"" rest "}\n\n"
+#define START                                                                                                          \
+        EVENT("message_start", ",\"message\":{\"id\":\"msg_9\",\"model\":\"claude\",\"content\":[],\"usage\":"         \
+                               "{\"input_tokens\":3,\"cache_read_input_tokens\":4,\"output_tokens\":1}}")
+#define BLOCK(n, block) EVENT("content_block_start", ",\"index\":" n ",\"content_block\":{" block "}")
+#define DELTA(n, delta) EVENT("content_block_delta", ",\"index\":" n ",\"delta\":{" delta "}")
+#define STOP(n)         EVENT("content_block_stop", ",\"index\":" n)
+#define END(reason)                                                                                                    \
+        EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"" reason "\"},\"usage\":{\"output_tokens\":5}")          \
+        EVENT("message_stop", "")
+
+static int stream(const char *bytes)
+{
+        const struct sg_translate_exchange x = {.model = SG_STR("m"), .request_id = SG_STR("r"), .created_sec = 7};
+        SG_AUTO(sg_translator_free) struct sg_translator *t = NULL;
+        struct sg_str in = sg_str_from(bytes);
+        struct sg_sse_event ev;
+        struct sg_sse sse;
+        int r = 0;
+
+        clear(1u << 20);
+        assert_int_equal(sg_translator_new(&t, SG_OP_MESSAGES, SG_OP_RESPONSES, &x), 0);
+        sg_sse_init(&sse, 0);
+        while (!r && sg_sse_next(&sse, &in, &ev) == 0)
+                r = sg_translator_event(t, &ev, &out, &fault);
+        sg_sse_done(&sse);
+        return r;
+}
+
+/* The names of the events; *ret_last the data of the last one. */
+static void assert_events(const char *want, struct sg_json_value *ret_last)
+{
+        struct sg_str in = sg_buf_view(&out);
+        struct sg_sse_event ev;
+        struct sg_buf names;
+        struct sg_sse sse;
+
+        sg_buf_init(&names, 4096);
+        sg_sse_init(&sse, 0);
+        while (sg_sse_next(&sse, &in, &ev) == 0) {
+                assert_int_equal(sg_json_check(ev.data, ret_last, NULL), 0);
+                assert_int_equal(sg_buf_add(&names, sg_str_skip(ev.name, strlen("response."))), 0);
+                assert_int_equal(sg_buf_add(&names, SG_STR(" ")), 0);
+        }
+        if (!sg_str_eq(sg_buf_view(&names), sg_str_from(want)))
+                fail_msg("got  <" SG_STR_FMT ">\nwant <%s>", SG_STR_ARG(sg_buf_view(&names)), want);
+        sg_sse_done(&sse);
+        sg_buf_done(&names);
+}
+
+static void test_a_stream_of_messages_becomes_one_of_responses(void **state)
+{
+        struct sg_json_value v;
+
+        assert_int_equal(
+                stream(START EVENT("ping", "") BLOCK("0", "\"type\":\"thinking\",\"thinking\":\"\"") DELTA(
+                        "0", "\"type\":\"thinking_delta\",\"thinking\":\"h\"")
+                               DELTA("0", "\"type\":\"signature_delta\",\"signature\":\"s\"") STOP("0") BLOCK(
+                                       "1", "\"type\":\"text\",\"text\":\"\"")
+                                       DELTA("1", "\"type\":\"text_delta\",\"text\":\"t\"") STOP("1") BLOCK(
+                                               "2", "\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\",\"input\":{}")
+                                               DELTA("2",
+                                                     "\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"n\\\":1}\"")
+                                                       STOP("2") END("tool_use")),
+                0);
+        assert_events("created in_progress output_item.added content_part.added reasoning_text.delta "
+                      "reasoning_text.done content_part.done output_item.done "
+                      "output_item.added content_part.added output_text.delta "
+                      "output_text.done content_part.done output_item.done "
+                      "output_item.added function_call_arguments.delta "
+                      "function_call_arguments.done output_item.done completed ",
+                      &v);
+        assert_at(v, "response.id", "\"resp_msg_9\"");
+        assert_at(v, "response.model", "\"claude\"");
+        assert_at(v, "response.usage.input_tokens", "7");
+        assert_at(v, "response.usage.output_tokens", "5");
+        assert_at(v, "response.output.0.encrypted_content",
+                  "\"[{\\\"type\\\":\\\"thinking\\\",\\\"thinking\\\":\\\"h\\\",\\\"signature\\\":\\\"s\\\"}]\"");
+        assert_at(v, "response.output.2.arguments", "\"{\\\"n\\\":1}\"");
+}
+
+static void test_a_stream_that_breaks_off_has_no_end(void **state)
+{
+        struct sg_json_value v;
+
+        assert_int_equal(stream(START BLOCK("0", "\"type\":\"text\",\"text\":\"\"")
+                                        DELTA("0", "\"type\":\"text_delta\",\"text\":\"t\"")),
+                         0);
+        assert_events("created in_progress output_item.added content_part.added output_text.delta ", &v);
+        assert_int_equal(stream(START DELTA("3", "\"type\":\"text_delta\",\"text\":\"t\"")), SG_LLM_E_NOT_JSON);
+        assert_true(fault.text[0]);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -184,6 +279,8 @@ int main(void)
                 cmocka_unit_test(test_a_fault_of_the_first_leg_stays_as_it_is),
                 cmocka_unit_test(test_what_lies_between_is_bounded_as_the_output_is),
                 cmocka_unit_test(test_an_answer_of_messages_becomes_a_response),
+                cmocka_unit_test(test_a_stream_of_messages_becomes_one_of_responses),
+                cmocka_unit_test(test_a_stream_that_breaks_off_has_no_end),
         };
         int r = cmocka_run_group_tests(tests, NULL, NULL);
 

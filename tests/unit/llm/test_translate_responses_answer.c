@@ -298,9 +298,9 @@ static void test_a_stream_of_text(void **state)
 
 static void test_reasoning_ends_where_the_text_begins(void **state)
 {
-        assert_int_equal(stream(DELTA("\"reasoning_content\":\"h\"") DELTA("\"reasoning_content\":\"m\"")
-                                        DELTA("\"thinking_blocks\":[{\"type\":\"thinking\",\ndata: \"signature\":\"s\"}]")
-                                                DELTA("\"content\":\"x\"") FINISH("stop") DONE,
+        assert_int_equal(stream(DELTA("\"reasoning_content\":\"h\"") DELTA("\"reasoning_content\":\"m\"") DELTA(
+                                        "\"thinking_blocks\":[{\"type\":\"thinking\",\ndata: \"signature\":\"s\"}]")
+                                        DELTA("\"content\":\"x\"") FINISH("stop") DONE,
                                 ""),
                          0);
         assert_events(BEGIN TEXT_BEGIN "reasoning_text.delta reasoning_text.delta " REASON_END TEXT_BEGIN

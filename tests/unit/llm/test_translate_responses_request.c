@@ -117,11 +117,10 @@ static void test_what_the_model_said_and_called_in_one_turn_is_one_message(void 
         assert_messages(CALL("a") "," SAYS("I look") "," RESULT("a", "\"1\""),
                         "{\"role\":\"assistant\",\"content\":\"I look\",\"tool_calls\":[" CHAT_CALL(
                                 "a") "]}," CHAT_RESULT("a", "\"1\""));
-        assert_messages(
-                CALL("a") "," RESULT("a", "\"1\"") "," CALL("b") "," RESULT("b", "\"2\""),
-                "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" CHAT_CALL(
-                        "a") "]}," CHAT_RESULT("a", "\"1\"") ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":"
-                                                             "[" CHAT_CALL("b") "]}," CHAT_RESULT("b", "\"2\""));
+        assert_messages(CALL("a") "," RESULT("a", "\"1\"") "," CALL("b") "," RESULT("b", "\"2\""),
+                        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" CHAT_CALL("a") "]}," CHAT_RESULT(
+                                "a", "\"1\"") ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":"
+                                              "[" CHAT_CALL("b") "]}," CHAT_RESULT("b", "\"2\""));
 }
 
 static void test_two_messages_of_the_model_stay_two(void **state)
@@ -223,6 +222,17 @@ static void test_members_that_mean_the_same(void **state)
         assert_members("\"service_tier\":\"flex\"", ",\"service_tier\":\"flex\"");
         assert_members("\"stream\":true", ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
         assert_members("\"stream\":false", "");
+}
+
+static void test_the_limit_has_the_name_that_the_model_knows(void **state)
+{
+        const struct sg_translate_options options = {.upstream_model = SG_STR("gpt-5")};
+
+        sg_buf_clear(&out);
+        assert_int_equal(
+                sg_responses_request_to_chat(&out, SG_STR(WITH("\"max_output_tokens\":12")), &options, &notes, &fault),
+                0);
+        assert_true(sg_str_ends(sg_buf_view(&out), SG_STR(",\"max_completion_tokens\":12}")));
 }
 
 static void test_log_probabilities_by_either_way(void **state)
@@ -337,6 +347,7 @@ int main(void)
                 cmocka_unit_test(test_tools_and_the_choice_of_one),
                 cmocka_unit_test(test_formats_and_how_much_to_say),
                 cmocka_unit_test(test_members_that_mean_the_same),
+                cmocka_unit_test(test_the_limit_has_the_name_that_the_model_knows),
                 cmocka_unit_test(test_log_probabilities_by_either_way),
                 cmocka_unit_test(test_advice_is_dropped_by_name),
                 cmocka_unit_test(test_what_a_provider_would_have_to_keep_is_refused_with_advice),
