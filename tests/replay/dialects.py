@@ -7,7 +7,8 @@ end, the figures it gave. read_answer() reads bytes as a provider sends them or 
 import json
 import re
 
-JUDGED = ("chat", "completion", "messages", "responses")
+JUDGED = ("chat", "completion", "messages", "responses", "media")
+MEDIA_ENDS = ("image_generation.completed", "image_edit.completed", "speech.audio.done", "transcript.text.done")
 
 
 def number(value):
@@ -31,14 +32,15 @@ def figures_of(wire, usage):
                 "cached_tokens": read, "cache_write_tokens": written,
                 "cache_write_1h_tokens": min(at("cache_creation", "ephemeral_1h_input_tokens") or 0, written),
                 "reasoning_tokens": at("output_tokens_details", "thinking_tokens") or 0}
-    into, out = ("input", "output") if wire == "responses" else ("prompt", "completion")
+    into, out = ("input", "output") if wire in ("responses", "media") else ("prompt", "completion")
+    details = f"{into}_tokens_details" if f"{into}_tokens_details" in usage else f"{into}_token_details"  # of transcriptions
     if at(f"{into}_tokens") is None and at(f"{out}_tokens") is None:
         return None
     return {"input_tokens": at(f"{into}_tokens") or 0, "output_tokens": at(f"{out}_tokens") or 0,
-            "cached_tokens": at(f"{into}_tokens_details", "cached_tokens") or at("cached_tokens") or at("prompt_cache_hit_tokens") or 0,
-            "cache_write_tokens": at(f"{into}_tokens_details", "cache_write_tokens") or 0,
+            "cached_tokens": at(details, "cached_tokens") or at("cached_tokens") or at("prompt_cache_hit_tokens") or 0,
+            "cache_write_tokens": at(details, "cache_write_tokens") or 0,
             "reasoning_tokens": at(f"{out}_tokens_details", "reasoning_tokens") or 0,
-            "audio_input_tokens": at(f"{into}_tokens_details", "audio_tokens") or 0,
+            "audio_input_tokens": at(details, "audio_tokens") or 0, "image_tokens": at(details, "image_tokens") or 0,
             "audio_output_tokens": at(f"{out}_tokens_details", "audio_tokens") or 0}
 
 
@@ -79,6 +81,11 @@ class Reading:
     def fail(self, error=None):
         self.is_failed = True
         self.error = error
+
+    @property
+    def is_text(self):
+        """Tokens of images and sounds cannot be guessed from bytes."""
+        return self.wire != "media"
 
     @property
     def is_success(self):
@@ -173,6 +180,14 @@ class Reading:
         elif kind == "response.function_call_arguments.delta":
             self.say("arguments", value.get("delta"))
 
+    def _media_event(self, name, value):
+        if value.get("error") or value.get("type") == "error":
+            self.fail(value.get("error") or value)
+            return
+        self.say("text", value.get("delta"))
+        self.note_usage(value.get("usage"))
+        self.has_finish = self.is_done = value.get("type") in MEDIA_ENDS
+
     # ---- whole answers
 
     def answer(self, body):
@@ -187,6 +202,8 @@ class Reading:
                 or value.get("object") == "error":
             self.fail(value.get("error") or value)
             return
+        if self.wire == "media":
+            self.say("text", value.get("text"))
         for choice in value.get("choices") or []:
             self.say("text", choice.get("text"))
             self._chat_message(choice.get("message") or {})
@@ -194,8 +211,8 @@ class Reading:
             for block in value.get("content") or []:
                 self.say("text", block.get("text"))
                 self.say("reasoning", block.get("thinking"))
-                if "input" in block:
-                    self.say("arguments", json.dumps(block["input"]))
+                if "input" in block:  # of the tool that stands for JSON mode it is the answer
+                    self.say("text" if block.get("name") == "json_answer" else "arguments", json.dumps(block["input"]))
         if self.wire == "responses":
             for item in value.get("output") or []:
                 for part in item.get("content") or []:
@@ -203,6 +220,14 @@ class Reading:
                     self.say("text", part.get("refusal"))
                 self.say("arguments", item.get("arguments"))
         self.note_usage(value if self.wire == "count_tokens" else value.get("usage"))
+
+
+def is_same(a, b):
+    """The same text, or the same JSON."""
+    try:
+        return a == b or json.loads(a) == json.loads(b)
+    except ValueError:
+        return False
 
 
 # ---- HTTP and SSE

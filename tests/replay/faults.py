@@ -119,12 +119,13 @@ def with_length(head, length):
 
 
 def cuts(case, data, places):
-    for name, at in places:
-        if at >= len(data):
-            continue
+    """At every place an end; a reset and a tear by turns."""
+    for number, (name, at) in enumerate(place for place in places if place[1] < len(data)):
         yield Fault(case, f"cut-{name}", data[:at])
-        yield Fault(case, f"reset-{name}", data[:at], "rst")
-        yield Fault(case, f"torn-{name}", data, torn_at=at)
+        if number % 2:
+            yield Fault(case, f"reset-{name}", data[:at], "rst")
+        else:
+            yield Fault(case, f"torn-{name}", data, torn_at=at)
 
 
 def lengths(case, head, body):
