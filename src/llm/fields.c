@@ -119,7 +119,7 @@ int sg_llm_read_members(struct sg_llm_reader *at, struct sg_json_value object, c
                         enter(at, name);
                         return sg_llm_refuse_inexpressible(at);
                 }
-                if (i == n || v.kind == SG_JSON_NULL)
+                if (i == n)
                         continue;
                 if (ret[i].kind != SG_JSON_NONE) {
                         enter(at, name);
@@ -127,6 +127,9 @@ int sg_llm_read_members(struct sg_llm_reader *at, struct sg_json_value object, c
                 }
                 ret[i] = v;
         }
+        for (size_t i = 0; i < n; i++) /* until here it kept a second one out */
+                if (ret[i].kind == SG_JSON_NULL)
+                        ret[i] = (struct sg_json_value){0};
         return 0;
 }
 

@@ -286,6 +286,7 @@ static void test_bad_input_is_named(void **state)
         assert_refused("{\"model\":\"m\"}", "input", "is missing");
         assert_refused("{\"model\":\"m\",\"input\":3}", "input", "must be a string or an array");
         assert_refused("{\"model\":\"m\",\"input\":\"a\",\"input\":\"b\"}", "input", "twice");
+        assert_refused("{\"model\":\"m\",\"input\":null,\"input\":\"b\"}", "input", "twice");
         assert_refused(INPUT("3"), "input.0", "must be an object");
         assert_refused(INPUT("{\"role\":\"tool\",\"content\":\"x\"}"), "input.0.role", "must be 'user'");
         assert_refused(INPUT("{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":1}]}"),
