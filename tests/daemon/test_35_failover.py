@@ -220,9 +220,9 @@ def test_a_breaker_opens_after_failures_in_a_row_and_is_told(gateway, providers,
         assert text_of(gateway.chat(key, model="first-a")) == "from b"
     assert down.n == 5
     row = lane(gateway, "a/first-a")
-    assert row["state"] == "tripped" and "connection" in row["text"], row
+    assert row["state"] == "tripped" and "Connection reset" in row["why"], row
     text = gateway.ctl_run("upstream", "list").stdout
-    assert "a/first-a" in text and "tripped" in text and "connection" in text
+    assert "a/first-a" in text and "tripped" in text and "Connection reset" in text
     assert gateway.wait_log(SCRIBE_LANE="a/first-a", level="warning")
 
 
@@ -246,8 +246,8 @@ def test_another_credential_takes_over(providers):
         assert [a.status for a in answers] == [200, 200, 200]
         assert seen == ["Bearer secret-one"] + 3 * ["Bearer secret-two"]
         assert gateway.event(answers[0].request_id)["credential"] == "two"
-        row = next(r for r in lanes(gateway) if r["is_credential"] and r["name"] == "one")
-        assert row["state"] == "rests" and "credential" in row["text"]
+        row = next(r for r in lanes(gateway) if r["kind"] == "credential" and r["name"] == "one")
+        assert row["state"] == "rests" and "credential" in row["why"]
 
 
 def test_a_daily_quota_is_kept_over_a_crash(providers):
