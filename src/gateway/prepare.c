@@ -36,13 +36,20 @@ static enum sg_step choose_model(struct sg_exchange *x)
         return SG_STEP_NEXT;
 }
 
+static bool may_be_form(enum sg_operation op)
+{
+        return op == SG_OP_IMAGES || op == SG_OP_TRANSCRIPTION;
+}
+
 static enum sg_step read_body(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
         struct sg_llm_request *req = &x->asked->llm->request;
         struct sg_str body = sg_buf_view(&x->asked->body);
         const bool has_default = x->snapshot->default_model != NULL;
-        int r = sg_llm_request_read(req, x->op, body, has_default, &fault);
+        int r = x->asked->boundary.n && may_be_form(x->op)
+                        ? sg_llm_form_read(req, x->op, body, x->asked->boundary, has_default, &fault)
+                        : sg_llm_request_read(req, x->op, body, has_default, &fault);
 
         switch (r) {
         case 0:

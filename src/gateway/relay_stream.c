@@ -146,9 +146,7 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
         case SG_EVENT_ERROR:
                 x->attempts->refusal = x->streaming->stream.refusal;
                 /* an end that comes too early is no report of an error: the answer broke off */
-                o->failure = sg_str_eq(ev->data, SG_STR("[DONE]")) || sg_str_eq(ev->name, SG_STR("message_stop"))
-                                     ? SG_FAIL_UPSTREAM_TRUNCATED
-                                     : SG_FAIL_PROVIDER_IN_BAND;
+                o->failure = x->streaming->stream.ended_early ? SG_FAIL_UPSTREAM_TRUNCATED : SG_FAIL_PROVIDER_IN_BAND;
                 return false;
         case SG_EVENT_GARBAGE:
                 o->failure = SG_FAIL_UPSTREAM_GARBAGE;
