@@ -176,12 +176,23 @@ bool sg_json_plain(struct sg_json_value string, struct sg_str *ret)
         return true;
 }
 
+/* An escape is longer than what it stands for, and up to six times as long: nearly all that is compared here is told apart by
+ * its length or its first byte. */
+static bool may_be(struct sg_str s, struct sg_str name)
+{
+        if (s.n < name.n || s.n > 6 * name.n)
+                return false;
+        return s.n == 0 || s.p[0] == name.p[0] || s.p[0] == '\\';
+}
+
 bool sg_json_text_is(struct sg_json_value string, struct sg_str name)
 {
         struct sg_str s = content(string);
         const char *p = s.p, *end = s.p + s.n;
         size_t i = 0;
 
+        if (string.kind != SG_JSON_STRING || !may_be(s, name))
+                return false;
         if (sg_json_plain(string, &s))
                 return sg_str_eq(s, name);
         while (p < end) {
@@ -192,7 +203,7 @@ bool sg_json_text_is(struct sg_json_value string, struct sg_str name)
                         return false;
                 i += n;
         }
-        return string.kind == SG_JSON_STRING && i == name.n;
+        return i == name.n;
 }
 
 bool sg_json_copy(struct sg_json_value string, char *out, size_t out_bytes, size_t *ret_n)
