@@ -33,7 +33,7 @@ usage: ./start.sh COMMAND
   stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
   build [IMAGE]  build an image: single (the default: gateway and ledger), gateway (data plane alone), debug (with a shell)
   test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
-  bench [...]    what a request costs beside nginx, HAProxy and h2o (twelve minutes; --rows chat_1k: one; --list, --help)
+  bench [...]    what a request costs beside nginx, HAProxy and h2o (fourteen minutes; --rows chat_1k: one; --list, --help)
   help           this text
 
 A file named .env beside this script may set LLM_API_KEY, LLM_BASE_URL, LLM_DEFAULT_MODEL and others (one NAME=value a

@@ -2,10 +2,12 @@
  * bench/fake.c - the upstream of the benchmark: fixed answers and paced streams, as cheap as one core can give them
  *
  *   fake PORT plain SIZE            SIZE bytes of text
- *   fake PORT chat SIZE             a chat completion of about SIZE bytes, with usage
- *   fake PORT stream EVENTS PACE    EVENTS chunks, one each PACE milliseconds, then usage and [DONE]
+ *   fake PORT chat SIZE             a chat completion or a message of about SIZE bytes, with usage
+ *   fake PORT refuse SIZE TIMES     a refusal (500) TIMES times, then the answer of "chat" once, and again from the start
+ *   fake PORT stream EVENTS PACE    EVENTS chunks, one each PACE milliseconds, then usage and the end
  *
- * Each kind is one process, so that nothing of a request has to be looked at but its length. All streams hang on one
+ * Who asks for /v1/messages is answered in Anthropic's dialect, everybody else in OpenAI's. Each kind is one process, so
+ * that nothing of a request has to be looked at but its path and its length. All streams hang on one
  * timer: the pace is cut into slots of a millisecond, a new stream gets the next slot, and each tick sends one event to
  * every stream of its slot. An event carries the time at which it was sent as "@" and sixteen digits of microseconds.
  * Answers fit into a socket buffer; one that does not, or a request that is not understood, ends the program with a word.
@@ -17,8 +19,21 @@
 #define HEAD_MAX  8192u
 #define SLOTS_MAX 60000u
 
+/* What is said to those who speak one dialect. */
+struct voice {
+        char answer[65536];
+        size_t n_answer;
+        char opening[2048]; /* of a stream: head and first event */
+        size_t n_opening, at_time_of_opening;
+        char event[512];
+        size_t n_event, at_time;
+        char finish[1536];
+        size_t n_finish;
+};
+
 struct conn {
         int fd;
+        struct voice *voice;  /* of the last request */
         uint32_t n_head;      /* bytes of a head that has not come whole */
         uint64_t body_left;   /* of the request, still to be skipped */
         uint32_t events_left; /* of the stream that runs; 0: none does */
@@ -27,71 +42,102 @@ struct conn {
         char *head;
 };
 
-static char answer[65536];
-static size_t n_answer;
-static char event[512];
-static size_t n_event, at_time;
+static struct voice chat, messages;
 static uint32_t n_events, n_slots, next_slot, turn;
+static uint32_t n_refusals, n_refused; /* in a row: wanted, and so far */
 static struct conn *slots[SLOTS_MAX];
 static struct conn *closed; /* freed when all events of a turn are seen */
 
-static const char stream_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-                                  "Transfer-Encoding: chunked\r\n\r\n";
-static const char chunk_start[] =
-        "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
-        "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@";
-static const char chunk_end[] = "\"},\"finish_reason\":null}]}\n\n";
-static const char stream_finish[] =
-        "data: "
-        "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench\","
-        "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-        "data: "
-        "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench\","
-        "\"choices\":[],\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":50,\"total_tokens\":170}}\n\n"
-        "data: [DONE]\n\n";
-static char finish[1024];
-static size_t n_finish;
+static const char refusal[] =
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 103\r\n\r\n"
+        "{\"error\":{\"message\":\"The server had an error, sorry\",\"type\":\"server_error\",\"param\":null,"
+        "\"code\":\"none\"}}";
 
-static void make_answer(const char *kind, size_t size)
+/* The parts of an answer and of a stream around the text that changes. */
+struct words {
+        const char *start, *end;
+        const char *opening, *event_start, *event_end, *finish;
+};
+
+static const struct words chat_words = {
+        .start = "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,"
+                 "\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"",
+        .end = "\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":50,"
+               "\"total_tokens\":170}}",
+        .opening = "",
+        .event_start = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
+                       "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"@",
+        .event_end = "\"},\"finish_reason\":null}]}\n\n",
+        .finish = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
+                  "\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+                  "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,"
+                  "\"model\":\"bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":50,"
+                  "\"total_tokens\":170}}\n\n"
+                  "data: [DONE]\n\n",
+};
+static const struct words messages_words = {
+        .start = "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"bench\","
+                 "\"content\":[{\"type\":\"text\",\"text\":\"",
+        .end = "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
+               "\"usage\":{\"input_tokens\":120,\"output_tokens\":50}}",
+        .opening = "event: message_start\n"
+                   "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_bench\",\"type\":\"message\","
+                   "\"role\":\"assistant\",\"model\":\"bench\",\"content\":[],\"stop_reason\":null,"
+                   "\"stop_sequence\":null,\"usage\":{\"input_tokens\":120,\"output_tokens\":1}}}\n\n"
+                   "event: content_block_start\n"
+                   "data: {\"type\":\"content_block_start\",\"index\":0,"
+                   "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+        .event_start = "event: content_block_delta\n"
+                       "data: {\"type\":\"content_block_delta\",\"index\":0,"
+                       "\"delta\":{\"type\":\"text_delta\",\"text\":\"@",
+        .event_end = "\"}}\n\n",
+        .finish = "event: content_block_stop\n"
+                  "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n"
+                  "event: message_delta\n"
+                  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},"
+                  "\"usage\":{\"output_tokens\":50}}\n\n"
+                  "event: message_stop\n"
+                  "data: {\"type\":\"message_stop\"}\n\n",
+};
+
+static void make_answer(struct voice *v, const char *type, const char *start, const char *end, size_t size)
 {
-        static const char start[] =
-                "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,"
-                "\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"";
-        static const char end[] =
-                "\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":50,"
-                "\"total_tokens\":170}}";
-        bool is_chat = strcmp(kind, "chat") == 0;
-        size_t frame = is_chat ? sizeof(start) - 1 + sizeof(end) - 1 : 0;
-        size_t text = size > frame ? size - frame : 0;
+        size_t frame = strlen(start) + strlen(end), text = size > frame ? size - frame : 0;
 
-        if (size > sizeof(answer) / 2) {
+        if (size > sizeof(v->answer) / 2) {
                 errno = EINVAL;
                 die("answers of up to 32 KiB");
         }
-        n_answer = (size_t)sprintf(answer, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-                                   is_chat ? "application/json" : "text/plain", frame + text, is_chat ? start : "");
+        v->n_answer = (size_t)sprintf(v->answer, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+                                      type, frame + text, start);
         for (size_t i = 0; i < text; i++)
-                answer[n_answer++] = "some words "[i % 11];
-        n_answer += (size_t)sprintf(answer + n_answer, "%s", is_chat ? end : "");
+                v->answer[v->n_answer++] = "some words "[i % 11];
+        v->n_answer += (size_t)sprintf(v->answer + v->n_answer, "%s", end);
 }
 
-static void make_stream(uint32_t events, uint32_t pace_msec)
+static void make_stream(struct voice *v, const struct words *w)
 {
-        size_t n = sizeof(chunk_start) - 1 + 16 + sizeof(chunk_end) - 1;
+        static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+                                   "Transfer-Encoding: chunked\r\n\r\n";
+        size_t n = strlen(w->event_start) + 16 + strlen(w->event_end), n_opening = strlen(w->opening);
 
-        n_events = events;
-        n_slots = pace_msec;
-        at_time = (size_t)sprintf(event, "%zx\r\n%s", n, chunk_start);
-        n_event = (size_t)sprintf(event, "%zx\r\n%s%016d%s\r\n", n, chunk_start, 0, chunk_end);
-        n_finish = (size_t)sprintf(finish, "%zx\r\n%s\r\n0\r\n\r\n", sizeof(stream_finish) - 1, stream_finish);
+        v->at_time = (size_t)sprintf(v->event, "%zx\r\n%s", n, w->event_start);
+        v->n_event = (size_t)sprintf(v->event, "%zx\r\n%s%016d%s\r\n", n, w->event_start, 0, w->event_end);
+        v->n_opening = (size_t)sprintf(v->opening, "%s", head);
+        if (n_opening)
+                v->n_opening += (size_t)sprintf(v->opening + v->n_opening, "%zx\r\n%s\r\n", n_opening, w->opening);
+        v->at_time_of_opening = v->n_opening + v->at_time;
+        memcpy(v->opening + v->n_opening, v->event, v->n_event);
+        v->n_opening += v->n_event;
+        v->n_finish = (size_t)sprintf(v->finish, "%zx\r\n%s\r\n0\r\n\r\n", strlen(w->finish), w->finish);
 }
 
-static void stamp(void)
+static void stamp(char *digits)
 {
         uint64_t usec = now_nsec() / 1000;
 
         for (int i = 15; i >= 0; i--, usec /= 10)
-                event[at_time + (size_t)i] = (char)('0' + usec % 10);
+                digits[i] = (char)('0' + usec % 10);
 }
 
 static void leave_slot(struct conn *c)
@@ -130,7 +176,7 @@ static void give(struct conn *c, const char *bytes, size_t n)
 
 static void start_stream(struct conn *c)
 {
-        char both[1024];
+        struct voice *v = c->voice;
 
         c->events_left = n_events;
         c->slot = next_slot;
@@ -140,18 +186,28 @@ static void start_stream(struct conn *c)
         if (c->next)
                 c->next->at = &c->next;
         slots[c->slot] = c;
-        stamp();
-        memcpy(both, stream_head, sizeof(stream_head) - 1);
-        memcpy(both + sizeof(stream_head) - 1, event, n_event);
-        give(c, both, sizeof(stream_head) - 1 + n_event);
+        stamp(v->opening + v->at_time_of_opening);
+        give(c, v->opening, v->n_opening);
 }
 
 static void respond(struct conn *c)
 {
-        if (n_events)
+        if (n_events) {
                 start_stream(c);
-        else
-                give(c, answer, n_answer);
+        } else if (n_refused < n_refusals) {
+                n_refused++;
+                give(c, refusal, sizeof(refusal) - 1);
+        } else {
+                n_refused = 0;
+                give(c, c->voice->answer, c->voice->n_answer);
+        }
+}
+
+static struct voice *voice_for(const char *head, size_t n)
+{
+        static const char line[] = "POST /v1/messages";
+
+        return n > sizeof(line) && memcmp(head, line, sizeof(line) - 1) == 0 ? &messages : &chat;
 }
 
 /* Length of the body that follows a head. */
@@ -190,6 +246,7 @@ static size_t take(struct conn *c, const char *data, size_t n)
                 if (!end)
                         return used;
                 size_t head = (size_t)(end + 4 - (data + used));
+                c->voice = voice_for(data + used, head);
                 c->body_left = body_length(data + used, head);
                 used += head;
                 if (c->body_left == 0)
@@ -236,15 +293,16 @@ static void on_tick(int timer)
         for (; ticks; ticks--, turn = (turn + 1) % n_slots) {
                 struct conn *next;
 
-                stamp();
+                stamp(chat.event + chat.at_time);
+                stamp(messages.event + messages.at_time);
                 for (struct conn *c = slots[turn]; c; c = next) {
                         next = c->next;
                         if (c->events_left > 1) {
                                 c->events_left--;
-                                give(c, event, n_event);
+                                give(c, c->voice->event, c->voice->n_event);
                         } else {
                                 leave_slot(c);
-                                give(c, finish, n_finish);
+                                give(c, c->voice->finish, c->voice->n_finish);
                         }
                 }
         }
@@ -290,6 +348,30 @@ static int start_listener(int epoll, const char *port)
         return fd;
 }
 
+/* What the arguments ask for; true: streams. */
+static bool make_all(int argc, char **argv)
+{
+        const bool is_plain = strcmp(argv[2], "plain") == 0;
+
+        if (strcmp(argv[2], "stream") == 0 && argc > 4) {
+                n_events = (uint32_t)atoi(argv[3]);
+                n_slots = (uint32_t)atoi(argv[4]);
+                make_stream(&chat, &chat_words);
+                make_stream(&messages, &messages_words);
+                return true;
+        }
+        if (strcmp(argv[2], "refuse") == 0 && argc > 4)
+                n_refusals = (uint32_t)atoi(argv[4]);
+        if (is_plain) {
+                make_answer(&chat, "text/plain", "", "", (size_t)atoi(argv[3]));
+        } else {
+                make_answer(&chat, "application/json", chat_words.start, chat_words.end, (size_t)atoi(argv[3]));
+                make_answer(&messages, "application/json", messages_words.start, messages_words.end,
+                            (size_t)atoi(argv[3]));
+        }
+        return false;
+}
+
 int main(int argc, char **argv)
 {
         int epoll = epoll_create1(EPOLL_CLOEXEC), listener, timer = -1;
@@ -297,15 +379,11 @@ int main(int argc, char **argv)
 
         if (argc < 4) {
                 errno = EINVAL;
-                die("usage: fake PORT plain|chat SIZE, fake PORT stream EVENTS PACE");
+                die("usage: fake PORT plain|chat SIZE, fake PORT refuse SIZE TIMES, fake PORT stream EVENTS PACE");
         }
         raise_descriptors();
-        if (strcmp(argv[2], "stream") == 0 && argc > 4) {
-                make_stream((uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
+        if (make_all(argc, argv))
                 timer = start_timer(epoll);
-        } else {
-                make_answer(argv[2], (size_t)atoi(argv[3]));
-        }
         listener = start_listener(epoll, argv[1]);
         for (;;) {
                 int n = epoll_wait(epoll, events, 512, -1);

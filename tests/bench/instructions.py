@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Instructions of the gateway per request or event, by valgrind's callgrind: what noise does not reach, and where they go.
 
-usage: instructions.py chat_1k | chat_32k | chat_32k_turns | sse_1000 | plain | service …   (rows of bench.py with a chat, a stream or a GET)
+usage: instructions.py ROW [translating]   (rows of bench.py with a chat, a stream or a GET: chat_1k, sse_1000, plain …)
 
+"translating", of the rows translated_…: with a provider of the other dialect; else one of the client's own.
+Of "failover": per request, of which four in five are failovers and the fifth is answered by who refused the others.
 The kernel's part is not counted. Vector code is what valgrind's processor has (AVX2, no AVX-512).
 """
 
@@ -20,7 +22,7 @@ os.environ.setdefault("SCRIBE_SLOWNESS", "6")  # valgrind's
 
 import load  # noqa: E402
 import parts  # noqa: E402
-from rows import ROWS  # noqa: E402
+from rows import BOTH, REFUSALS, ROWS, for_model  # noqa: E402
 
 N_REQUESTS, N_STREAMS, STREAM_SECONDS, TOP = 2000, 100, 5, 25
 
@@ -67,7 +69,8 @@ def table(text, n):
 
 
 def main():
-    found = [r for r in ROWS if sys.argv[1:] == [r.name] and r.ask]
+    name = sys.argv[2] if len(sys.argv) == 3 else "gateway"
+    found = [r for r in ROWS if sys.argv[1:2] == [r.name] and r.ask and name in r.proxies and name in BOTH]
     if not found or not shutil.which("valgrind"):
         sys.exit(__doc__)
     row = found[0]
@@ -76,7 +79,11 @@ def main():
         upstream = ("stream", (STREAM_SECONDS + 20) * 1000 // row.upstream[2], row.upstream[2]) if is_stream else row.upstream
         fake = parts.Fake(*upstream)
         row.setting.upstream = fake.port
-        proxy = Profiled(row.setting, parts.Certificate(Path(directory) / "tls"))
+        refusing = parts.Fake("refuse", 1024, REFUSALS)
+        row.setting.refusing = refusing.port
+        if row.measure == "failover":
+            row.ask.body = for_model(row.ask.body, "failing")
+        proxy = Profiled(row.setting, parts.Certificate(Path(directory) / "tls"), name)
         try:
             n = events(proxy, row) if is_stream else requests(proxy, row)
             proxy.gateway.stop()
@@ -84,9 +91,10 @@ def main():
                                                capture_output=True, text=True, check=True).stdout for how in ("no", "yes"))
         finally:
             proxy.gateway.remove()
+            refusing.close()
             fake.close()
     for title, text, most in (("of each function alone", own, TOP), ("with all that it calls", with_called, 4 * TOP)):
-        print(f"### Instructions per {'event' if is_stream else 'request'} of the gateway, row {row.name}, {title}\n")
+        print(f"### Instructions per {'event' if is_stream else 'request'} of the gateway, row {' '.join(sys.argv[1:])}, {title}\n")
         print("| instructions | share | function |\n| --- | --- | --- |")
         print("\n".join(list(table(text, n))[:most]) + "\n")
 

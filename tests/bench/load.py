@@ -100,6 +100,16 @@ def paced(port, connections, rate, seconds, request, meter):
     return found
 
 
+def sequence(port, seconds, request, meter):
+    """One request after another on one connection; "once", "again" and "refused" are times by how the answer came."""
+    with Program("sequence", (port, seconds), request) as program:
+        program.line("open")
+        meter.begin()
+        found = json.loads(program.line("{"))
+        meter.end()
+    return found
+
+
 def handshakes(port, seconds, kind):
     found = json.loads(run([TOOLS / "bench-handshakes", port, seconds, 4, kind], "handshakes"))
     if found["errors"] or not found["requests"]:

@@ -30,6 +30,7 @@ from measure import children  # noqa: E402
 PROXY_CORE, LOAD_CORE = "0", "1"
 N_KEYS = 100
 TOOLS = BUILD / "tests/bench"
+OTHER_DIALECT = {"openai": "anthropic", "anthropic": "openai"}
 PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "h2o": "h2o"}
 
 
@@ -40,8 +41,10 @@ class Missing(Exception):
 @dataclass
 class Setting:
     """How a row wants its proxies."""
-    duties: str = "chat"  # "chat", "service" (both with key, limit and log) or "plain"
+    duties: str = "chat"  # "chat", "service" (both with key, limit and log), "failover" (the gateway only) or "plain"
     upstream: int = 0
+    refusing: int = 0  # the port of a second upstream, which "failover" asks first
+    dialect: str = "openai"  # of the provider; "translating" has the other one
     connections: int = 4096
     is_tls: bool = False
     is_stream: bool = False
@@ -176,12 +179,13 @@ class Peer(Process):
 
 
 class Scribe(Process):
-    """The gateway with its ledger, which has the other core: its work is told apart."""
+    """The gateway with its ledger, which has the other core: its work is told apart. As "translating" its provider speaks another
+    dialect than the clients."""
     wrapper = ()  # a program that starts it
 
-    def __init__(self, setting, certificate):
-        super().__init__("gateway", free_port())
-        values = {"DIRECTORY": self.directory, "PORT": self.port, "TLS_PORT": self.tls_port, "UPSTREAM": setting.upstream,
+    def __init__(self, setting, certificate, name="gateway"):
+        super().__init__(name, free_port())
+        values = {"DIALECT": setting.dialect if name == "gateway" else OTHER_DIALECT[setting.dialect], "REFUSING": setting.refusing, "DIRECTORY": self.directory, "PORT": self.port, "TLS_PORT": self.tls_port, "UPSTREAM": setting.upstream,
                   "CONNECTIONS": setting.connections, "GROUP": grp.getgrgid(os.getegid()).gr_name,
                   "CERTIFICATE": certificate.certificate, "KEY": certificate.key, "GATEWAY_COMMON": part("gateway-common.conf"),
                   "GATEWAY_TLS": part("gateway-tls.conf") if setting.is_tls else ""}
@@ -215,7 +219,7 @@ class Scribe(Process):
 
 
 def start(name, setting, certificate):
-    return Scribe(setting, certificate) if name == "gateway" else Peer(name, setting, certificate)
+    return Scribe(setting, certificate, name) if name in ("gateway", "translating") else Peer(name, setting, certificate)
 
 
 def versions():

@@ -18,6 +18,10 @@ from parts import Missing, Setting
 
 ALL = ("gateway", "nginx", "haproxy", "h2o")
 DUTIES = ("gateway", "nginx", "haproxy")
+REFUSALS = 4  # in a row, of a provider that then answers once: the fifth would open the breaker, and it would be asked no more
+KINDS = ("once", "again", "refused")
+WRONG = {"refusing": "again", "sound": "again", "failing": "refused"}  # what cannot be, of each way
+BOTH = ("gateway", "translating")  # the provider speaks as the client does, or in the other dialect
 
 
 @dataclass
@@ -28,10 +32,10 @@ class Ask:
     body_path: Path = None
 
 
-def long_body(size):
+def long_body(size, **more):
     """One turn, as a pasted document makes it."""
     text = "What is the capital of France, and how did it come to be? \"So\" they say:\n" * (size // 70 + 1)
-    return trim(lambda n: [{"role": "user", "content": text[:n]}], size)
+    return trim(lambda n: [{"role": "user", "content": text[:n]}], size, **more)
 
 
 def turns_body(size):
@@ -39,6 +43,32 @@ def turns_body(size):
     def turns(n):
         return [{"role": ("user", "assistant")[i % 2], "content": f"Turn {i}: yes, I \"think\" so."} for i in range(n // 60)]
     return trim(turns, size)
+
+
+def tools_body(size, is_anthropic):
+    """A talk in which every other turn calls a tool and gets its result, and the tools themselves."""
+    def turns(n):
+        return [turn for i in range(n // 400) for turn in tool_turns(i, is_anthropic)] + [{"role": "user", "content": "And then?"}]
+    schema = {"type": "object", "properties": {"city": {"type": "string", "description": "The name of a city"}, "days": {"type": "integer"}},
+              "required": ["city"]}
+    names = [f"tool_{i}" for i in range(8)]
+    if is_anthropic:
+        tools = [{"name": name, "description": "What it is good for", "input_schema": schema} for name in names]
+    else:
+        tools = [{"type": "function", "function": {"name": name, "description": "What it is good for", "parameters": schema}} for name in names]
+    return trim(turns, size, tools=tools, max_tokens=1000)
+
+
+def tool_turns(i, is_anthropic):
+    asked, told, said = f"And \"day\" {i}?", f"{{\"weather\": \"rain\", \"degrees\": {i}}}", f"On day {i} it will rain."
+    if is_anthropic:
+        call = [{"type": "tool_use", "id": f"call_{i}", "name": "tool_1", "input": {"city": "Paris", "days": i}}]
+        result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"call_{i}", "content": told}]}
+    else:
+        call = [{"id": f"call_{i}", "type": "function", "function": {"name": "tool_1", "arguments": json.dumps({"city": "Paris", "days": i})}}]
+        result = {"role": "tool", "tool_call_id": f"call_{i}", "content": told}
+    calling = {"role": "assistant", "content": call} if is_anthropic else {"role": "assistant", "content": None, "tool_calls": call}
+    return [{"role": "user", "content": asked}, calling, result, {"role": "assistant", "content": said}]
 
 
 def trim(messages, size, **more):
@@ -54,7 +84,11 @@ def chat(messages, **more):
     return json.dumps({"model": "bench", "temperature": 0.2, "messages": messages, **more}).encode()
 
 
-CHAT = "/v1/chat/completions"
+def for_model(body, model):
+    return body.replace(b'"bench"', f'"{model}"'.encode(), 1)
+
+
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 STREAM_BODY = chat([{"role": "user", "content": "Tell me something. " * 20}], stream=True)
 
 
@@ -83,11 +117,28 @@ def stream_row(name, title, n, pace, seconds, goals, is_tls=False):
                ("stream", events, pace), Ask("POST", CHAT, STREAM_BODY), (n,), goals, {"seconds": seconds, "pace": pace, "is_tls": is_tls})
 
 
+def translated_row(client, size, title, body):
+    """The same request twice: to a provider that speaks as the client does, and to one that speaks the other dialect."""
+    setting = Setting(dialect="anthropic" if client == "messages" else "openai")
+    path = MESSAGES if client == "messages" else CHAT
+    return Row(f"translated_{client}_{size}", f"{client} client, {title}", "closed", BOTH, setting, ask=Ask("POST", path, body))
+
+
+def translated_stream_row(client):
+    row = stream_row(f"translated_sse_{client}", f"{client} client, an event each 100 ms", 1000, 100, 3, {"kib_per_stream": 6})
+    row.proxies = BOTH
+    if client == "messages":
+        row.setting.dialect = "anthropic"
+        row.ask = Ask("POST", MESSAGES, MESSAGES_STREAM_BODY)
+    return row
+
+
 def paced_row(connections, rate, goals):
     return Row(f"paced_{connections}", f"chat 1 KB, {rate:,} a second", "paced", setting=Setting(connections=max(4096, connections + 200)),
                ask=Ask("POST", CHAT, long_body(1024)), connections=(connections,), goals=goals, more={"rate": rate})
 
 
+MESSAGES_STREAM_BODY = chat([{"role": "user", "content": "Tell me something. " * 20}], stream=True, max_tokens=1000)
 GET = Ask("GET", "/plain/one")
 TLS = Setting("chat", is_tls=True)
 IDLE = min(10010, parts.descriptors() // 2 - 100)
@@ -111,6 +162,14 @@ ROWS = [
     Row("h2", "chat 1 KB, HTTP/2 over TLS, 16 streams each", "http2", ALL, TLS, ask=Ask("POST", CHAT, long_body(1024)), goals={"haproxy": 1.0},
         connections=(32,)),
     Row("new", "chat 1 KB, a connection for each", "closed", ALL, ask=Ask("POST", CHAT, long_body(1024)), more={"closes": True}),
+    translated_row("chat", "1k", "1 KB", long_body(1024)),
+    translated_row("chat", "32k", "32 KB of turns with tools", tools_body(32 << 10, False)),
+    translated_row("messages", "1k", "1 KB", long_body(1024, max_tokens=1000)),
+    translated_row("messages", "32k", "32 KB of turns with tools", tools_body(32 << 10, True)),
+    translated_stream_row("chat"),
+    translated_stream_row("messages"),
+    Row("failover", "chat 1 KB, refused at once by the first of two providers", "failover", ("gateway",), Setting("failover"),
+        ask=Ask("POST", CHAT, long_body(1024)), connections=(1,), goals={"added_p50": 300}),
     paced_row(1, 1000, {"added_p99": "nginx"}),
     paced_row(64, 4000, {}),
     paced_row(1024, 4000, {}),
@@ -239,6 +298,43 @@ class Bench:
             return {"answered": found["answered"], "cpu": found["cpu"], **{name: found["time"][name] for name in ("p50", "p99", "max")}}
         self.rounds(row, once, True, n_rounds)
 
+    def measure_failover(self, row):
+        """In turn: a refusing provider asked directly, a model that only the sound one serves, and one that is asked for at a
+        refusing one first: this one nobody else asks, as it counts."""
+        sound, *refusing = parts.Fake(*row.upstream), *(parts.Fake("refuse", row.upstream[1], REFUSALS) for _ in range(2))
+        row.setting.upstream, row.setting.refusing = sound.port, refusing[0].port
+        running = [sound, *refusing]
+        try:
+            running += self.start_one(row, "gateway")
+            if len(running) == 4:
+                self.failover_rounds(row, sound, refusing[1], running[3])
+        finally:
+            for proxy in reversed(running):
+                proxy.close()
+
+    def failover_rounds(self, row, sound, refusing, gateway):
+        def once(proxy, key, model):
+            meter = Meter(gateway, sound)
+            found = load.sequence(proxy.port, 1, load.request_bytes(row.ask.method, row.ask.path, key, for_model(row.ask.body, model)), meter)
+            n = sum(found[kind]["n"] for kind in KINDS)
+            return {**{f"{kind}_{name}": found[kind][name] for kind in KINDS for name in ("n", "p50", "p99")}, "cpu_usec": meter.used[0] / n,
+                    "failed": found[WRONG[model]]["n"]}
+
+        figures = {"refusing": [], "sound": [], "failing": []}
+        for i in range(-1, 2 * self.seconds):
+            for model, rounds in figures.items():
+                asked = refusing if model == "refusing" else gateway
+                one = self.guard(row, asked, lambda a=asked, m=model: once(a, gateway.key, m))
+                if one is None:
+                    return
+                if one["failed"]:
+                    self.broken.append({"row": row.name, "proxy": model, "why": f"{one['failed']} answers were {WRONG[model]}"})
+                if i >= 0:
+                    rounds.append(one)
+        for model, rounds in figures.items():
+            self.found.append({"row": row.name, "title": row.title, "proxy": model, "connections": 1, "rounds": rounds, **median(rounds),
+                               "again_n": sum(one["again_n"] for one in rounds)})
+
     # ---- one proxy after another: memory is looked at
 
     def one_by_one(self, row, measure, with_direct=False):
@@ -260,7 +356,7 @@ class Bench:
         n, seconds, is_tls = row.connections[0], row.more["seconds"], row.more["is_tls"]
 
         def measure(proxy):
-            request = load.request_bytes("POST", CHAT, proxy.key, STREAM_BODY)
+            request = load.request_bytes("POST", row.ask.path, proxy.key, row.ask.body)
             before = pss_kib(proxy.pids())
             with load.Streams(proxy.tls_port if is_tls else proxy.port, n, seconds, request, is_tls) as streams:
                 streams.wait_open()

@@ -6,14 +6,15 @@
  * Opens two streams a millisecond (over TLS one in four), says "open" on a line of its own when each has had its first event, and
  * after SECONDS "end N" with the events of the time between: in that time whoever started this measures the proxy.
  * Then it reads all streams to their end and prints one line of JSON, times in microseconds. An event says by itself when
- * it was sent (fake.c): "@" and sixteen digits. A stream is cut when it ends without [DONE], stalled when it once was
- * silent for more than a second. "first" is the time from a request to its first event.
+ * it was sent (fake.c): "@" and sixteen digits. A stream is cut when it ends without [DONE] or message_stop, stalled when
+ * it once was silent for more than a second. "first" is the time from a request to its first event.
  */
 #include "common.h"
 
 #include <gnutls/gnutls.h>
 
 #define MARK     17u /* @ and sixteen digits */
+#define END_MAX  11u /* of the longest end but its last byte: "message_stop" */
 #define A_SECOND 1000000000u
 
 struct conn {
@@ -21,7 +22,7 @@ struct conn {
         gnutls_session_t tls; /* NULL: plain */
         uint64_t asked_nsec, last_nsec;
         bool is_stalled, is_done;
-        unsigned n_carry; /* the end of what was read, in which a mark or [DONE] may have begun */
+        unsigned n_carry; /* the end of what was read, in which a mark or the end may have begun */
         char carry[MARK];
 };
 
@@ -97,9 +98,9 @@ static void scan(struct conn *c, char *data, size_t n)
                 on_event(c, at + 1);
                 at += MARK;
         }
-        if (!at && memmem(data, n, "[DONE]", 6))
+        if (!at && (memmem(data, n, "[DONE]", 6) || memmem(data, n, "message_stop", END_MAX + 1)))
                 c->is_done = true;
-        c->n_carry = at ? (unsigned)(end - at) : n < 5 ? (unsigned)n : 5;
+        c->n_carry = at ? (unsigned)(end - at) : n < END_MAX ? (unsigned)n : END_MAX;
         memcpy(c->carry, end - c->n_carry, c->n_carry);
 }
 

@@ -1,6 +1,6 @@
 """What was found, as Markdown."""
 
-NAMES = {"gateway": "gateway", "nginx": "nginx", "haproxy": "HAProxy", "h2o": "h2o", "direct": "direct"}
+NAMES = {"gateway": "gateway", "nginx": "nginx", "haproxy": "HAProxy", "h2o": "h2o", "direct": "direct", "translating": "translating"}
 PEERS = ("nginx", "haproxy", "h2o")
 BUSY = 0.7  # of a core: above it, load and upstream may be what is measured
 
@@ -29,6 +29,9 @@ class Table:
         self.rows = rows
         self.head = head
 
+    def measured(self, *measures):
+        return [r for r in self.rows if r.measure in measures and any(f["row"] == r.name for f in self.bench.found)]
+
     def get(self, row, proxy, n):
         return next((f for f in self.bench.found if f["row"] == row.name and f["proxy"] == proxy and f["connections"] == n), None)
 
@@ -45,7 +48,7 @@ class Table:
         return with_it - direct if with_it is not None and direct is not None else with_it
 
     def cpu(self):
-        rows = [r for r in self.rows if r.measure in ("closed", "http2", "handshakes", "streams") and any(f["row"] == r.name for f in self.bench.found)]
+        rows = [r for r in self.measured("closed", "http2", "handshakes", "streams") if "translating" not in r.proxies]
         if not rows:
             return
         yield "### CPU µs per request, handshake or event\n"
@@ -70,7 +73,7 @@ class Table:
         return "; ".join(said)
 
     def times(self):
-        rows = [r for r in self.rows if r.measure in ("closed", "http2", "handshakes") and any(f["row"] == r.name for f in self.bench.found)]
+        rows = [r for r in self.measured("closed", "http2", "handshakes") if "translating" not in r.proxies]
         if not rows:
             return
         yield "### Requests a second, and times added by the proxy under full load (µs)\n"
@@ -87,7 +90,7 @@ class Table:
         yield ""
 
     def paced(self):
-        rows = [r for r in self.rows if r.measure == "paced" and any(f["row"] == r.name for f in self.bench.found)]
+        rows = self.measured("paced")
         if not rows:
             return
         yield "### Times at a fixed rate (open loop, µs; direct subtracted for what is added)\n"
@@ -118,7 +121,7 @@ class Table:
         yield ""
 
     def streams(self):
-        rows = [r for r in self.rows if r.measure == "streams" and any(f["row"] == r.name for f in self.bench.found)]
+        rows = self.measured("streams")
         if not rows:
             return
         yield "### Streams: times in µs, memory per open stream (PSS, without the kernel's socket buffers)\n"
@@ -151,8 +154,45 @@ class Table:
                 yield f"- {row.name}: {number(kib)} KiB per stream (goal ≤ {most}): {'met' if kib <= most else '**missed**'}"
         yield ""
 
+    def translation(self):
+        rows = [r for r in self.measured("closed", "streams") if "translating" in r.proxies]
+        if not rows:
+            return
+        yield "### Translation: CPU µs per request or event, to a provider of the client's own dialect and to one of the other\n"
+        yield line(["row", "", "connections", "passed through", "translated", "÷", "more"])
+        yield line(["---"] * 7)
+        for row in rows:
+            for n in row.connections:
+                own, other = (self.figure(row, proxy, n, "cpu_usec") for proxy in ("gateway", "translating"))
+                both = own is not None and other is not None
+                yield line([row.name, row.title, f"{n:,}", number(own), number(other), number(other / own if both else None),
+                            number(other - own if both else None)])
+        yield ""
+
+    def failover(self):
+        for row in self.measured("failover"):
+            refusing, sound, failing = (self.get(row, model, 1) for model in ("refusing", "sound", "failing"))
+            if not failing:
+                continue
+            yield f"### Failover: {row.title}; one after another, µs\n"
+            yield line(["", "p50", "p99", "CPU µs"])
+            yield line(["---"] * 4)
+            yield line(["the refusal, asked for directly", number(refusing["refused_p50"]), number(refusing["refused_p99"]), "–"])
+            yield line(["the second provider alone, through the gateway", number(sound["once_p50"]), number(sound["once_p99"]),
+                        number(sound["cpu_usec"])])
+            yield line([f"both: {failing['again_n']:,} failovers", number(failing["again_p50"]), number(failing["again_p99"]),
+                        number(failover_cpu(sound, failing))])
+            yield ""
+            for p in ("p50", "p99"):
+                added = failing[f"again_{p}"] - sound[f"once_{p}"]
+                most = row.goals.get(f"added_{p}")
+                goal = f" (goal ≤ {most}): {'met' if added <= most else '**missed**'}" if most else ""
+                yield (f"- added {p}: {number(added)} µs with the refusing provider's own answer, "
+                       f"{number(added - refusing[f'refused_{p}'])} without it{goal}")
+            yield ""
+
     def memory(self):
-        rows = [r for r in self.rows if r.measure in ("rest", "idle") and any(f["row"] == r.name for f in self.bench.found)]
+        rows = self.measured("rest", "idle")
         if not rows:
             return
         yield "### Memory (PSS, MiB)\n"
@@ -187,9 +227,15 @@ class Table:
     def text(self):
         yield self.head + "\n"
         yield from self.wrong()
-        for section in (self.cpu, self.times, self.paced, self.streams, self.memory, self.calls):
+        for section in (self.cpu, self.times, self.translation, self.failover, self.paced, self.streams, self.memory, self.calls):
             yield from section()
         yield NOTES
+
+
+def failover_cpu(sound, failing):
+    """Some of the answers were the first provider's own, and cost what any other answer does."""
+    again, once = failing["again_n"] / len(failing["rounds"]), failing["once_n"]
+    return (failing["cpu_usec"] * (again + once) - sound["cpu_usec"] * once) / again
 
 
 def share(value):
