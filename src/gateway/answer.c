@@ -202,12 +202,24 @@ struct sg_str sg_failure_message(const struct sg_exchange *x, char *out, size_t 
         return sg_str_make(out, n < 0 ? 0 : SG_MIN((size_t)n, out_bytes - 1));
 }
 
+/* In Anthropic's dialect the type of an error goes by its status, also inside a stream. */
+static unsigned status_to_tell(const struct sg_exchange *x)
+{
+        enum sg_failure f = x->failure;
+
+        if (x->mode == SG_RELAY_ERROR && x->status >= 400)
+                return x->status;
+        if (f == SG_FAIL_PROVIDER_IN_BAND && x->attempts)
+                f = sg_failure_of_refusal(x->attempts->refusal);
+        return f == SG_FAIL_PROVIDER_OVERLOADED ? 529 : sg_failure_row(f)->status;
+}
+
 static struct sg_llm_client_error failure_error(struct sg_exchange *x, char *message, size_t message_bytes)
 {
         const struct sg_failure_row *row = sg_failure_row(x->failure);
 
         return (struct sg_llm_client_error){
-                .status = x->mode == SG_RELAY_ERROR && x->status >= 400 ? x->status : row->status,
+                .status = status_to_tell(x),
                 .type = row->type ? row->type : "server_error",
                 .code = row->code,
                 .param = x->failure == SG_FAIL_BAD_FIELD && x->note ? x->note

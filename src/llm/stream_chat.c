@@ -39,6 +39,12 @@ static enum sg_stream_verdict hide(struct sg_llm_stream *s, const struct sg_sse_
         return SG_EVENT_REPLACE;
 }
 
+/* Older vLLM: {"object":"error","message":…}, in a stream of its own. */
+static bool is_flat_error(const struct sg_sse_event *ev)
+{
+        return sg_json_text_is(sg_json_get(sg_llm_stream_whole(ev), SG_STR("object")), SG_STR("error"));
+}
+
 static enum sg_stream_verdict on_chunk(struct sg_llm_stream *s, const struct sg_sse_event *ev,
                                        struct sg_str *ret_replacement, struct sg_llm_fault *fault)
 {
@@ -56,7 +62,7 @@ static enum sg_stream_verdict on_chunk(struct sg_llm_stream *s, const struct sg_
                 return sg_llm_stream_garbage(s, &why, fault);
         if (sg_llm_is_truthy(w[C_ERROR].value))
                 return sg_llm_stream_error(s, w[C_ERROR].value, fault);
-        if (w[C_CHOICES].n == 0 && sg_str_eq(ev->name, SG_STR("error")))
+        if (w[C_CHOICES].n == 0 && (sg_str_eq(ev->name, SG_STR("error")) || is_flat_error(ev)))
                 return sg_llm_stream_error(s, sg_llm_stream_whole(ev), fault);
         note_chunk(s, w, sg_llm_choices_take(&reader, &w[C_CHOICES]));
         return hide(s, ev, w, ret_replacement);

@@ -18,7 +18,7 @@ PROXY_BASIC = "Basic " + base64.b64encode(PROXY_USER.encode()).decode()
 
 
 def provider(name, url, *settings):
-    return "\n".join([f'[provider "{name}"]', "dialect = openai", f"base_url = {url}", "api_key = env:FAKE_PROVIDER_KEY",
+    return "\n".join([f'[provider "{name}"]', "dialect = openai", f"base_url = {url}", "api_key = env:FAKE_PROVIDER_KEY", "breaker_failures = 0",
                       "connect_timeout = 5s", *settings, f'[model "{name}*"]', f"target = {name}", ""])
 
 
