@@ -183,7 +183,8 @@ static bool read_choice(struct answer *a)
 
         return choice.kind == SG_JSON_OBJECT && sg_json_slice_last(choice.text, a->choice, C_N, NULL) == 0 &&
                a->choice[C_MESSAGE].value.kind == SG_JSON_OBJECT &&
-               sg_json_slice_last(a->choice[C_MESSAGE].value.text, a->message, M_N, NULL) == 0;
+               sg_json_slice_last(a->choice[C_MESSAGE].value.text, a->message, M_N, NULL) == 0 &&
+               sg_wording_is_content(a->message[M_CONTENT].value);
 }
 
 int sg_chat_answer_to_messages(struct sg_buf *out, struct sg_str body, const struct sg_translate_exchange *x,
@@ -211,7 +212,9 @@ int sg_chat_answer_to_messages(struct sg_buf *out, struct sg_str body, const str
         };
 
         if (sg_json_slice_last(body, a.top, A_N, NULL) || !read_choice(&a)) {
-                sg_llm_fault_set(fault, "choices", "the provider's answer has no message in its first choice");
+                sg_llm_fault_set(
+                        fault, "choices",
+                        "the provider's answer has no message in its first choice, or one that makes no sense");
                 return SG_LLM_E_NOT_JSON;
         }
         sg_buf_init(&a.scratch, out->max);

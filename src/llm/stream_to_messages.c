@@ -131,6 +131,14 @@ static void chunk_init(struct chunk *c)
         };
 }
 
+static bool makes_sense(const struct chunk *c)
+{
+        const enum sg_json_kind choices = c->top[K_CHOICES].value.kind;
+
+        return (choices == SG_JSON_ARRAY || choices == SG_JSON_NULL || choices == SG_JSON_NONE) &&
+               sg_wording_is_content(c->parts[D_CONTENT]);
+}
+
 /* ---- the parts of a delta */
 
 static int add_thinking_block(struct state *s, struct sg_json_value block, bool is_told, struct sg_llm_fault *fault)
@@ -287,6 +295,10 @@ static int on_chunk(struct state *s, struct sg_str data, struct sg_llm_fault *fa
                 sg_wording_usage_whole(&s->usage, sg_json_get(c.top[K_X_GROQ].value, SG_STR("usage")));
         sg_wording_usage_whole(&s->usage, c.usage);
         sg_wording_usage_whole(&s->usage, c.top[K_USAGE].value);
+        if (!makes_sense(&c)) {
+                sg_llm_fault_set(fault, "", "the provider sent a chunk that makes no sense");
+                return SG_LLM_E_NOT_JSON;
+        }
         if (!c.has_choice)
                 return 0;
         if (s->phase == PHASE_BEFORE) {

@@ -167,6 +167,11 @@ bool sg_wording_has_text(struct sg_json_value v)
         return v.kind == SG_JSON_STRING && v.text.n > 2;
 }
 
+bool sg_wording_is_content(struct sg_json_value v)
+{
+        return v.kind == SG_JSON_STRING || v.kind == SG_JSON_ARRAY || v.kind == SG_JSON_NULL || v.kind == SG_JSON_NONE;
+}
+
 struct sg_json_value sg_wording_string(const struct sg_buf *b)
 {
         return (struct sg_json_value){sg_buf_length(b) ? SG_JSON_STRING : SG_JSON_NONE, sg_buf_view(b)};

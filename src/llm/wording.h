@@ -52,6 +52,8 @@ struct sg_str sg_wording_max_tokens(struct sg_str upstream_model);
 struct sg_str sg_wording_inner(struct sg_json_value v);
 /* Longer than "". */
 bool sg_wording_has_text(struct sg_json_value v);
+/* A text, a list of parts, or nothing: what a message may say. Anything else would be lost without a word. */
+bool sg_wording_is_content(struct sg_json_value v);
 /* A JSON string that was kept, or nothing. */
 struct sg_json_value sg_wording_string(const struct sg_buf *b);
 /* The provider's own string, or `otherwise` where it gives none. */

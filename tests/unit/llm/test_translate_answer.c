@@ -399,6 +399,8 @@ static void test_answers_without_an_answer(void **state)
         assert_not_json(SG_OP_CHAT, "{\"choices\":", "choices");
         assert_not_json(SG_OP_CHAT, "{\"choices\":[]}", "choices");
         assert_not_json(SG_OP_CHAT, "{\"choices\":[{\"text\":\"x\"}]}", "choices");
+        assert_not_json(SG_OP_CHAT, "{\"choices\":[{\"message\":{\"content\":{\"text\":\"x\"}}}]}", "choices");
+        assert_not_json(SG_OP_CHAT, "{\"choices\":[{\"message\":{\"content\":5}}]}", "choices");
 }
 
 static void test_output_full_at_every_maximum(void **state)

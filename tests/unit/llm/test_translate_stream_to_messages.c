@@ -488,6 +488,8 @@ static void test_arguments_cut_at_every_byte(void **state)
 static void test_nonsense(void **state)
 {
         assert_nonsense(SG_OP_CHAT, SG_STR("data: {\n\n"), "not a JSON object");
+        assert_nonsense(SG_OP_CHAT, SG_STR("data: {\"choices\":5}\n\n"), "makes no sense");
+        assert_nonsense(SG_OP_CHAT, SG_STR(CHUNK("\"content\":{\"text\":\"a\"}")), "makes no sense");
         assert_nonsense(SG_OP_CHAT, SG_STR(CALL("0", "a", "", "{}") FINISH("tool_calls") DONE), "without a name");
         assert_nonsense(SG_OP_CHAT,
                         SG_STR(CALL("0", "a", "f", "{}") CALL("1", "b", "g", "{}") ARGUMENTS("0", "{}") FINISH("stop")),
