@@ -68,7 +68,6 @@ static int translate_body(struct sg_exchange *x, struct sg_llm_fault *fault)
         int r;
 
         sg_buf_clear(&a->translated);
-        x->attempts->notes = (struct sg_translate_notes){0};
         r = sg_translate_request(&a->translated, x->op, x->upstream_op, sg_buf_view(&a->body), &options,
                                  &x->attempts->notes, fault);
         if (r)
@@ -88,6 +87,7 @@ static int write_body(struct sg_exchange *x, struct sg_llm_fault *fault)
         struct sg_asked *a = x->asked;
         int r = 0;
 
+        x->attempts->notes = (struct sg_translate_notes){0}; /* of an attempt before, in another dialect */
         if (x->upstream_op != x->op) {
                 r = translate_body(x, fault);
         } else if (x->model) {
