@@ -465,7 +465,7 @@ cmd_env() {
 
 # ---- test
 
-npm_parts() { # Node 22 and what test_12 and test_31 run in it; without, the one is skipped and the other fails
+npm_parts() { # Node 22 and what test_12, test_31 and test_37 run in it; without, they are skipped or fail
     local parts=$BUILD/npm
     if [ -e "$parts/complete" ] && cmp -s "$ROOT/tests/daemon/npm/package.json" "$parts/package.json"; then return; fi
     command -v npm >/dev/null || need_packages npm
@@ -497,8 +497,10 @@ run_tests() { # DIR MESON-TEST-ARGUMENT...
     local dir=$1
     shift
     note "testing in $(basename "$dir")"
-    # --no-rebuild: it was built just now; the status is judged by the sum of all runs
-    "${FIXED_ADDRESSES[@]}" meson test -C "$dir" --no-rebuild --print-errorlogs "$@" </dev/null || FAILED=1
+    # --no-rebuild: it was built just now; the status is judged by the sum of all runs. Most tests of the programs wait for
+    # something most of the time (timers, other programs): two at once for each core; those that measure run alone.
+    "${FIXED_ADDRESSES[@]}" meson test -C "$dir" --no-rebuild --num-processes $((2 * $(nproc))) --print-errorlogs "$@" </dev/null ||
+        FAILED=1
 }
 
 cmd_test() {

@@ -169,6 +169,8 @@ def test_a_whole_answer_that_nobody_waits_for(gateway, providers, key, model, ce
     wire.close()
     if model == "drain":
         nobody_is_there(gateway)
+    else:
+        assert providers.a.of(model)[-1].gone.wait(5), "the provider's request goes on"
     left.set()
     event = wait_for(lambda: [e for e in gateway.usage(model=model) if not e["stream"]], 10, "the event", pause=0.05)[0]
     assert (event["outcome"], event["certainty"], event["status"]) == ("client_gone", certainty, 499)
