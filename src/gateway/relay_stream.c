@@ -1,7 +1,7 @@
 /*
  * Streams on their way to the client. A whole event or nothing goes out, so that an error can be put between two of them;
- * the terminal event waits for the close record. Comments that come before the first event are held for a moment: while
- * nothing has gone out, another provider can still take the place of this one.
+ * the terminal event waits for the close record. Comments and pings that come before the first event are held for a moment:
+ * while nothing has gone out, another provider can still take the place of this one.
  */
 #include "gateway/attempts.h"
 #include "gateway/relay.h"
@@ -13,7 +13,7 @@ struct outgoing {
         struct sg_str in; /* the piece that was read: views into it last */
         struct sg_str view;
         struct sg_buf *copy;
-        bool has_event; /* not only comments */
+        bool has_event; /* not only comments and pings */
         /* how it ended */
         enum sg_failure failure;
         struct sg_llm_fault fault;
@@ -134,7 +134,7 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
         switch (sg_llm_stream_event(&x->streaming->stream, ev, &replacement, &o->fault)) {
         case SG_EVENT_PASS:
                 r = add_event(x, o, ev);
-                o->has_event |= ev->has_data;
+                o->has_event |= is_news(ev);
                 break;
         case SG_EVENT_REPLACE:
                 SG_ASSERT(!x->streaming->translator);

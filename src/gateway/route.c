@@ -90,6 +90,8 @@ enum sg_step sg_stage_route(struct sg_exchange *x)
                 return sg_exchange_fail(x, SG_FAIL_BAD_REQUEST, PLAIN_PATH);
         if (x->method == SG_METHOD_CONNECT || x->method == SG_METHOD_TRACE || x->method == SG_METHOD_OTHER)
                 return sg_exchange_fail(x, SG_FAIL_METHOD, NULL);
+        if (sg_str_starts(path, SG_STR("/v1/messages/")))
+                x->surface = SG_SURFACE_ANTHROPIC;
         x->op = SG_OP_PASS;
         return SG_STEP_NEXT;
 }
