@@ -38,6 +38,10 @@ target = n
 strategy = ordered
 target = r
 target = o
+[model "two-claudes"]
+strategy = ordered
+target = n
+target = v
 """ + "".join(f'[model "{name}-*"]\ntarget = {name}\nretries = 0\n' for name in "ornvz")
 HELLO = [{"role": "user", "content": "hi"}]
 
@@ -219,6 +223,8 @@ def test_other_paths_of_messages_are_passed_on(gateway, providers, key, post):
         assert (answer.status, x.method, x.target) == (200, "GET", "/v1/messages/batches/batch_1")
         answer = gateway.ask("DELETE", "/v1/messages/batches/batch_1", bearer(key))
         assert (answer.status, last(providers.n).method) == (200, "DELETE")
+        answer = gateway.ask("GET", "/v1/messages/batches/batch_1", bearer("sk-nobodys-key-at-all"))
+        assert (answer.status, answer.json()["type"], answer.json()["error"]["type"]) == (401, "error", "authentication_error")
     finally:
         providers.n.default = anthropic
 
@@ -267,6 +273,35 @@ def test_errors_of_the_same_dialect_arrive_unchanged(providers, post):
     answer = post("/v1/chat/completions", {"model": "n-bad", "messages": HELLO})
     assert (answer.status, answer.json()["error"]["type"]) == (400, "invalid_request_error")
     assert "max_tokens: too many" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+def test_a_ping_is_no_answer(gateway, providers, post, path):
+    """Until there is more, another provider may take the place of this one unseen."""
+    told = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+    providers.n.on("two-claudes", stream([event("ping"), ": a comment\n\n", event("ping"), told]))
+    answer = post(path, messages("two-claudes", stream=True))
+    assert answer.header("x-scribe-model") == "v/two-claudes" and b"Overloaded" not in answer.body and b"there" in answer.body
+    gateway.ctl("upstream", "enable", "n/two-claudes")
+    frames = [event("ping"), *message_frames()]
+    providers.n.on("two-claudes", stream(frames))
+    answer = post("/v1/messages", messages("two-claudes", stream=True))
+    assert answer.body == "".join(frames).encode() and answer.header("x-scribe-attempts") == "1"
+
+
+@pytest.mark.parametrize("path, model, status, kind, body", [
+    ("/v1/chat/completions", "n-rate", 429, "rate_limit_error", {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}),
+    ("/v1/messages", "o-rate", 429, "rate_limit_error", error_json("slow", "requests", "rate_limit_exceeded")),
+    ("/v1/messages", "o-lost", 404, "not_found_error", error_json("slow", code="model_not_found")),
+    ("/v1/messages", "o-long", 413, "request_too_large", error_json("slow")),
+    ("/v1/chat/completions", "n-full", 529, "upstream_error", {"type": "error", "error": {"type": "overloaded_error", "message": "slow"}}),
+])
+def test_errors_are_told_in_the_clients_words(providers, post, path, model, status, kind, body):
+    providers.fakes[model[0]].on(model, answering(body, status, [("Retry-After", "7")]))
+    answer = post(path, messages(model))
+    assert answer.status == (503 if status == 529 else status)  # a number of Anthropic's alone
+    assert (answer.json()["error"]["type"], answer.header("retry-after")) == (kind, "7")
+    assert "slow" in answer.json()["error"]["message"] and ("type" in answer.json()) == (path == "/v1/messages")
 
 
 # ---- responses
@@ -404,6 +439,35 @@ def test_sound_is_passed_on_raw(gateway, providers, post):
     providers.o.scripts.pop("upstream-chat")
 
 
+@pytest.mark.parametrize("path, body, begun, end", [
+    ("/images/generations", {"prompt": "x", "stream": True}, event("image_generation.partial_image", b64_json="AA"),
+     event("image_generation.completed", b64_json="AA", usage={"input_tokens": 14, "output_tokens": 45, "total_tokens": 59})),
+    ("/audio/speech", {"input": "x", "stream_format": "sse"}, event("speech.audio.delta", audio="AA"),
+     event("speech.audio.done", usage={"input_tokens": 14, "output_tokens": 45, "total_tokens": 59})),
+    ("/audio/transcriptions", form("b1", ("model", "o-media"), ("stream", "true"), ("file", SOUND, FILE)),
+     event("transcript.text.delta", delta="x"),
+     event("transcript.text.done", text="x", usage={"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59})),
+])
+def test_streams_of_media_have_an_end(gateway, providers, post, path, body, begun, end):
+    def ask():
+        if isinstance(body, bytes):
+            return post(f"/v1{path}", body, {"Content-Type": "multipart/form-data; boundary=b1"}, keep_broken=True)
+        return post(f"/v1{path}", {"model": "o-media", **body}, keep_broken=True)
+    try:
+        providers.o.default = stream([begun, end])
+        answer = ask()
+        assert answer.body == (begun + end).encode()
+        found = gateway.event(answer.request_id)
+        assert (found["outcome"], found["certainty"], found["input_tokens"], found["output_tokens"]) == ("complete", "measured", 14, 45)
+        providers.o.default = stream([begun], end=False)
+        answer = ask()
+        assert json.loads(answer.events()[-1])["error"]["code"] == "stream_truncated" and not answer.is_whole
+        found = gateway.event(answer.request_id)
+        assert (found["outcome"], found["input_tokens"]) == ("truncated", 0)
+    finally:
+        providers.o.default = plain
+
+
 def test_images_and_embeddings_are_metered(gateway, providers, post):
     providers.o.on("o-image", answering({"created": 1, "data": [{"b64_json": "AAAA"}], "usage": {
         "input_tokens": 50, "output_tokens": 4000, "total_tokens": 4050, "input_tokens_details": {"text_tokens": 50, "image_tokens": 0}}}))
@@ -419,7 +483,8 @@ def test_images_and_embeddings_are_metered(gateway, providers, post):
 # ---- models
 
 def test_models_are_listed_in_both_shapes(gateway, key):
-    names = ["echo", "default", "chat", "chat-latest", "chat-stable", "claude", "dots", "both", "both-chat-first", "responders"]
+    names = ["echo", "default", "chat", "chat-latest", "chat-stable", "claude", "dots", "both", "both-chat-first", "responders",
+             "two-claudes"]
     listed = gateway.ask("GET", "/v1/models", bearer(key)).json()
     assert listed["object"] == "list" and sorted(m["id"] for m in listed["data"]) == sorted(names)
     assert {m["object"] for m in listed["data"]} == {"model"} and all(isinstance(m["created"], int) for m in listed["data"])
@@ -602,6 +667,17 @@ def test_members_that_stand_twice_are_refused(providers, post, body, field):
         before = b'"max_tokens":9,' if path == "/v1/messages" and b"max_tokens" not in body else b""
         answer = post(path, b'{"model":"%s",%s%s}' % (model.encode(), before, body))
         assert answer.status == 400 and field in answer.json()["error"]["message"], answer
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "18446744073709551615", "1e19", "0", "1e2.5"])
+def test_numbers_that_are_no_limit_of_tokens_are_refused(providers, post, number):
+    for path, model in (("/v1/chat/completions", "n-1"), ("/v1/messages", "o-1"), ("/v1/chat/completions", "o-1"), ("/v1/messages", "n-1")):
+        if number == "0" and (path, model[0]) in (("/v1/chat/completions", "o"), ("/v1/messages", "n")):
+            continue  # the provider's own business
+        n = len(providers.fakes[model[0]].requests)
+        answer = post(path, '{"model":"%s","max_tokens":%s,"messages":[{"role":"user","content":"x"}]}' % (model, number))
+        assert answer.status == 400 and len(providers.fakes[model[0]].requests) == n, (path, answer)
+        assert "max_tokens" in answer.json()["error"]["message"] or number == "1e2.5"
 
 
 def test_what_is_the_clients_own_arrives_as_it_was_written(providers, post):
