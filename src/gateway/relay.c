@@ -216,6 +216,8 @@ static void relay_on_head(struct sg_upcall *c, const struct sg_head *head, void 
         if (x->stage != SG_STAGE_RELAY)
                 return;
         x->upstream_status = head->status;
+        if (x->attempts && head->status >= 400)
+                sg_relay_take_retry_after(x, head);
         f = choose_mode(x, head);
         if (f != SG_FAIL_NONE) {
                 sg_exchange_note(x, "status %u", head->status);
@@ -364,7 +366,16 @@ static void relay_on_trailers(struct sg_upcall *c, const struct sg_head *trailer
 
 /* ---- the end */
 
-/* The answer in the client's dialect takes the place of the provider's, but for what the record keeps. */
+/* What the record keeps of the provider's answer, in whose place comes another, or an error. */
+static void keep_raw_usage(struct sg_exchange *x)
+{
+        sg_buf_clear(&x->tail);
+        if (x->usage.raw.n && sg_buf_add(&x->tail, x->usage.raw)) /* without memory the figures still count */
+                sg_buf_clear(&x->tail);
+        x->usage.raw = sg_buf_view(&x->tail);
+}
+
+/* The answer in the client's dialect takes the place of the provider's. */
 static int translate_answer(struct sg_exchange *x, struct sg_llm_fault *fault)
 {
         const struct sg_translate_exchange exchange = translated_exchange(x);
@@ -379,10 +390,6 @@ static int translate_answer(struct sg_exchange *x, struct sg_llm_fault *fault)
                 sg_buf_done(&out);
                 return r;
         }
-        sg_buf_clear(&x->tail);
-        if (x->usage.raw.n && sg_buf_add(&x->tail, x->usage.raw)) /* without memory the figures still count */
-                sg_buf_clear(&x->tail);
-        x->usage.raw = sg_buf_view(&x->tail);
         sg_buf_done(&x->answer);
         x->answer = out;
         return 0;
@@ -402,6 +409,8 @@ static enum sg_failure judge_held(struct sg_exchange *x, struct sg_llm_fault *fa
         x->usage = answer.usage;
         if (sg_dialect_counts_tokens(x->op))
                 sg_usage_fill_input(&x->usage, x->prompt_bytes);
+        if (x->upstream_op != x->op)
+                keep_raw_usage(x);
         r = translate_answer(x, fault);
         if (r == SG_LLM_E_NOT_JSON || r == SG_LLM_E_BAD_FIELD)
                 return SG_FAIL_UPSTREAM_GARBAGE;
@@ -415,10 +424,11 @@ static bool hold_end(struct sg_exchange *x)
         enum sg_failure f = judge_held(x, &fault);
 
         if (f == SG_FAIL_NONE) {
-                if (sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")))
+                x->is_answer_ready = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n")) == 0;
+                if (!x->is_answer_ready) {
+                        x->usage.raw = SG_STR_NONE;
                         sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
-                else
-                        x->is_answer_ready = true;
+                }
                 return true;
         }
         sg_relay_redact(x, fault.text);

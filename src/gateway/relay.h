@@ -14,6 +14,8 @@ void sg_relay_progress(struct sg_exchange *x);
 void sg_relay_send(struct sg_exchange *x, struct sg_str bytes);
 void sg_relay_stream(struct sg_exchange *x, struct sg_str bytes);
 bool sg_relay_stream_is_whole(const struct sg_exchange *x);
+/* How long the provider wants to be left alone. */
+void sg_relay_take_retry_after(struct sg_exchange *x, const struct sg_head *head);
 /* A provider may repeat the gateway's own credential in its words ("Incorrect API key: …"); neither client nor log sees
  * it. True: it was there. */
 bool sg_relay_redact(const struct sg_exchange *x, char *text);
