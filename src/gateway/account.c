@@ -25,6 +25,8 @@ _Static_assert((int)SG_CERTAINTY_NONE == (int)SG_RECORD_CERTAINTY_NONE &&
 
 static enum sg_outcome outcome_of(const struct sg_exchange *x)
 {
+        if (x->attempts && x->attempts->is_draining)
+                return SG_OUTCOME_CLIENT_GONE; /* whatever became of the answer */
         switch (x->failure) {
         case SG_FAIL_NONE:
                 return SG_OUTCOME_COMPLETE;
@@ -36,13 +38,10 @@ static enum sg_outcome outcome_of(const struct sg_exchange *x)
         }
 }
 
-/* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */
 static void settle_usage(struct sg_exchange *x)
 {
-        bool may_be_billed = x->is_sent && x->upstream_status < 300 && x->failure != SG_FAIL_PROVIDER_IN_BAND;
+        const bool may_be_billed = sg_attempts_may_be_billed(x, x->failure) || x->attempts->may_have_counted;
 
-        if (x->attempts && x->attempts->may_have_counted)
-                may_be_billed = true;
         if (x->streaming) {
                 x->usage = sg_llm_stream_usage(&x->streaming->stream, x->prompt_bytes);
         } else if (x->failure != SG_FAIL_NONE && may_be_billed && sg_dialect_counts_tokens(x->op) &&
@@ -120,8 +119,9 @@ static void close_record(struct sg_exchange *x)
         rec.image_tokens = x->usage.image_tokens;
         rec.duration_usec = sg_loop_now_usec(x->worker->loop) - x->start_usec;
         rec.first_byte_usec = x->first_byte_usec;
-        rec.answer_bytes = x->relayed_bytes + sg_buf_length(&x->tail) +
-                           (x->mode == SG_RELAY_HOLD && x->failure == SG_FAIL_NONE ? sg_buf_length(&x->answer) : 0);
+        rec.answer_bytes = x->mode != SG_RELAY_HOLD     ? x->relayed_bytes + sg_buf_length(&x->tail)
+                           : x->failure == SG_FAIL_NONE ? sg_buf_length(&x->answer)
+                                                        : 0;
         rec.reason = x->failure == SG_FAIL_NONE ? SG_STR_NONE : sg_str_from(sg_failure_name(x->failure));
         rec.raw_usage = x->usage.raw;
         if (x->mode == SG_RELAY_STREAM)
@@ -363,6 +363,8 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
         sg_timer_stop(&x->timer);
         deliver(x);
         count(x);
+        if (x->attempts)
+                sg_attempts_note_all(x);
         log_access(x);
         if (x->failure == SG_FAIL_PROVIDER_CREDENTIAL)
                 tell_credential_refused(x);

@@ -71,6 +71,7 @@ struct sg_attempts *sg_attempts_free(struct sg_attempts *a)
                 return NULL;
         SG_ASSERT(!a->has_pick);
         sg_timer_done(&a->drain);
+        free(a->told);
         free(a);
         return NULL;
 }
@@ -105,6 +106,28 @@ static int pick_next(struct sg_exchange *x, uint64_t *ret_wait_usec, char why[16
         return r;
 }
 
+static void put_note_aside(struct sg_exchange *x)
+{
+        struct sg_attempts *a = x->attempts;
+
+        if (!x->note)
+                return;
+        sg_attempts_note_all(x);
+        a->told = SG_GIVE(x->note);
+}
+
+void sg_attempts_note_all(struct sg_exchange *x)
+{
+        struct sg_attempts *a = x->attempts;
+
+        if (a->told && x->note)
+                sg_exchange_note(x, "%s; %s", a->told, x->note);
+        else if (a->told)
+                x->note = SG_GIVE(a->told);
+        free(a->told);
+        a->told = NULL;
+}
+
 /* The attempt that was picked is what the exchange is about from here. */
 static void begin(struct sg_exchange *x)
 {
@@ -114,6 +137,7 @@ static void begin(struct sg_exchange *x)
         a->begin_usec = sg_loop_now_usec(x->worker->loop);
         a->retry_after_usec = 0;
         a->refusal = SG_REFUSAL_CLIENT;
+        put_note_aside(x);
         x->provider = sg_snapshot_provider(x->snapshot, a->pick.provider);
         x->model_upstream = a->pick.upstream_model ? a->pick.upstream_model : x->model_asked;
         if (!sg_dialect_serves(a->pick.provider, x->op, &x->upstream_op))
@@ -232,6 +256,11 @@ void sg_attempts_answered(struct sg_exchange *x)
                 tell_turn(x, sg_lanes_answered(x->snapshot->lanes, &a->pick, took_usec, sg_clock_usec(), text), text);
 }
 
+bool sg_attempts_may_be_billed(const struct sg_exchange *x, enum sg_failure f)
+{
+        return x->is_sent && x->upstream_status < 300 && f != SG_FAIL_PROVIDER_IN_BAND;
+}
+
 void sg_attempts_settle(struct sg_exchange *x)
 {
         sg_timer_stop(&x->attempts->drain);
@@ -248,10 +277,11 @@ void sg_attempts_want_native(struct sg_exchange *x)
 /* ---- once more */
 
 /* Of what is only passed on nobody knows whether it may be done twice: not after it may have been done. */
-static bool was_refused_at_once(enum sg_lane_fault fault, enum sg_failure f)
+static bool was_refused_at_once(const struct sg_exchange *x, enum sg_lane_fault fault, enum sg_failure f)
 {
         return fault == SG_LANE_CREDENTIAL || fault == SG_LANE_QUOTA || fault == SG_LANE_RATE ||
-               fault == SG_LANE_OVERLOAD || (fault == SG_LANE_CONNECTION && f != SG_FAIL_UPSTREAM_RESET) ||
+               fault == SG_LANE_OVERLOAD ||
+               (fault == SG_LANE_CONNECTION && f != SG_FAIL_UPSTREAM_RESET && !x->is_sent) ||
                f == SG_FAIL_UPSTREAM_CONNECT_TIMEOUT;
 }
 
@@ -268,7 +298,7 @@ static bool may_try(struct sg_exchange *x, enum sg_failure f, enum sg_lane_fault
         }
         if (fault == SG_LANE_CLIENT || fault == SG_LANE_OK)
                 return false;
-        return x->op != SG_OP_PASS || was_refused_at_once(fault, f);
+        return x->op != SG_OP_PASS || was_refused_at_once(x, fault, f);
 }
 
 /* As if the answer had not been: what it left behind goes. */
@@ -289,7 +319,6 @@ bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *tex
 {
         struct sg_attempts *a = x->attempts;
         const enum sg_lane_fault fault = fault_of(x, f);
-        const bool was_sent = x->is_sent;
         const char *name = a->pick.name;
         uint64_t wait_usec;
         char why[160];
@@ -302,7 +331,8 @@ bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *tex
         if (pick_next(x, &wait_usec, why))
                 return false;
         sg_exchange_note(x, "%s: %s; then %s", name, text, a->pick.name);
-        a->may_have_counted |= was_sent && !was_refused_at_once(fault, f);
+        a->may_have_counted |= sg_attempts_may_be_billed(x, f);
+        a->failed = f;
         sg_exchange_drop_upstream(x);
         x->upcall_is_over = false;
         sg_timer_stop(&x->timer);

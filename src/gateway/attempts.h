@@ -29,6 +29,8 @@ struct sg_attempts {
         struct sg_timer drain;     /* of an answer that goes on without its client */
         bool is_draining;
         struct sg_translate_notes notes;
+        enum sg_failure failed; /* of the attempt before this one */
+        char *told;             /* what was noted before this attempt, which is not of it; or NULL */
 };
 
 /* For x->model, or where that is NULL for x->provider. False: no memory. */
@@ -43,8 +45,12 @@ void sg_attempts_want_native(struct sg_exchange *x);
 bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *text);
 /* Its answer has begun, and is no fault. */
 void sg_attempts_answered(struct sg_exchange *x);
+/* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */
+bool sg_attempts_may_be_billed(const struct sg_exchange *x, enum sg_failure f);
 /* At the end of the exchange. */
 void sg_attempts_settle(struct sg_exchange *x);
+/* For the log: x->note with what became of the attempts before the last. */
+void sg_attempts_note_all(struct sg_exchange *x);
 /* "x-scribe-model", "x-scribe-attempts", … as lines. 0 or as sg_buf_add(). */
 int sg_attempts_add_fields(struct sg_exchange *x) SG_MUST_CHECK;
 

@@ -125,6 +125,8 @@ static enum sg_step choose_provider(struct sg_exchange *x)
                 return SG_STEP_NEXT;
         case SG_LLM_E_BAD_FIELD:
                 sg_exchange_note(x, "%s", fault.param);
+                if (a->failed != SG_FAIL_NONE) /* who could have served it failed, and that is what is wrong */
+                        return sg_exchange_fail(x, a->failed, NULL);
                 return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "%s", fault.text);
         case -ENOBUFS:
                 return sg_exchange_fail(x, SG_FAIL_BODIES_FULL, NULL);
@@ -172,6 +174,13 @@ static enum sg_step open_record(struct sg_exchange *x)
         return sg_exchange_fail(x, r == SG_RING_E_FULL ? SG_FAIL_JOURNAL_FULL : SG_FAIL_INTERNAL, NULL);
 }
 
+/* A connection that breaks without an answer says nothing of what became of the request (RFC 9110, section 9.2.2). Asking a
+ * model twice costs money at most; of what is only passed on nobody knows. */
+static bool may_resend(const struct sg_exchange *x)
+{
+        return x->op != SG_OP_PASS || (x->method != SG_METHOD_POST && x->method != SG_METHOD_PATCH);
+}
+
 static enum sg_step call_provider(struct sg_exchange *x)
 {
         const enum sg_method method = x->op == SG_OP_PASS ? x->method : SG_METHOD_POST;
@@ -197,7 +206,7 @@ static enum sg_step call_provider(struct sg_exchange *x)
                 .kind = has_body(x) ? SG_UPCALL_BODY_WHOLE : SG_UPCALL_BODY_NONE,
                 .body = x->asked->llm->upstream_body.pieces,
                 .n_body = x->asked->llm->upstream_body.n_pieces,
-                .may_resend = true,
+                .may_resend = may_resend(x),
         };
         r = sg_upcall_new(&x->upcall, x->worker->upstream, &endpoint, &request, &sg_relay_listener, x);
         if (r)

@@ -18,7 +18,7 @@
 
 #define EXCHANGE_MAGIC   0xe4c4a46eu
 #define DETAIL_BYTES_MAX 512
-#define NOTE_BYTES_MAX   256
+#define NOTE_BYTES_MAX   512
 #define TRANSLATED_BYTES_MORE                                                                                          \
         65536 /* escapes double what they stand before, and names are not those of the other dialect */
 #define ROOM_BYTES_MAX  (UINT64_C(4) << 20)   /* made at once for a body */

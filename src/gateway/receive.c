@@ -15,7 +15,7 @@
 static const struct sg_str not_forwarded[] = {
         {"host", 4},      {"content-length", 14},      {"authorization", 13},   {"x-api-key", 9}, {"cookie", 6},
         {"expect", 6},    {"x-request-id", 12},        {"accept-encoding", 15}, {"forwarded", 9}, {"via", 3},
-        {"x-real-ip", 9}, {"openai-organization", 19}, {"openai-project", 14},
+        {"x-real-ip", 9}, {"openai-organization", 19}, {"openai-project", 14},  {"api-key", 7},
 };
 
 static bool is_forwarded(const struct sg_head *head, const struct sg_header *h)

@@ -6,7 +6,8 @@
 #include "gateway/attempts.h"
 #include "gateway/relay.h"
 
-#define COMMENTS_HELD_USEC (3 * SG_USEC_PER_SEC) /* then the client hears that it is not forgotten */
+#define COMMENTS_HELD_USEC  (3 * SG_USEC_PER_SEC) /* then the client hears that it is not forgotten */
+#define COMMENTS_HELD_BYTES 4096u
 
 /* What goes out of one read, in one write: a view as long as events lie side by side, a copy otherwise. */
 struct outgoing {
@@ -164,6 +165,7 @@ static bool stream_event(struct sg_exchange *x, const struct sg_sse_event *ev, s
 static bool may_hold(const struct sg_exchange *x, const struct outgoing *o)
 {
         return !x->has_begun && !o->has_event &&
+               sg_buf_length(&x->answer) + outgoing_bytes(o).n <= COMMENTS_HELD_BYTES &&
                sg_loop_now_usec(x->worker->loop) - x->attempts->begin_usec < COMMENTS_HELD_USEC;
 }
 
