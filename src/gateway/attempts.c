@@ -128,6 +128,16 @@ void sg_attempts_note_all(struct sg_exchange *x)
         a->told = NULL;
 }
 
+static void ask(struct sg_exchange *x)
+{
+        const struct sg_lane_pick *pick = &x->attempts->pick;
+
+        x->provider = sg_snapshot_provider(x->snapshot, pick->provider);
+        x->model_upstream = pick->upstream_model ? pick->upstream_model : x->model_asked;
+        if (!sg_dialect_serves(pick->provider, x->op, &x->upstream_op))
+                SG_UNREACHABLE();
+}
+
 /* The attempt that was picked is what the exchange is about from here. */
 static void begin(struct sg_exchange *x)
 {
@@ -138,10 +148,7 @@ static void begin(struct sg_exchange *x)
         a->retry_after_usec = 0;
         a->refusal = SG_REFUSAL_CLIENT;
         put_note_aside(x);
-        x->provider = sg_snapshot_provider(x->snapshot, a->pick.provider);
-        x->model_upstream = a->pick.upstream_model ? a->pick.upstream_model : x->model_asked;
-        if (!sg_dialect_serves(a->pick.provider, x->op, &x->upstream_op))
-                SG_UNREACHABLE();
+        ask(x);
 }
 
 static bool is_served_by_any(const struct sg_exchange *x)
@@ -319,7 +326,7 @@ bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *tex
 {
         struct sg_attempts *a = x->attempts;
         const enum sg_lane_fault fault = fault_of(x, f);
-        const char *name = a->pick.name;
+        const struct sg_lane_pick was_asked = a->pick;
         uint64_t wait_usec;
         char why[160];
 
@@ -330,15 +337,29 @@ bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *tex
         settle(x, fault, text);
         if (pick_next(x, &wait_usec, why))
                 return false;
-        sg_exchange_note(x, "%s: %s; then %s", name, text, a->pick.name);
+        sg_exchange_note(x, "%s: %s; then %s", was_asked.name, text, a->pick.name);
         a->may_have_counted |= sg_attempts_may_be_billed(x, f);
         a->failed = f;
+        a->was_asked = was_asked;
         sg_exchange_drop_upstream(x);
         x->upcall_is_over = false;
         sg_timer_stop(&x->timer);
         forget_answer(x);
         begin(x);
         sg_exchange_connect_again(x);
+        return true;
+}
+
+bool sg_attempts_take_back(struct sg_exchange *x)
+{
+        struct sg_attempts *a = x->attempts;
+
+        if (a->failed == SG_FAIL_NONE)
+                return false;
+        SG_ASSERT(!a->has_pick);
+        a->pick = a->was_asked;
+        ask(x);
+        sg_exchange_fail(x, a->failed, NULL);
         return true;
 }
 

@@ -29,8 +29,9 @@ struct sg_attempts {
         struct sg_timer drain;     /* of an answer that goes on without its client */
         bool is_draining;
         struct sg_translate_notes notes;
-        enum sg_failure failed; /* of the attempt before this one */
-        char *told;             /* what was noted before this attempt, which is not of it; or NULL */
+        enum sg_failure failed;        /* of the attempt before this one */
+        struct sg_lane_pick was_asked; /* in that */
+        char *told;                    /* what was noted before this attempt, which is not of it; or NULL */
 };
 
 /* For x->model, or where that is NULL for x->provider. False: no memory. */
@@ -43,6 +44,8 @@ enum sg_step sg_attempts_pick(struct sg_exchange *x);
 void sg_attempts_want_native(struct sg_exchange *x);
 /* The attempt failed with f before the client saw anything: true when another begins. text: for log and views, or NULL. */
 bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *text);
+/* No one can be asked after the attempt that failed: what is told is that one's failure. False: there was none. */
+bool sg_attempts_take_back(struct sg_exchange *x) SG_MUST_CHECK;
 /* Its answer has begun, and is no fault. */
 void sg_attempts_answered(struct sg_exchange *x);
 /* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */

@@ -125,8 +125,8 @@ static enum sg_step choose_provider(struct sg_exchange *x)
                 return SG_STEP_NEXT;
         case SG_LLM_E_BAD_FIELD:
                 sg_exchange_note(x, "%s", fault.param);
-                if (a->failed != SG_FAIL_NONE) /* who could have served it failed, and that is what is wrong */
-                        return sg_exchange_fail(x, a->failed, NULL);
+                if (sg_attempts_take_back(x)) /* who could have served it failed, and that is what is wrong */
+                        return SG_STEP_FINISH;
                 return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "%s", fault.text);
         case -ENOBUFS:
                 return sg_exchange_fail(x, SG_FAIL_BODIES_FULL, NULL);

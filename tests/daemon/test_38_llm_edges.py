@@ -221,6 +221,8 @@ def test_a_target_that_could_not_serve_anyway_is_not_what_went_wrong(gateway, pr
     providers.a.on("native-first", answering(error_json("down", "server_error"), 500))
     answer = gateway.chat(key, model="native-first", logprobs=True)
     assert (answer.status, answer.json()["error"]["code"]) == (502, "provider_error"), answer
+    assert (answer.header("x-scribe-model"), answer.header("x-scribe-attempts")) == ("a/native-first", "1")
+    assert gateway.event(answer.request_id)["provider"] == "a"
 
 
 def test_an_answer_that_cannot_be_translated_is_counted(gateway, providers, key):
