@@ -83,7 +83,7 @@ static bool can_serve(const struct sg_config_provider *p, void *owner)
         const struct sg_exchange *x = owner;
         enum sg_operation op;
 
-        return sg_dialect_serves(p, x->op, &op) && (!x->attempts->is_native || op == x->op);
+        return sg_dialect_serves(p, x->op, &op) && !(x->attempts->cannot & 1u << op);
 }
 
 static int pick_next(struct sg_exchange *x, uint64_t *ret_wait_usec, char why[160])
@@ -100,7 +100,13 @@ static int pick_next(struct sg_exchange *x, uint64_t *ret_wait_usec, char why[16
                 .can_serve = can_serve,
                 .owner = x,
         };
-        int r = sg_lanes_pick(x->snapshot->lanes, &ask, &a->tried, &a->pick, ret_wait_usec, why);
+        int r;
+
+        a->before.provider = x->provider;
+        a->before.credential = a->pick.credential;
+        a->before.model_upstream = x->model_upstream;
+        a->before.op = x->upstream_op;
+        r = sg_lanes_pick(x->snapshot->lanes, &ask, &a->tried, &a->pick, ret_wait_usec, why);
 
         a->has_pick = r == 0;
         return r;
@@ -274,11 +280,33 @@ void sg_attempts_settle(struct sg_exchange *x)
         settle(x, fault_of(x, x->failure), x->note ? x->note : sg_failure_name(x->failure));
 }
 
-void sg_attempts_want_native(struct sg_exchange *x)
+/* Among those that would be asked next. */
+static bool leads_elsewhere(struct sg_exchange *x)
 {
+        const struct sg_config_model *m = x->model;
+        const size_t n = m ? m->n_targets + m->n_fallbacks : 0;
+        const bool wants_larger = x->attempts->tried.wants_larger;
+        const size_t end = m && wants_larger ? n + m->n_larger : n;
+
+        for (size_t i = wants_larger ? n : 0; i < end; i++)
+                if (can_serve(m->targets[i].provider, x))
+                        return true;
+        return false;
+}
+
+bool sg_attempts_avoid_dialect(struct sg_exchange *x)
+{
+        struct sg_attempts *a = x->attempts;
+
         settle(x, SG_LANE_CLIENT, NULL);
-        x->attempts->n--; /* nobody was asked */
-        x->attempts->is_native = true;
+        a->cannot |= 1u << x->upstream_op;
+        a->n--; /* nobody was asked */
+        a->tried.n--;
+        x->provider = a->before.provider;
+        a->pick.credential = a->before.credential;
+        x->model_upstream = a->before.model_upstream;
+        x->upstream_op = a->before.op;
+        return leads_elsewhere(x);
 }
 
 /* ---- once more */

@@ -19,9 +19,15 @@ struct sg_attempts {
         struct sg_lane_tried tried;
         struct sg_lane_pick pick;
         bool has_pick;
-        bool is_native; /* only providers that need no translation: the request says what others have no words for */
+        unsigned cannot; /* a bit for each enum sg_operation of a dialect that has no words for what the request says */
         bool may_have_counted; /* an attempt before this one was sent whole, and may be on its provider's bill */
         unsigned n;            /* attempts that were begun */
+        struct {
+                const struct sg_snapshot_provider *provider;
+                const struct sg_config_credential *credential;
+                const char *model_upstream;
+                enum sg_operation op;
+        } before; /* whom the exchange was about when this attempt was picked */
         uint64_t hash, n_tokens;
         uint64_t begin_usec;       /* of this attempt */
         uint64_t retry_after_usec; /* of its answer's head; 0: none */
@@ -40,8 +46,9 @@ struct sg_attempts *sg_attempts_free(struct sg_attempts *a);
 
 /* The first, or what follows one that could not be made of the request: x->provider and all that goes with it. */
 enum sg_step sg_attempts_pick(struct sg_exchange *x);
-/* This one cannot be asked for what the request says: settles it; only those that speak the client's own dialect from now on. */
-void sg_attempts_want_native(struct sg_exchange *x);
+/* This one's dialect has no words for what the request says: it is as if it had not been picked, and no other of that dialect
+ * will be. False: the model leads to none of another dialect, so that the request is at fault. */
+bool sg_attempts_avoid_dialect(struct sg_exchange *x);
 /* The attempt failed with f before the client saw anything: true when another begins. text: for log and views, or NULL. */
 bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *text);
 /* No one can be asked after the attempt that failed: what is told is that one's failure. False: there was none. */

@@ -101,24 +101,20 @@ static int write_body(struct sg_exchange *x, struct sg_llm_fault *fault)
         return r;
 }
 
-/* What one dialect has no words for another target may understand as it stands; if none does, the client is told the field. */
+/* What one dialect has no words for another target may understand; if there is none, the client is told the field. That the one
+ * there is cannot be asked now is not the request's fault. */
 static enum sg_step choose_provider(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
-        struct sg_attempts *a = x->attempts;
-        enum sg_step step;
         int r;
 
-        if (!a->has_pick && sg_attempts_pick(x) == SG_STEP_FINISH)
+        if (!x->attempts->has_pick && sg_attempts_pick(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
         r = write_body(x, &fault);
-        if (r == SG_LLM_E_BAD_FIELD && !a->is_native) {
-                sg_attempts_want_native(x);
-                step = sg_attempts_pick(x);
-                if (step == SG_STEP_NEXT)
-                        r = write_body(x, &fault);
-                else
-                        sg_exchange_unfail(x);
+        while (r == SG_LLM_E_BAD_FIELD && sg_attempts_avoid_dialect(x)) {
+                if (sg_attempts_pick(x) == SG_STEP_FINISH)
+                        return SG_STEP_FINISH;
+                r = write_body(x, &fault);
         }
         switch (r) {
         case 0:
