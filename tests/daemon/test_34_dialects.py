@@ -38,6 +38,9 @@ target = n
 strategy = ordered
 target = r
 target = o
+[model "outgrown"]
+target = n
+larger = o
 [model "two-claudes"]
 strategy = ordered
 target = n
@@ -78,6 +81,10 @@ def post(gateway, key):
 
 def messages(model, **more):
     return {"model": model, "max_tokens": 100, "messages": HELLO, **more}
+
+
+def turns(*list_):
+    return [{"role": role, "content": content} for role, content in list_]
 
 
 def last(fake):
@@ -484,7 +491,7 @@ def test_images_and_embeddings_are_metered(gateway, providers, post):
 
 def test_models_are_listed_in_both_shapes(gateway, key):
     names = ["echo", "default", "chat", "chat-latest", "chat-stable", "claude", "dots", "both", "both-chat-first", "responders",
-             "two-claudes"]
+             "outgrown", "two-claudes"]
     listed = gateway.ask("GET", "/v1/models", bearer(key)).json()
     assert listed["object"] == "list" and sorted(m["id"] for m in listed["data"]) == sorted(names)
     assert {m["object"] for m in listed["data"]} == {"model"} and all(isinstance(m["created"], int) for m in listed["data"])
@@ -542,6 +549,44 @@ def test_what_cannot_be_said_goes_to_who_understands_it_or_is_named(providers, p
     assert len(providers.fakes[other].requests) == n
 
 
+def test_that_who_understands_it_fails_is_not_the_requests_fault(gateway, providers, key, post):
+    """The client is told to try again, and not that its request is wrong."""
+    body = {"model": "both", "max_tokens": 9, "messages": REDACTED}
+    n = len(providers.o.requests)
+    try:
+        providers.n.on("both", anthropic_error("overloaded_error", "Overloaded"))
+        answer = post("/v1/messages", body)
+        assert (answer.status, answer.json()["error"]["type"]) == (503, "overloaded_error") and int(answer.header("retry-after")) > 0
+        assert (answer.header("x-scribe-model"), answer.header("x-scribe-attempts")) == ("n/both", "1")
+        found = gateway.event(answer.request_id)
+        assert (found["provider"], found["attempts"], found["status"]) == ("n", 1, 503)
+        providers.n.on("both", anthropic)
+        assert post("/v1/messages", body).status == 200  # it rests, but nobody else would understand
+        gateway.ctl("upstream", "drain", "n/both")
+        answer = post("/v1/messages", body)
+        assert answer.status == 503 and "admin" in gateway.wait_log(SCRIBE_REQUEST=answer.request_id)["SCRIBE_DETAIL"]
+    finally:
+        gateway.ctl("upstream", "enable", "n/both")
+    assert len(providers.o.requests) == n
+
+
+def test_a_prompt_that_only_small_targets_understand_is_the_requests_fault(providers, post):
+    providers.n.on("outgrown", anthropic_error("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"))
+    answer = post("/v1/messages", {"model": "outgrown", "max_tokens": 9, "messages": REDACTED})
+    assert answer.status == 400 and "messages.1.content.0" in answer.json()["error"]["message"]
+    assert (answer.header("x-scribe-model"), answer.header("x-scribe-attempts")) == ("n/outgrown", "1")
+    assert post("/v1/messages", messages("outgrown")).header("x-scribe-model") == "o/outgrown"
+
+
+def test_another_translation_may_have_words_for_it(providers, post):
+    """Of a temperature above 1 chat completions know, and messages do not."""
+    body = {"input": turns(("user", "x"), ("assistant", "y")) + HELLO, "temperature": 1.5}
+    answer = post("/v1/responses", {"model": "both", **body})
+    assert (answer.status, answer.header("x-scribe-model"), answer.header("x-scribe-attempts")) == (200, "o/both", "1")
+    answer = post("/v1/responses", {"model": "n-1", **body})
+    assert (answer.status, answer.json()["error"]["param"]) == (400, "temperature") and answer.header("x-scribe-attempts") is None
+
+
 def test_what_is_dropped_is_named(providers, post):
     answer = post("/v1/chat/completions", {"model": "n-1", "messages": HELLO, "seed": 5, "metadata": {"a": "b"}})
     assert answer.status == 200
@@ -551,10 +596,6 @@ def test_what_is_dropped_is_named(providers, post):
 
 
 # ---- bad input
-
-def turns(*list_):
-    return [{"role": role, "content": content} for role, content in list_]
-
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
