@@ -100,13 +100,7 @@ static int pick_next(struct sg_exchange *x, uint64_t *ret_wait_usec, char why[16
                 .can_serve = can_serve,
                 .owner = x,
         };
-        int r;
-
-        a->before.provider = x->provider;
-        a->before.credential = a->pick.credential;
-        a->before.model_upstream = x->model_upstream;
-        a->before.op = x->upstream_op;
-        r = sg_lanes_pick(x->snapshot->lanes, &ask, &a->tried, &a->pick, ret_wait_usec, why);
+        int r = sg_lanes_pick(x->snapshot->lanes, &ask, &a->tried, &a->pick, ret_wait_usec, why);
 
         a->has_pick = r == 0;
         return r;
@@ -280,33 +274,21 @@ void sg_attempts_settle(struct sg_exchange *x)
         settle(x, fault_of(x, x->failure), x->note ? x->note : sg_failure_name(x->failure));
 }
 
-/* Among those that would be asked next. */
-static bool leads_elsewhere(struct sg_exchange *x)
-{
-        const struct sg_config_model *m = x->model;
-        const size_t n = m ? m->n_targets + m->n_fallbacks : 0;
-        const bool wants_larger = x->attempts->tried.wants_larger;
-        const size_t end = m && wants_larger ? n + m->n_larger : n;
-
-        for (size_t i = wants_larger ? n : 0; i < end; i++)
-                if (can_serve(m->targets[i].provider, x))
-                        return true;
-        return false;
-}
-
 bool sg_attempts_avoid_dialect(struct sg_exchange *x)
 {
+        const size_t n = x->model ? x->model->n_targets + x->model->n_fallbacks : 0;
         struct sg_attempts *a = x->attempts;
 
         settle(x, SG_LANE_CLIENT, NULL);
         a->cannot |= 1u << x->upstream_op;
         a->n--; /* nobody was asked */
         a->tried.n--;
-        x->provider = a->before.provider;
-        a->pick.credential = a->before.credential;
-        x->model_upstream = a->before.model_upstream;
-        x->upstream_op = a->before.op;
-        return leads_elsewhere(x);
+        x->provider = NULL;
+        x->model_upstream = NULL;
+        for (size_t i = 0; i < n; i++)
+                if (can_serve(x->model->targets[i].provider, x))
+                        return true;
+        return false;
 }
 
 /* ---- once more */
@@ -385,6 +367,7 @@ bool sg_attempts_take_back(struct sg_exchange *x)
         if (a->failed == SG_FAIL_NONE)
                 return false;
         SG_ASSERT(!a->has_pick);
+        sg_exchange_unfail(x);
         a->pick = a->was_asked;
         ask(x);
         sg_exchange_fail(x, a->failed, NULL);

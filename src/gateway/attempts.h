@@ -22,12 +22,6 @@ struct sg_attempts {
         unsigned cannot; /* a bit for each enum sg_operation of a dialect that has no words for what the request says */
         bool may_have_counted; /* an attempt before this one was sent whole, and may be on its provider's bill */
         unsigned n;            /* attempts that were begun */
-        struct {
-                const struct sg_snapshot_provider *provider;
-                const struct sg_config_credential *credential;
-                const char *model_upstream;
-                enum sg_operation op;
-        } before; /* whom the exchange was about when this attempt was picked */
         uint64_t hash, n_tokens;
         uint64_t begin_usec;       /* of this attempt */
         uint64_t retry_after_usec; /* of its answer's head; 0: none */
@@ -52,7 +46,7 @@ bool sg_attempts_avoid_dialect(struct sg_exchange *x);
 /* The attempt failed with f before the client saw anything: true when another begins. text: for log and views, or NULL. */
 bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *text);
 /* No one can be asked after the attempt that failed: what is told is that one's failure. False: there was none. */
-bool sg_attempts_take_back(struct sg_exchange *x) SG_MUST_CHECK;
+bool sg_attempts_take_back(struct sg_exchange *x);
 /* Its answer has begun, and is no fault. */
 void sg_attempts_answered(struct sg_exchange *x);
 /* A provider that refused has counted nothing; one that had the whole request and did not finish may have. */

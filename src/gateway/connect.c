@@ -112,8 +112,10 @@ static enum sg_step choose_provider(struct sg_exchange *x)
                 return SG_STEP_FINISH;
         r = write_body(x, &fault);
         while (r == SG_LLM_E_BAD_FIELD && sg_attempts_avoid_dialect(x)) {
-                if (sg_attempts_pick(x) == SG_STEP_FINISH)
+                if (sg_attempts_pick(x) == SG_STEP_FINISH) {
+                        sg_attempts_take_back(x);
                         return SG_STEP_FINISH;
+                }
                 r = write_body(x, &fault);
         }
         switch (r) {

@@ -205,6 +205,14 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
         return SG_STEP_FINISH;
 }
 
+void sg_exchange_unfail(struct sg_exchange *x)
+{
+        x->failure = SG_FAIL_NONE;
+        x->retry_after_sec = 0;
+        free(x->detail);
+        x->detail = NULL;
+}
+
 bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model)
 {
         size_t n = SG_MIN(model.n, (size_t)SG_MODEL_ASKED_BYTES_MAX);

@@ -184,6 +184,8 @@ enum sg_step sg_exchange_fail(struct sg_exchange *x, enum sg_failure f, const ch
 /* The name that was asked for, as far as it is told of. */
 #define SG_MODEL_ASKED_BYTES_MAX 255u
 bool sg_exchange_ask_for(struct sg_exchange *x, struct sg_str model);
+/* Takes a failure back that has another side to it: the caller fails or goes on at once. */
+void sg_exchange_unfail(struct sg_exchange *x);
 /* For the log only; the last one stays. */
 void sg_exchange_note(struct sg_exchange *x, const char *format, ...) SG_PRINTF(2, 3);
 /* Of a text that may be NULL. */
