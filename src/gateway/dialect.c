@@ -89,8 +89,9 @@ static int add_segment(struct sg_buf *b, struct sg_str s)
 }
 
 /* Azure has a path for each deployment, but of the Responses API, which names the model in its body. */
-static int add_azure(struct sg_exchange *x, struct sg_buf *b, struct sg_str path)
+static int add_azure(struct sg_exchange *x, struct sg_buf *b, struct sg_str path, struct sg_str query)
 {
+        const struct sg_str name = SG_STR("api-version=");
         int r = sg_buf_add(b, SG_STR("/openai"));
 
         if (!r && x->upstream_op != SG_OP_RESPONSES && x->upstream_op != SG_OP_PASS) {
@@ -101,8 +102,15 @@ static int add_azure(struct sg_exchange *x, struct sg_buf *b, struct sg_str path
         if (!r)
                 r = sg_buf_add(b, path);
         if (!r)
-                r = sg_buf_add(b, SG_STR("?api-version="));
-        return r ? r : sg_buf_add(b, sg_exchange_text(x->provider->config->api_version));
+                r = sg_buf_add(b, SG_STR("?"));
+        if (!r && sg_str_find(query, name) == query.n) { /* a client that names one wants that */
+                r = sg_buf_add(b, name);
+                if (!r)
+                        r = sg_buf_add(b, sg_exchange_text(x->provider->config->api_version));
+                if (!r && query.n)
+                        r = sg_buf_add(b, SG_STR("&"));
+        }
+        return r ? r : sg_buf_add(b, query);
 }
 
 int sg_dialect_add_target(struct sg_exchange *x, struct sg_buf *b)
@@ -114,11 +122,13 @@ int sg_dialect_add_target(struct sg_exchange *x, struct sg_buf *b)
 
         if (x->upstream_op != x->op)
                 query = SG_STR_NONE; /* of another dialect ("?beta=true") */
+        if (!r && is_azure)
+                return add_azure(x, b, path, query);
         if (!r)
-                r = is_azure ? add_azure(x, b, path) : sg_buf_add(b, path);
+                r = sg_buf_add(b, path);
         if (!r && query.n)
-                r = sg_buf_add(b, is_azure ? SG_STR("&") : SG_STR("?"));
-        return r || query.n == 0 ? r : sg_buf_add(b, query);
+                r = sg_buf_add(b, SG_STR("?"));
+        return r ? r : sg_buf_add(b, query);
 }
 
 int sg_dialect_credential_new(struct sg_secret **ret, enum sg_dialect d, struct sg_secret *api_key)

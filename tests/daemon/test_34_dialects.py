@@ -109,6 +109,11 @@ def test_azure_deployments_of_odd_names_are_one_segment(providers, post, name):
     assert x.model == name
 
 
+def test_azure_gets_one_version_and_that_is_the_clients(providers, post):
+    assert post("/v1/chat/completions?api-version=2099-01-01", {"model": "z-one", "messages": HELLO}).status == 200
+    assert last(providers.z).target.endswith("/chat/completions?api-version=2099-01-01")
+
+
 def test_azure_deployments_are_no_way_up(providers, post):
     assert post("/v1/chat/completions", {"model": "dots", "messages": HELLO}).status == 200
     assert last(providers.z).target.startswith("/openai/deployments/%2E%2E/chat/completions?")
