@@ -213,11 +213,17 @@ static enum sg_step call_provider(struct sg_exchange *x)
         return SG_STEP_NEXT;
 }
 
+/* An exchange has one record, or is counted once as one without, however often it comes here. */
+static bool is_first_attempt(const struct sg_exchange *x)
+{
+        return x->serving ? x->serving->n_attempts == 0 : x->attempts->n <= 1;
+}
+
 enum sg_step sg_stage_connect(struct sg_exchange *x)
 {
         if (x->attempts && choose_provider(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
-        if (x->key && !x->has_record && open_record(x) == SG_STEP_FINISH)
+        if (x->key && is_first_attempt(x) && open_record(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
         return x->serving ? sg_service_connect(x) : call_provider(x);
 }
