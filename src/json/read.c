@@ -1,81 +1,5 @@
-/* Walking and decoding of what was validated before. The walk uses the validating scanner again: it costs little, and a
- * caller that breaks the promise reads no byte outside of the text. */
+/* Decoding of what was validated before. Of other bytes it makes nonsense, and reads none outside of the text. */
 #include "json/scan.h"
-
-bool sg_json_each(struct sg_json_value in, size_t *at, struct sg_str *ret_name, struct sg_json_value *ret_value)
-{
-        bool object = in.kind == SG_JSON_OBJECT;
-        struct sg_str name = SG_STR_NONE;
-        const unsigned char *value;
-        struct sg_json_scan s;
-
-        if ((!object && in.kind != SG_JSON_ARRAY) || *at >= in.text.n)
-                return false;
-        sg_json_scan_init(&s, in.text);
-        s.at += *at ? *at : 1;
-        sg_json_scan_space(&s);
-        if (*at) {
-                if (sg_json_scan_peek(&s) != ',')
-                        return false;
-                s.at++;
-                sg_json_scan_space(&s);
-        }
-        if (object) {
-                if (!sg_json_scan_name(&s, &name))
-                        return false;
-                name = sg_str_make(name.p + 1, name.n - 2);
-        }
-        value = s.at;
-        if (!sg_json_scan_value(&s, 1))
-                return false;
-        *at = (size_t)(s.at - s.begin);
-        if (ret_name)
-                *ret_name = name;
-        *ret_value = (struct sg_json_value){sg_json_kind_of(*value), sg_str_make(value, (size_t)(s.at - value))};
-        return true;
-}
-
-struct sg_json_value sg_json_get(struct sg_json_value in, struct sg_str name)
-{
-        struct sg_json_value v;
-        struct sg_str found;
-        size_t at = 0;
-
-        if (in.kind != SG_JSON_OBJECT)
-                return (struct sg_json_value){0};
-        while (sg_json_each(in, &at, &found, &v)) {
-                struct sg_json_value quoted = {SG_JSON_STRING, sg_str_make(found.p - 1, found.n + 2)};
-
-                if (sg_json_text_is(quoted, name))
-                        return v;
-        }
-        return (struct sg_json_value){0};
-}
-
-static struct sg_json_value element(struct sg_json_value array, struct sg_str index)
-{
-        struct sg_json_value v;
-        uint64_t left;
-        size_t at = 0;
-
-        if (sg_str_to_u64(index, &left))
-                return (struct sg_json_value){0};
-        while (sg_json_each(array, &at, NULL, &v))
-                if (left-- == 0)
-                        return v;
-        return (struct sg_json_value){0};
-}
-
-struct sg_json_value sg_json_path(struct sg_json_value in, struct sg_str path)
-{
-        struct sg_str step;
-
-        while (path.n > 0 && in.kind != SG_JSON_NONE) {
-                (void)sg_str_cut(&path, '.', &step);
-                in = in.kind == SG_JSON_ARRAY ? element(in, step) : sg_json_get(in, step);
-        }
-        return in;
-}
 
 static unsigned hex4(const char *p)
 {
@@ -176,25 +100,17 @@ bool sg_json_plain(struct sg_json_value string, struct sg_str *ret)
         return true;
 }
 
-/* An escape is longer than what it stands for, and up to six times as long: nearly all that is compared here is told apart by
- * its length or its first byte. */
-static bool may_be(struct sg_str s, struct sg_str name)
-{
-        if (s.n < name.n || s.n > 6 * name.n)
-                return false;
-        return s.n == 0 || s.p[0] == name.p[0] || s.p[0] == '\\';
-}
-
-bool sg_json_text_is(struct sg_json_value string, struct sg_str name)
+bool sg_json_decoded_is(struct sg_json_value string, struct sg_str name)
 {
         struct sg_str s = content(string);
         const char *p = s.p, *end = s.p + s.n;
         size_t i = 0;
 
-        if (string.kind != SG_JSON_STRING || !may_be(s, name))
+        /* an escape is longer than what it stands for, and up to six times as long */
+        if (s.n == name.n)
+                return sg_str_eq(s, name) && (s.n == 0 || !memchr(s.p, '\\', s.n));
+        if (s.n < name.n || s.n > 6 * name.n || !memchr(s.p, '\\', s.n))
                 return false;
-        if (sg_json_plain(string, &s))
-                return sg_str_eq(s, name);
         while (p < end) {
                 char c[4];
                 size_t n = decode_char(&p, end, c);
@@ -285,6 +201,11 @@ struct decimal {
         int64_t power;  /* of ten, for mantissa without the zeros */
 };
 
+static bool is_digit(char c)
+{
+        return c >= '0' && c <= '9';
+}
+
 static bool decimal_scale(uint64_t *v, uint64_t powers)
 {
         while (*v && powers-- > 0)
@@ -321,7 +242,7 @@ bool sg_json_u64(struct sg_json_value v, uint64_t *ret)
         for (p += minus; p < end && (*p | 0x20) != 'e'; p++) {
                 if (*p == '.')
                         fraction = true;
-                else if (!decimal_digit(&d, (unsigned)(*p - '0'), fraction))
+                else if (!is_digit(*p) || !decimal_digit(&d, (unsigned)(*p - '0'), fraction))
                         return false;
         }
         if (d.mantissa == 0) { /* zero, whatever the exponent; -0 is zero */
@@ -331,7 +252,7 @@ bool sg_json_u64(struct sg_json_value v, uint64_t *ret)
         for (p += p < end; p < end; p++) {
                 if (*p == '-')
                         down = true;
-                else if (*p != '+' && e < INT32_MAX)
+                else if (is_digit(*p) && e < INT32_MAX)
                         e = e * 10 + (*p - '0');
         }
         e = d.power + (int64_t)d.zeros + (down ? -e : e);

@@ -82,7 +82,9 @@ int sg_json_slice_last(struct sg_str text, struct sg_json_want *wants, size_t n_
 int sg_json_check(struct sg_str text, struct sg_json_value *ret, struct sg_json_fault *fault) SG_MUST_CHECK;
 
 /* Walks the members of an object, or the elements of an array (name empty), that were validated before.
- * Start with *at = 0; false at the end. The name is what stands between its quotes, escapes and all. */
+ * Start with *at = 0; false at the end. The name is what stands between its quotes, escapes and all.
+ * Nothing is validated again: what is found in other bytes is nonsense, or the end, but lies within the text and no byte
+ * outside of it is read. A value then has a kind, and a string and a name both quotes. */
 bool sg_json_each(struct sg_json_value in, size_t *at, struct sg_str *ret_name, struct sg_json_value *ret_value);
 /* The member of that name of a validated object; kind SG_JSON_NONE when absent or when `in` is no object. The first
  * wins. */
@@ -96,7 +98,9 @@ int sg_json_add_decoded(struct sg_buf *b, struct sg_json_value string) SG_MUST_C
  * without the NUL, which differs from strlen() when the string holds \u0000. */
 bool sg_json_copy(struct sg_json_value string, char *out, size_t out_bytes, size_t *ret_n);
 /* The text of a string equals `name` once decoded; `string` has its quotes. */
-bool sg_json_text_is(struct sg_json_value string, struct sg_str name);
+static inline bool sg_json_text_is(struct sg_json_value string, struct sg_str name);
+bool sg_json_decoded_is(struct sg_json_value string,
+                        struct sg_str name); /* the same of a string, without the short cut */
 /* True when the string has no escape: *ret is then its content in place. */
 bool sg_json_plain(struct sg_json_value string, struct sg_str *ret);
 bool sg_json_is_true(struct sg_json_value v);
@@ -127,3 +131,13 @@ bool sg_json_is_empty(struct sg_json_value object_or_array);
  * *ret_bytes their sum. */
 size_t sg_json_splice(struct sg_str text, struct sg_json_edit *edits, size_t n_edits,
                       struct sg_str pieces[SG_JSON_PIECES_MAX], size_t *ret_bytes);
+
+/* Most that are compared differ in length or in the first byte. */
+static inline bool sg_json_text_is(struct sg_json_value string, struct sg_str name)
+{
+        if (string.kind != SG_JSON_STRING || string.text.n < name.n + 2)
+                return false;
+        if (name.n > 0 && string.text.p[1] != name.p[0] && string.text.p[1] != '\\')
+                return false;
+        return sg_json_decoded_is(string, name);
+}

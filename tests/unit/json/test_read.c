@@ -15,79 +15,6 @@ static struct sg_json_value value_of(struct sg_str text)
         return v;
 }
 
-static void test_each_walks_members_in_order(void **state)
-{
-        struct sg_json_value in = value_of(SG_STR("{ \"a\" : 1 , \"b\":[2,3], \"c\\n\":{}}")), v;
-        static const char *const names[] = {"a", "b", "c\\n"}, *const values[] = {"1", "[2,3]", "{}"};
-        struct sg_str name;
-        size_t at = 0, n = 0;
-
-        while (sg_json_each(in, &at, &name, &v)) {
-                assert_true(sg_str_eq(name, sg_str_from(names[n])));
-                assert_true(sg_str_eq(v.text, sg_str_from(values[n])));
-                n++;
-        }
-        assert_int_equal(n, 3);
-        assert_false(sg_json_each(in, &at, &name, &v));
-}
-
-static void test_each_walks_elements(void **state)
-{
-        struct sg_json_value in = value_of(SG_STR("[ 1, \"x\" ,[ ],null ]")), v;
-        size_t at = 0, n = 0;
-
-        while (sg_json_each(in, &at, NULL, &v))
-                n++;
-        assert_int_equal(n, 4);
-        assert_int_equal(v.kind, SG_JSON_NULL);
-}
-
-static void test_each_gives_nothing_of_empty_and_scalar(void **state)
-{
-        static const struct sg_str texts[] = {SG_STR("[]"), SG_STR("{}"),   SG_STR("[ \n ]"), SG_STR("{ }"),
-                                              SG_STR("12"), SG_STR("\"\""), SG_STR("null")};
-
-        for (size_t i = 0; i < SG_N_ELEMENTS(texts); i++) {
-                struct sg_json_value v;
-                size_t at = 0;
-
-                assert_false(sg_json_each(value_of(texts[i]), &at, NULL, &v));
-        }
-}
-
-static void test_each_stops_at_bytes_that_were_never_validated(void **state)
-{
-        struct sg_json_value in = {SG_JSON_OBJECT, SG_STR("{\"a\":1 \"b\":2")}, v;
-        size_t at = 0, n = 0;
-
-        while (sg_json_each(in, &at, NULL, &v))
-                n++;
-        assert_int_equal(n, 1);
-}
-
-static void test_get_finds_the_first_and_escaped_names(void **state)
-{
-        struct sg_json_value in = value_of(SG_STR("{\"a\":1,\"\\u0062\":2,\"a\":3}")), v;
-
-        v = sg_json_get(in, SG_STR("a"));
-        assert_true(sg_str_eq(v.text, SG_STR("1")));
-        v = sg_json_get(in, SG_STR("b"));
-        assert_true(sg_str_eq(v.text, SG_STR("2")));
-        assert_int_equal(sg_json_get(in, SG_STR("c")).kind, SG_JSON_NONE);
-        assert_int_equal(sg_json_get(v, SG_STR("a")).kind, SG_JSON_NONE);
-}
-
-static void test_path_goes_through_arrays_and_objects(void **state)
-{
-        struct sg_json_value in = value_of(SG_STR("{\"choices\":[{\"x\":0},{\"usage\":{\"n\":7}}]}"));
-
-        assert_true(sg_str_eq(sg_json_path(in, SG_STR("choices.1.usage.n")).text, SG_STR("7")));
-        assert_int_equal(sg_json_path(in, SG_STR("choices.2.usage")).kind, SG_JSON_NONE);
-        assert_int_equal(sg_json_path(in, SG_STR("choices.x")).kind, SG_JSON_NONE);
-        assert_int_equal(sg_json_path(in, SG_STR("choices.0.usage.n")).kind, SG_JSON_NONE);
-        assert_int_equal(sg_json_path(in, SG_STR("")).kind, SG_JSON_OBJECT);
-}
-
 static const struct {
         struct sg_str json, plain;
 } decoded[] = {
@@ -134,6 +61,17 @@ static void test_copy_and_compare_agree_with_decode(void **state)
                 assert_true(sg_json_text_is(v, decoded[i].plain));
                 assert_false(sg_json_text_is(v, SG_STR("something else")));
         }
+}
+
+static void test_names_are_compared_decoded(void **state)
+{
+        assert_true(sg_json_text_is(value_of(SG_STR("\"\"")), SG_STR("")));
+        assert_true(sg_json_text_is(value_of(SG_STR("\"\\u0061bc\"")), SG_STR("abc")));
+        assert_true(sg_json_text_is(value_of(SG_STR("\"\\\\n\"")), SG_STR("\\n")));
+        assert_false(sg_json_text_is(value_of(SG_STR("\"\\n\"")), SG_STR("\\n"))); /* the same bytes */
+        assert_false(sg_json_text_is(value_of(SG_STR("\"abd\"")), SG_STR("abc")));
+        assert_false(sg_json_text_is(value_of(SG_STR("\"abcd\"")), SG_STR("abc")));
+        assert_false(sg_json_text_is(value_of(SG_STR("123")), SG_STR("2")));
 }
 
 static void test_copy_cuts_at_whole_characters(void **state)
@@ -227,14 +165,9 @@ static void test_whole_numbers(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_each_walks_members_in_order),
-                cmocka_unit_test(test_each_walks_elements),
-                cmocka_unit_test(test_each_gives_nothing_of_empty_and_scalar),
-                cmocka_unit_test(test_each_stops_at_bytes_that_were_never_validated),
-                cmocka_unit_test(test_get_finds_the_first_and_escaped_names),
-                cmocka_unit_test(test_path_goes_through_arrays_and_objects),
                 cmocka_unit_test(test_strings_are_decoded),
                 cmocka_unit_test(test_copy_and_compare_agree_with_decode),
+                cmocka_unit_test(test_names_are_compared_decoded),
                 cmocka_unit_test(test_copy_cuts_at_whole_characters),
                 cmocka_unit_test(test_decoded_bytes_fill_a_buffer_to_its_maximum),
                 cmocka_unit_test(test_plain_only_without_escapes),
