@@ -80,6 +80,8 @@ def test_a_flood_of_refusals_is_counted_and_the_sum_is_exact():
     with Gateway() as gateway:
         key = gateway.create_key("tester")
         gateway.chat(key, model="echo")
+        wait_for(lambda: len(gateway.log(SCRIBE_REASON="bad_key")) == gateway.control("GetStatus")["counters"].get("bad_key", 0),
+                 what="the lines of whoever asked for the key before it was known")
         before = Counter(line.get("SCRIBE_REASON") for line in gateway.log(message_id=IDS["EXCHANGE"]))
         n, good = 3000, 0
         with gateway.connect() as wire:

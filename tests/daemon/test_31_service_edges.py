@@ -306,6 +306,7 @@ def test_held_bodies_have_a_limit(gateway):
             wait_for(lambda: open_now(gateway)["bodies_bytes"] == 15000 * n)
         e.send(sized("/s/held", 16000) + b"a" * 15000)
         assert e.read().status == 503
+        wait_for(lambda: open_now(gateway)["bodies_bytes"] == 60000)
         for wire in wires[:4]:
             wire.send(b"a" * 1000)
             assert len(wire.read().json()["body"]) == 16000
