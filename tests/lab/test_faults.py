@@ -2,12 +2,14 @@
 the service back once it is mended."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from box import wait_for
 from service import GATEWAY, LEDGER
 
+ROOT = Path(__file__).resolve().parents[2]
 STATE = "/var/lib/scribe-gateway"
 CONFIGURATION = "5fb605b653ad4bd7a7c03230eed66299"
 CREDENTIAL = "4186007e80f741d1ab35919122cd0c4e"
@@ -96,6 +98,7 @@ def test_credential_that_cannot_be_decrypted(own):
 def test_database_of_a_newer_version(own):
     before = own.requests()
     own.ctl("stop", LEDGER)
+    its_own = re.search(r"SG_SCHEMA_VERSION\s+(\d+)", (ROOT / "src/ledger/store.h").read_text())[1]
     own.run("python3", "-c", f"import sqlite3; sqlite3.connect('{STATE}/ledger.db').execute('pragma user_version = 9999')")
     since = own.cursor()
     assert restart(own, LEDGER).returncode != 0
@@ -104,7 +107,7 @@ def test_database_of_a_newer_version(own):
     assert own.chat("without the ledger").status == 200
     assert restart(own).returncode == 0
     assert own.chat("without the ledger").status == 200
-    own.run("python3", "-c", f"import sqlite3; sqlite3.connect('{STATE}/ledger.db').execute('pragma user_version = 1')")
+    own.run("python3", "-c", f"import sqlite3; sqlite3.connect('{STATE}/ledger.db').execute('pragma user_version = {its_own}')")
     assert restart(own, LEDGER).returncode == 0
     wait_for(lambda: own.requests() == before + 2, "usage from while the ledger was away")
 

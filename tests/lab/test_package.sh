@@ -63,6 +63,8 @@ deb() { # [VERSION [CHANGE]]: prints its path
             'import box, sys; print(box.package(*sys.argv[1:]))' "$SUITE" "$@"
     fi
 }
+SCHEMA=$(sed -n 's/^#define SG_SCHEMA_VERSION *//p' "$SOURCE/src/ledger/store.h")
+LATER=$((SCHEMA + 1)) # newer_schema.sh has one step more
 DEB='' NEWER=''
 make_packages() {
     DEB=$(deb) && NEWER=$(deb 0.1.0+schema tests/lab/newer_schema.sh)
@@ -260,10 +262,11 @@ ok "the stream has come to its own end" in_box 'grep -q "\"content\":\"x" /root/
 ok "the changed configuration is kept" in_box 'tail -n 1 /etc/scribe-gateway/gateway.conf | grep -qx "# ours" && [ -e /etc/scribe-gateway/gateway.conf.dpkg-dist ]'
 ok "changed units are told to need a restart" apt_said "scribe-gateway.service has changed: its settings take effect with the next 'systemctl restart scribe-gateway'"
 ok "so are changed sockets" apt_said "changed: scribe-gateway-http.socket: takes effect with the next 'systemctl restart scribe-gateway.target'"
-ok "the database was migrated" in_box '[ "$(sqlite3 /var/lib/scribe-gateway/ledger.db "PRAGMA user_version")" = 2 ]'
+ok "the database was migrated" in_box '[ "$(sqlite3 /var/lib/scribe-gateway/ledger.db "PRAGMA user_version")" = '"$LATER ]"
 ok "and backed up before" in_box \
-    '[ "$(stat -c "%U %a" /var/lib/scribe-gateway/ledger.db.before-2)" = "scribe-gateway 600" ] &&
-     [ "$(sqlite3 -readonly /var/lib/scribe-gateway/ledger.db.before-2 "PRAGMA user_version; SELECT count(*) FROM api_key WHERE name = \"alice\"" | paste -sd" ")" = "1 1" ]'
+    'backup=/var/lib/scribe-gateway/ledger.db.before-'"$LATER"'
+     [ "$(stat -c "%U %a" "$backup")" = "scribe-gateway 600" ] &&
+     [ "$(sqlite3 -readonly "$backup" "PRAGMA user_version; SELECT count(*) FROM api_key WHERE name = \"alice\"" | paste -sd" ")" = "'"$SCHEMA"' 1" ]'
 ok "keys are still known" says_hello
 ok "systemctl restart makes the new settings take effect" in_box \
     'systemctl restart scribe-gateway && [ "$(systemctl show -P TimeoutStopUSec scribe-gateway)" = "2min 1s" ]'
@@ -299,8 +302,8 @@ downgrade() { apt_in_box install --allow-downgrades "$FIRST"; }
 refused() { ! downgrade; }
 before=$(main_pid)
 ok "a downgrade past the migration is refused" refused
-ok "with what it knows and what is there" apt_said "/var/lib/scribe-gateway/ledger.db has schema version 2, this version knows versions up to 1."
-ok "and the backup to restore" apt_said "cp -p /var/lib/scribe-gateway/ledger.db.before-2 /var/lib/scribe-gateway/ledger.db"
+ok "with what it knows and what is there" apt_said "/var/lib/scribe-gateway/ledger.db has schema version $LATER, this version knows versions up to $SCHEMA."
+ok "and the backup to restore" apt_said "cp -p /var/lib/scribe-gateway/ledger.db.before-$LATER /var/lib/scribe-gateway/ledger.db"
 ok "the later version is still installed" in_box '[ "$(dpkg-query -W -f "\${Status} \${Version}" scribe-gateway)" = "install ok installed 0.1.0+schema" ]'
 ok "and serves in the same process" [ "$(main_pid)" = "$before" ]
 ok "the commands that it names" in_box 'grep "^    " /root/apt.out >/root/restore && [ "$(wc -l </root/restore)" = 4 ] && sh -ex /root/restore'
