@@ -284,7 +284,7 @@ static void print_unpriced(struct json_object *unpriced)
         if (n == 0)
                 return;
         puts("\nThese have no price, so that their cost is unknown and in no sum. Write prices into a file\n"
-             "in " SG_SYSCONFDIR "/prices.d, see scribe-gateway.conf(5), then: systemctl reload scribe-gateway\n");
+             "in prices.d beside gateway.conf, see scribe-gateway.conf(5), then: systemctl reload scribe-gateway\n");
         t = sg_table_new(3);
         sg_table_add(t, "provider/model");
         sg_table_add(t, "requests");
