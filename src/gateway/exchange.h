@@ -63,7 +63,7 @@ struct sg_asked {
         struct sg_buf translated; /* the body in another dialect */
         size_t translated_bytes;  /* of it, charged */
         struct sg_str boundary;   /* of a form: a view of content_type */
-        char content_type[160];
+        char content_type[160];   /* of a form; else empty */
         struct sg_asked_llm *llm; /* of exchanges with providers */
         struct sg_buf upstream_target;
         struct sg_str upstream_fields[5]; /* the provider's secret, ours, `forward`, `anthropic`, its version */

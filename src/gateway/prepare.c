@@ -47,10 +47,13 @@ static enum sg_step read_body(struct sg_exchange *x)
         struct sg_llm_request *req = &x->asked->llm->request;
         struct sg_str body = sg_buf_view(&x->asked->body);
         const bool has_default = x->snapshot->default_model != NULL;
-        int r = x->asked->boundary.n && may_be_form(x->op)
-                        ? sg_llm_form_read(req, x->op, body, x->asked->boundary, has_default, &fault)
-                        : sg_llm_request_read(req, x->op, body, has_default, &fault);
+        const bool is_form = x->asked->content_type[0] && may_be_form(x->op);
+        int r;
 
+        if (is_form && x->asked->boundary.n == 0)
+                return sg_exchange_fail(x, SG_FAIL_BAD_FIELD, "'content-type' of a form must name one boundary");
+        r = is_form ? sg_llm_form_read(req, x->op, body, x->asked->boundary, has_default, &fault)
+                    : sg_llm_request_read(req, x->op, body, has_default, &fault);
         switch (r) {
         case 0:
                 x->is_stream = x->asked->llm->request.is_stream;

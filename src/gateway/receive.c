@@ -90,7 +90,7 @@ static int take_field(struct sg_exchange *x, const struct sg_header *h)
         return sg_h1_add_header(is_anthropic ? &x->asked->anthropic : &x->asked->forward, h->name, h->value);
 }
 
-/* "multipart/form-data; boundary=…": one that is too long, or no such thing, leaves it empty. */
+/* "multipart/form-data; boundary=…": one that is too long, two of them, or no such thing, leaves it empty. */
 static void take_boundary(struct sg_asked *a, struct sg_str content_type)
 {
         static const struct sg_str word = {"boundary=", 9};
@@ -103,8 +103,11 @@ static void take_boundary(struct sg_asked *a, struct sg_str content_type)
         while (rest.n) {
                 (void)sg_str_cut(&rest, ';', &part);
                 part = sg_str_trim(part);
-                if (sg_str_istarts(part, word))
-                        found = sg_str_skip(part, word.n);
+                if (!sg_str_istarts(part, word))
+                        continue;
+                if (found.n)
+                        return; /* which of two counts would be a guess */
+                found = sg_str_skip(part, word.n);
         }
         if (found.n > 2 && found.p[0] == '"' && found.p[found.n - 1] == '"')
                 found = sg_str_make(found.p + 1, found.n - 2);

@@ -416,6 +416,13 @@ SOUND = bytes(range(256)) * 8 + b"\r\n--bound\r\n"  # the beginning of a boundar
 FILE = '; filename="a %22b%22.wav"\r\nContent-Type: audio/wav'
 
 
+def test_a_form_with_two_boundaries_is_refused(providers, post):
+    n = len(providers.o.requests)
+    answer = post("/v1/audio/transcriptions", form("b2", ("model", "chat"), ("file", SOUND, FILE)),
+                  {"Content-Type": "multipart/form-data; boundary=b1; boundary=b2"})
+    assert answer.status == 400 and "one boundary" in answer.json()["error"]["message"] and len(providers.o.requests) == n
+
+
 @pytest.mark.parametrize("path, usage, counted", [
     ("/audio/transcriptions", {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59,
                                "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}, (14, 45, 14, 0)),
