@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "auth/apikey.h"
+#include "auth/group.h"
 #include "base/limits.h"
 #include "base/macro.h"
 #include "base/rcu.h"
@@ -26,7 +27,9 @@ struct sg_key {
         bool is_revoked;            /* kept, so that the log can say so */
         size_t n_models;            /* 0 with all_models false: none */
         bool all_models;
-        const char **models; /* patterns */
+        const char **models;          /* patterns */
+        struct sg_limit_set *limits;  /* NULL: none */
+        const struct sg_group *group; /* NULL: none; its limits hold, too */
 };
 
 struct sg_keytable;
@@ -51,8 +54,22 @@ struct sg_key_change {
         bool all_models;
         const struct sg_str *models;
         size_t n_models;
+        uint64_t group_id;           /* 0: none */
+        struct sg_limit_set *limits; /* NULL: none; the table takes a count. The same as before keep their words */
 };
 int sg_keytable_apply(struct sg_keytable *t, const struct sg_key_change *change) SG_MUST_CHECK;
+/* What the feed says of a group; copied. */
+struct sg_group_change {
+        uint64_t id, parent_id; /* parent_id 0: none */
+        struct sg_str name;
+        struct sg_limit_set *limits;
+        bool is_removed;
+};
+int sg_keytable_apply_group(struct sg_keytable *t, const struct sg_group_change *change) SG_MUST_CHECK;
+/* NULL: not known. Main thread. */
+const struct sg_group *sg_keytable_find_group(struct sg_keytable *t, uint64_t id);
+const struct sg_key *sg_keytable_find_id(struct sg_keytable *t, uint64_t id);
+void sg_keytable_each_group(struct sg_keytable *t, void (*each)(const struct sg_group *g, void *owner), void *owner);
 /* A full picture: begin marks, end removes what was not applied in between. */
 void sg_keytable_picture_begin(struct sg_keytable *t);
 void sg_keytable_picture_end(struct sg_keytable *t);

@@ -21,7 +21,7 @@
 #define SG_STORE_COUNT_MAX    UINT64_C(1000000000000)
 #define SG_KEY_NAME_CHARS_MAX 64u
 #define SG_KEY_PREFIX_CHARS   7u
-#define SG_SCHEMA_VERSION     2
+#define SG_SCHEMA_VERSION     2 /* 3 with all of what is declared below */
 
 enum sg_store_error {
         SG_STORE_E_NONE = 1, /* there is no such row */
@@ -138,6 +138,14 @@ int sg_store_usage_events(struct sg_store *s, const struct sg_store_usage_filter
                           void (*each)(const struct sg_store_usage_event *event, void *owner), void *owner,
                           struct sg_error *err) SG_MUST_CHECK;
 
+struct sg_store_group {
+        uint64_t id, parent_id; /* parent_id 0: none */
+        struct sg_str name;
+        struct sg_str limits; /* as of keys */
+        uint64_t created_wall_usec, removed_wall_usec;
+        uint64_t version;
+};
+
 /* ---- keys: each change raises the version and is a transaction of its own */
 
 struct sg_store_key {
@@ -147,7 +155,10 @@ struct sg_store_key {
         char prefix[SG_KEY_PREFIX_CHARS + 1]; /* shown to people */
         struct sg_str models;                 /* JSON array of patterns; empty: all */
         uint64_t created_wall_usec, expires_wall_usec, revoked_wall_usec, rotated_wall_usec;
-        uint64_t version; /* of the change that it has from */
+        uint64_t version;     /* of the change that it has from */
+        uint64_t group_id;    /* 0: none */
+        struct sg_str group;  /* its name; empty: none. Ignored by changes */
+        struct sg_str limits; /* JSON array of canonical texts (config/limit.h); empty: none */
 };
 
 /* id and version of *key are ignored. SG_STORE_E_EXISTS. */
@@ -163,6 +174,77 @@ int sg_store_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_k
 int sg_store_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
                       void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
         SG_MUST_CHECK;
+
+/* models, expires_wall_usec, group_id and limits of *key take the place of what stood there. */
+int sg_store_key_change(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
+        SG_MUST_CHECK;
+/* What changed after that version, removed groups too: for a ledger that shares its database with others. */
+int sg_store_changes(struct sg_store *s, uint64_t after_version,
+                     void (*key)(const struct sg_store_key *key, void *owner),
+                     void (*group)(const struct sg_store_group *group, void *owner), void *owner, uint64_t *ret_version,
+                     struct sg_error *err) SG_MUST_CHECK;
+
+struct sg_store_key_filter {
+        struct sg_str name; /* a pattern: a last * matches the rest; empty: any */
+        uint64_t group_id;  /* 0: any */
+        bool with_revoked;
+        uint64_t from_id, limit;
+};
+int sg_store_key_select(struct sg_store *s, const struct sg_store_key_filter *filter,
+                        void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
+        SG_MUST_CHECK;
+
+/* ---- groups: a tree; each change raises the keys' version */
+
+int sg_store_group_add(struct sg_store *s, const struct sg_store_group *group, uint64_t *ret_id, struct sg_error *err)
+        SG_MUST_CHECK; /* SG_STORE_E_EXISTS */
+/* parent_id and limits take the place of what stood there. A circle is the caller's to prevent. */
+int sg_store_group_change(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err)
+        SG_MUST_CHECK;
+/* Has neither keys nor children: the caller's to see to. */
+int sg_store_group_remove(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err) SG_MUST_CHECK;
+int sg_store_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err) SG_MUST_CHECK;
+/* In the order of ids; removed ones are left out. */
+int sg_store_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+                        struct sg_error *err) SG_MUST_CHECK;
+
+/* ---- audit: who changed what; added inside the change's own transaction */
+
+struct sg_store_audit {
+        uint64_t id, wall_usec;
+        uint64_t uid, pid;           /* of who asked, as the kernel says */
+        struct sg_str user;          /* its name, or empty */
+        struct sg_str verb;          /* "CreateKey" */
+        struct sg_str subject;       /* "key:alice", "group:team" */
+        struct sg_str before, after; /* JSON objects without secrets and digests; empty: there was, or is, none */
+};
+int sg_store_audit_add(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err) SG_MUST_CHECK;
+/* Newest first. subject: a pattern as for keys; empty: any. */
+int sg_store_audit_list(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,
+                        uint64_t limit, void (*each)(const struct sg_store_audit *entry, void *owner), void *owner,
+                        struct sg_error *err) SG_MUST_CHECK;
+
+/* ---- what was used in a day or month, of one key, group, model or provider: from the hourly sums that are written in the
+ * transaction of the usage itself */
+
+struct sg_store_total_filter {
+        enum {
+                SG_TOTAL_KEY,
+                SG_TOTAL_GROUP,
+                SG_TOTAL_MODEL,
+                SG_TOTAL_PROVIDER
+        } of;
+        uint64_t id;                           /* of a key, or of a group: all keys below it, as they stand now */
+        struct sg_str name;                    /* of a model as clients ask for it, or of a provider */
+        uint64_t from_wall_usec, to_wall_usec; /* whole hours */
+};
+/* One bill for each provider, model and day; group is empty. */
+int sg_store_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
+                    void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                    struct sg_error *err) SG_MUST_CHECK;
+/* Events that began before that, at most `limit` of them, oldest first; hourly sums stay. *ret_n: how many went. */
+int sg_store_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
+                         struct sg_error *err) SG_MUST_CHECK;
 
 struct sg_store_counts {
         uint64_t n_keys_active, n_keys_expired, n_keys_revoked, key_version;
