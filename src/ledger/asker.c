@@ -182,7 +182,7 @@ static void on_letter(struct sg_letter *letter, void *owner)
         question_free(q);
 }
 
-int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const char *url, struct sg_error *err)
+int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const struct sg_store_options *options, struct sg_error *err)
 {
         struct sg_asker *a = calloc(1, sizeof(*a));
         int r;
@@ -193,7 +193,7 @@ int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const char *url, stru
         sg_list_init(&a->queue);
         (void)pthread_mutex_init(&a->lock, NULL);
         (void)pthread_cond_init(&a->wake, NULL);
-        r = sg_store_open_reader(&a->store, url, err);
+        r = sg_store_open_reader(&a->store, options, err);
         if (!r) {
                 r = sg_mailbox_new(&a->mailbox, l, on_letter, a);
                 if (!r)

@@ -25,7 +25,8 @@ enum sg_asker_error {
 struct sg_asker;
 struct sg_question;
 
-int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const char *url, struct sg_error *err) SG_MUST_CHECK;
+int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const struct sg_store_options *options, struct sg_error *err)
+        SG_MUST_CHECK;
 /* Breaks off what is asked; every question still gets its `answered`. */
 struct sg_asker *sg_asker_free(struct sg_asker *a);
 

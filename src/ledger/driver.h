@@ -11,9 +11,12 @@
 struct sg_store_driver {
         const char *scheme; /* "sqlite" */
         /* -ENOTSUP: of a newer version; -EUCLEAN: damaged; -EMEDIUMTYPE: none of ours; else what the system said */
-        int (*open)(struct sg_store **ret, const char *where, struct sg_error *err);
-        int (*open_reader)(struct sg_store **ret, const char *where, struct sg_error *err);
-        int (*check)(const char *where, struct sg_error *err);
+        /* where: what stands behind the scheme in options->url */
+        int (*open)(struct sg_store **ret, const struct sg_store_options *options, const char *where,
+                    struct sg_error *err);
+        int (*open_reader)(struct sg_store **ret, const struct sg_store_options *options, const char *where,
+                           struct sg_error *err);
+        int (*check)(const struct sg_store_options *options, const char *where, struct sg_error *err);
         void (*free)(struct sg_store *s);
 
         void (*set_limit)(struct sg_store *s, struct sg_store_limit *limit);
@@ -55,7 +58,7 @@ struct sg_store_driver {
 
 struct sg_store {
         const struct sg_store_driver *driver;
-        char *url;
+        struct sg_store_options options; /* copies */
 };
 
 extern const struct sg_store_driver sg_sqlite_driver;

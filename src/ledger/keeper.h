@@ -32,7 +32,8 @@ struct sg_job {
         void (*done)(struct sg_job *job, int r, const struct sg_error *err); /* frees it */
 };
 
-int sg_keeper_new(struct sg_keeper **ret, struct sg_loop *l, const char *url, struct sg_error *err) SG_MUST_CHECK;
+int sg_keeper_new(struct sg_keeper **ret, struct sg_loop *l, const struct sg_store_options *options,
+                  struct sg_error *err) SG_MUST_CHECK;
 /* Every job that was posted still gets its done(). */
 struct sg_keeper *sg_keeper_free(struct sg_keeper *k);
 SG_DEFINE_AUTO(struct sg_keeper *, sg_keeper_free)

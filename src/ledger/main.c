@@ -162,7 +162,7 @@ static int start(struct program *p, struct sg_error *err)
         if (!r)
                 r = start_log(p->options.config, err);
         if (!r)
-                r = sg_store_open(&p->store, p->options.config->ledger_database, err);
+                r = sg_store_open(&p->store, &p->options.store, err);
         if (!r)
                 r = start_serving(p, err);
         if (r)
@@ -224,7 +224,7 @@ static int check(const struct program *p)
         struct sg_error err = {0};
         char line[sizeof(err)];
 
-        if (sg_store_check(p->options.config->ledger_database, &err) != 0) {
+        if (sg_store_check(&p->options.store, &err) != 0) {
                 (void)fprintf(stderr, "scribe-ledger: %s\n", sg_error_line(&err, line, sizeof(line)));
                 return sg_error_exit_status(&err);
         }

@@ -98,6 +98,7 @@ int sg_ledger_options_read(struct sg_ledger_options *o, struct sg_error *err)
         if (!o->socket_path || !o->journal_directory)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         o->access = (struct sg_ledger_access){.group = c->group, .admins = c->admins, .n_admins = c->n_admins};
+        o->store = (struct sg_store_options){.url = c->ledger_database};
         sg_config_unref(o->config);
         o->config = SG_GIVE(c);
         return 0;

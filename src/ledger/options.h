@@ -17,6 +17,7 @@ struct sg_ledger_options {
         int parent_fd; /* -1: none */
         /* configuration */
         struct sg_config *config;
+        struct sg_store_options store;
         struct sg_ledger_access access;
         char *socket_path, *journal_directory;
 };

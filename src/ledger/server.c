@@ -158,7 +158,7 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struc
         sg_list_init(&s->watchers);
         r = sg_ledger_server_set_access(s, access, err);
         if (!r)
-                r = sg_asker_new(&s->asker, l, sg_store_url(store), err);
+                r = sg_asker_new(&s->asker, l, sg_store_get_options(store), err);
         if (r)
                 return r;
         r = sg_varlink_server_new(&s->varlink, l,

@@ -288,7 +288,8 @@ static struct sg_sqlite *sqlite_new(const char *path)
         return NULL;
 }
 
-static int sqlite_open(struct sg_store **ret, const char *where, struct sg_error *err)
+static int sqlite_open(struct sg_store **ret, const struct sg_store_options *options, const char *where,
+                       struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
         struct sg_sqlite *q = sqlite_new(where);
@@ -315,7 +316,8 @@ static int sqlite_open(struct sg_store **ret, const char *where, struct sg_error
         return 0;
 }
 
-static int sqlite_open_reader(struct sg_store **ret, const char *where, struct sg_error *err)
+static int sqlite_open_reader(struct sg_store **ret, const struct sg_store_options *options, const char *where,
+                              struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
         struct sg_sqlite *q = sqlite_new(where);
@@ -366,7 +368,7 @@ static int check_directory(const char *path, struct sg_error *err)
         return r;
 }
 
-static int sqlite_check(const char *where, struct sg_error *err)
+static int sqlite_check(const struct sg_store_options *options, const char *where, struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
         struct sg_sqlite *q;

@@ -35,36 +35,54 @@ static int mark(int r, struct sg_error *err)
         return r;
 }
 
-static int open_by(struct sg_store **ret, const char *url, bool is_reader, struct sg_error *err)
+static bool copy_text(const char **ret, const char *text)
+{
+        *ret = text ? sg_str_dup(sg_str_from(text)) : NULL;
+        return !text || *ret;
+}
+
+static int keep_options(struct sg_store *s, const struct sg_store_options *from, struct sg_error *err)
+{
+        struct sg_store_options *o = &s->options;
+
+        o->password = from->password ? sg_secret_ref(from->password) : NULL;
+        if (copy_text(&o->url, from->url) && copy_text(&o->ca_file, from->ca_file) &&
+            copy_text(&o->tls_certificate_file, from->tls_certificate_file) &&
+            copy_text(&o->tls_key_file, from->tls_key_file))
+                return 0;
+        return sg_error_set(err, -ENOMEM, "", "out of memory");
+}
+
+static int open_by(struct sg_store **ret, const struct sg_store_options *options, bool is_reader, struct sg_error *err)
 {
         SG_AUTO(sg_store_free) struct sg_store *s = NULL;
         const struct sg_store_driver *driver;
         const char *where = NULL;
         int r;
 
-        driver = find_driver(url, &where, err);
+        driver = find_driver(options->url, &where, err);
         if (!driver) {
                 sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
                 return -EINVAL;
         }
-        r = is_reader ? driver->open_reader(&s, where, err) : driver->open(&s, where, err);
+        r = is_reader ? driver->open_reader(&s, options, where, err) : driver->open(&s, options, where, err);
         if (r)
                 return mark(r, err);
-        s->url = sg_str_dup(sg_str_from(url));
-        if (!s->url)
-                return sg_error_set(err, -ENOMEM, "", "out of memory");
+        r = keep_options(s, options, err);
+        if (r)
+                return r;
         *ret = SG_GIVE(s);
         return 0;
 }
 
-int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err)
+int sg_store_open(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err)
 {
-        return open_by(ret, url, false, err);
+        return open_by(ret, options, false, err);
 }
 
-int sg_store_open_reader(struct sg_store **ret, const char *url, struct sg_error *err)
+int sg_store_open_reader(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err)
 {
-        return open_by(ret, url, true, err);
+        return open_by(ret, options, true, err);
 }
 
 void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit)
@@ -72,22 +90,26 @@ void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit)
         s->driver->set_limit(s, limit);
 }
 
-int sg_store_check(const char *url, struct sg_error *err)
+int sg_store_check(const struct sg_store_options *options, struct sg_error *err)
 {
         const char *where = NULL;
-        const struct sg_store_driver *driver = find_driver(url, &where, err);
+        const struct sg_store_driver *driver = find_driver(options->url, &where, err);
 
         if (!driver) {
                 sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
                 return -EINVAL;
         }
-        return mark(driver->check(where, err), err);
+        return mark(driver->check(options, where, err), err);
 }
 
 struct sg_store *sg_store_free(struct sg_store *s)
 {
         if (s) {
-                free(s->url);
+                sg_secret_unref(s->options.password);
+                free((void *)s->options.url);
+                free((void *)s->options.ca_file);
+                free((void *)s->options.tls_certificate_file);
+                free((void *)s->options.tls_key_file);
                 s->driver->free(s);
         }
         return NULL;
@@ -95,7 +117,12 @@ struct sg_store *sg_store_free(struct sg_store *s)
 
 const char *sg_store_url(const struct sg_store *s)
 {
-        return s->url;
+        return s->options.url;
+}
+
+const struct sg_store_options *sg_store_get_options(const struct sg_store *s)
+{
+        return &s->options;
 }
 
 int sg_store_begin(struct sg_store *s, struct sg_error *err)

@@ -15,6 +15,7 @@
 #include "auth/apikey.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/secret.h"
 #include "config/prices.h"
 #include "journal/ring.h"
 
@@ -30,15 +31,26 @@ enum sg_store_error {
 
 struct sg_store;
 
-/* url: "sqlite:/path". Creates, migrates and locks it. */
-int sg_store_open(struct sg_store **ret, const char *url, struct sg_error *err) SG_MUST_CHECK;
+/* Where the database is, and what it asks of who comes. All but the url are for a server, and may be NULL. */
+struct sg_store_options {
+        const char *url;                                 /* "sqlite:/path" */
+        struct sg_secret *password;                      /* the store takes a reference of its own */
+        const char *ca_file;                             /* PEM: who the server must be vouched for by */
+        const char *tls_certificate_file, *tls_key_file; /* PEM: shown to the server */
+};
+
+/* Creates, migrates and locks it. What is in the options is copied. */
+int sg_store_open(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err) SG_MUST_CHECK;
 /* A further view of a database that is open, for one other thread: questions only. */
-int sg_store_open_reader(struct sg_store **ret, const char *url, struct sg_error *err) SG_MUST_CHECK;
+int sg_store_open_reader(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err)
+        SG_MUST_CHECK;
 /* Only looks: can it be opened, is its schema known? A missing database is fine when it can be made. */
-int sg_store_check(const char *url, struct sg_error *err) SG_MUST_CHECK;
+int sg_store_check(const struct sg_store_options *options, struct sg_error *err) SG_MUST_CHECK;
 struct sg_store *sg_store_free(struct sg_store *s);
 SG_DEFINE_AUTO(struct sg_store *, sg_store_free)
 const char *sg_store_url(const struct sg_store *s);
+/* Lent as long as the store lives: for another store of the same database. */
+const struct sg_store_options *sg_store_get_options(const struct sg_store *s);
 
 /* When to break off a question: the answer is then -ETIME. Borrowed until it is replaced; NULL: never. */
 struct sg_store_limit {

@@ -39,11 +39,21 @@ __attribute__((__unused__)) static int test_setup(void **state)
         return mkdir(journal_dir, 0700);
 }
 
+__attribute__((__unused__)) static int open_url(struct sg_store **ret, const char *url, struct sg_error *err)
+{
+        return sg_store_open(ret, &(struct sg_store_options){.url = url}, err);
+}
+
+__attribute__((__unused__)) static int check_url(const char *url, struct sg_error *err)
+{
+        return sg_store_check(&(struct sg_store_options){.url = url}, err);
+}
+
 __attribute__((__unused__)) static struct sg_store *open_store(void)
 {
         struct sg_store *s = NULL;
         struct sg_error err = {0};
-        int r = sg_store_open(&s, db_url, &err);
+        int r = open_url(&s, db_url, &err);
 
         if (r)
                 print_error("%s: %s\n", err.where, err.text);

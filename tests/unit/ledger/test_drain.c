@@ -438,7 +438,7 @@ static _Noreturn void drain_for_ever(void)
         struct sg_loop *l;
 
         /* The lock of the one that was killed goes with it. */
-        if (sg_loop_new(&l) || sg_store_open(&s, db_url, NULL) || sg_drain_new(&d, l, s, journal_dir, NULL))
+        if (sg_loop_new(&l) || open_url(&s, db_url, NULL) || sg_drain_new(&d, l, s, journal_dir, NULL))
                 _exit(1);
         for (;;)
                 (void)sg_drain_now(d, LONG);

@@ -305,7 +305,7 @@ static void assert_newer(const char *text)
         struct sg_store *s = NULL;
         struct sg_error err = {0};
 
-        assert_int_equal(sg_store_open(&s, db_url, &err), -ENOTSUP);
+        assert_int_equal(open_url(&s, db_url, &err), -ENOTSUP);
         if (!strstr(err.text, text))
                 print_error("\"%s\" is not in \"%s\"\n", text, err.text);
         assert_non_null(strstr(err.text, text));

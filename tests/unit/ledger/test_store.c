@@ -304,7 +304,7 @@ static void test_bills_are_by_group_model_and_day(void **state)
         assert_int_equal(sg_store_usage_bills(s, SG_STORE_BY_NONE, &f, on_bill, &bills, NULL), 0);
         assert_string_equal(bills.text, ":q/m@1:1,1,8 ");
         /* A reader's transaction sees one state, whatever is written meanwhile. */
-        assert_int_equal(sg_store_open_reader(&reader, db_url, NULL), 0);
+        assert_int_equal(sg_store_open_reader(&reader, sg_store_get_options(s), NULL), 0);
         assert_int_equal(sg_store_begin(reader, NULL), 0);
         bills = (struct bills){0};
         assert_int_equal(sg_store_usage_bills(reader, SG_STORE_BY_DAY, &f, on_bill, &bills, NULL), 0);
@@ -540,7 +540,7 @@ static void refuse(int code, const char *text)
         struct sg_store *s = NULL;
         struct sg_error err = {0};
 
-        assert_int_equal(sg_store_open(&s, db_url, &err), code);
+        assert_int_equal(open_url(&s, db_url, &err), code);
         assert_null(s);
         if (!strstr(err.text, text))
                 print_error("\"%s\" is not in \"%s\"\n", text, err.text);
@@ -578,7 +578,7 @@ static void test_a_newer_schema_is_refused_with_both_versions(void **state)
                        SG_SCHEMA_VERSION);
         refuse(-ENOTSUP, both);
         refuse(-ENOTSUP, "restore a backup");
-        assert_int_equal(sg_store_check(db_url, NULL), -ENOTSUP);
+        assert_int_equal(check_url(db_url, NULL), -ENOTSUP);
 }
 
 static void test_a_foreign_database_is_left_as_it_is(void **state)
@@ -588,7 +588,7 @@ static void test_a_foreign_database_is_left_as_it_is(void **state)
         run_sql("CREATE TABLE recipes (name TEXT)");
         assert_int_equal(stat(db_path, &before), 0);
         refuse(-EMEDIUMTYPE, "belongs to another program");
-        assert_int_equal(sg_store_check(db_url, NULL), -EMEDIUMTYPE);
+        assert_int_equal(check_url(db_url, NULL), -EMEDIUMTYPE);
         assert_int_equal(stat(db_path, &after), 0);
         assert_int_equal(before.st_size, after.st_size);
         assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
@@ -611,10 +611,10 @@ static void test_what_is_no_database_is_refused(void **state)
         write_file(db_path,
                    "This is a text that somebody wrote, long enough for the header of a database, and then some more.");
         refuse(-EMEDIUMTYPE, "no SQLite database");
-        assert_int_equal(sg_store_open(&s, "mysql:x", &err), -EINVAL);
+        assert_int_equal(open_url(&s, "mysql:x", &err), -EINVAL);
         assert_non_null(strstr(err.text, "sqlite:"));
-        assert_int_equal(sg_store_open(&s, "sqlite:", &err), -EINVAL);
-        assert_int_equal(sg_store_open(&s, "nothing", &err), -EINVAL);
+        assert_int_equal(open_url(&s, "sqlite:", &err), -EINVAL);
+        assert_int_equal(open_url(&s, "nothing", &err), -EINVAL);
 }
 
 static void test_a_missing_directory_is_named(void **state)
@@ -624,17 +624,17 @@ static void test_a_missing_directory_is_named(void **state)
         char url[400];
 
         (void)snprintf(url, sizeof(url), "sqlite:%s/none/ledger.db", test_dir);
-        assert_int_equal(sg_store_open(&s, url, &err), -ENOENT);
+        assert_int_equal(open_url(&s, url, &err), -ENOENT);
         assert_non_null(strstr(err.text, "must exist"));
-        assert_int_equal(sg_store_check(url, &err), -ENOENT);
+        assert_int_equal(check_url(url, &err), -ENOENT);
 }
 
 static void test_check_changes_nothing(void **state)
 {
-        assert_int_equal(sg_store_check(db_url, NULL), 0);
+        assert_int_equal(check_url(db_url, NULL), 0);
         assert_int_equal(access(db_path, F_OK), -1);
         sg_store_free(open_store());
-        assert_int_equal(sg_store_check(db_url, NULL), 0);
+        assert_int_equal(check_url(db_url, NULL), 0);
 }
 
 static void test_a_locked_database_is_busy_and_nothing_is_changed(void **state)
