@@ -1,12 +1,8 @@
 """What dependencies are in the tests of health: servers that do one thing wrong (or right), and real ones."""
 
-import glob
-import os
-import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -134,66 +130,6 @@ class Redis:
 
     def __exit__(self, *_):
         self.stop()
-
-
-class Postgres:
-    """A cluster of a test's own, as the user postgres when the tests are root's: PostgreSQL refuses to run as root. Its
-    directory is not pytest's, into which only root may look."""
-
-    def __init__(self, authentication="scram-sha-256", options="", signal_file=None):
-        """signal_file: "standby.signal" makes a server that starts and never serves."""
-        self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="scribe-test-postgres-"))
-        self.prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"] if os.geteuid() == 0 else []
-        self.bin = postgres_bin()
-        if os.geteuid() == 0:
-            shutil.chown(self.directory, "postgres", "postgres")
-        self._run("initdb", "-D", self.data, "-U", "postgres", "--auth-local=trust", f"--auth-host={authentication}", "--no-sync")
-        with open(self.data / "postgresql.conf", "a") as conf:
-            conf.write(f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{self.directory}'\n"
-                       f"fsync = off\n{options}")
-        if signal_file:
-            (self.data / signal_file).touch()
-            if os.geteuid() == 0:
-                shutil.chown(self.data / signal_file, "postgres", "postgres")
-        self.log = self.directory / "postgres.log"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)], cwd=self.directory,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(lambda: can_connect(self.port), 30, "postgres")
-
-    @property
-    def data(self):
-        return self.directory / "data"
-
-    def _run(self, program, *arguments):
-        done = subprocess.run([*self.prefix, str(self.bin / program), *map(str, arguments)], cwd=self.directory,
-                              capture_output=True, text=True, timeout=120 * SLOWNESS, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def wait_serving(self):
-        wait_for(lambda: "ready to accept connections" in self.log.read_text(), 30, "a database that is ready")
-
-    def stop(self):
-        if self.process:
-            self.process.send_signal(2)  # SIGINT: fast
-            self.process.wait(30 * SLOWNESS)
-            self.process = None
-
-    def remove(self):
-        self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.remove()
-
-
-def postgres_bin():
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"))
-    return Path(found[-1]).parent if found else None
 
 
 def can_connect(port):

@@ -11,7 +11,8 @@ import pytest
 from authority import Authority
 from gateway import GATEWAY, SLOWNESS, Gateway, free_port, wait_for
 from fake import stream_frames
-from peers import Peer, Postgres, Redis, bolt, drips, floods, hang, hang_up, postgres_bin, says
+from peers import Peer, Redis, bolt, drips, floods, hang, hang_up, says
+from postgres import Postgres, postgres_bin
 
 DOWN, UP = "5f40d8cbce9847fd9dd482dbc8e12d55", "2297cd1f90314a5da6a4145ba2b65c4c"
 ALL = "/api/health/all"
