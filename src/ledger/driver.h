@@ -2,7 +2,7 @@
  * ledger/driver.h - what a database must be able to do; private to this room
  *
  * Shape    one table of functions per kind of database; store.c hands on to it. A driver's store begins with sg_store.
- *          The same tests run against each (tests/unit/ledger/test_store.c)
+ *          The same tests run against each (tests/unit/ledger/test_store*.c)
  */
 #pragma once
 
@@ -51,10 +51,43 @@ struct sg_store_driver {
                         struct sg_error *err);
         int (*key_revoke)(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
         int (*key_rotate)(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
-        int (*key_list)(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
-                        void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);
+        int (*key_change)(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
+        int (*key_select)(struct sg_store *s, const struct sg_store_key_filter *filter,
+                          void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);
+        int (*changes)(struct sg_store *s, uint64_t after_version,
+                       void (*key)(const struct sg_store_key *key, void *owner),
+                       void (*group)(const struct sg_store_group *group, void *owner), void *owner,
+                       uint64_t *ret_version, struct sg_error *err);
+
+        int (*group_add)(struct sg_store *s, const struct sg_store_group *group, uint64_t *ret_id,
+                         struct sg_error *err);
+        int (*group_change)(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err);
+        int (*group_remove)(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
+        int (*group_find)(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err);
+        int (*group_list)(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner),
+                          void *owner, struct sg_error *err);
+
+        int (*audit_add)(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err);
+        int (*audit_list)(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,
+                          uint64_t limit, void (*each)(const struct sg_store_audit *entry, void *owner), void *owner,
+                          struct sg_error *err);
+
+        int (*totals)(struct sg_store *s, const struct sg_store_total_filter *filter,
+                      void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                      struct sg_error *err);
+        int (*usage_prune)(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
+                           struct sg_error *err);
         int (*count)(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err);
 };
+
+/* Of a pattern of names: cuts off its last * and answers true; also for an empty one, which any name matches. */
+static inline bool sg_store_cut_pattern(struct sg_str *pattern)
+{
+        if (pattern->n > 0 && pattern->p[pattern->n - 1] != '*')
+                return false;
+        pattern->n -= pattern->n > 0;
+        return true;
+}
 
 struct sg_store {
         const struct sg_store_driver *driver;

@@ -150,6 +150,13 @@ static void on_key(const struct sg_store_key *key, void *owner)
         b->change = sg_json_key_change(key);
 }
 
+static int read_key_back(struct sg_ledger_server *s, struct read_back *b, struct sg_error *err)
+{
+        const struct sg_store_key_filter filter = {.from_id = b->id, .limit = 1, .with_revoked = true};
+
+        return sg_store_key_select(s->store, &filter, on_key, b, err);
+}
+
 /* Tells the watchers of the change, then the caller. The change is committed: whatever fails now, it stands. */
 static void reply_changed(struct sg_ledger_server *s, struct sg_varlink_call *call, uint64_t id, const char *secret)
 {
@@ -158,7 +165,7 @@ static void reply_changed(struct sg_ledger_server *s, struct sg_varlink_call *ca
         struct sg_error err = {0};
         int r;
 
-        r = sg_store_key_list(s->store, id, 1, true, on_key, &b, &err);
+        r = read_key_back(s, &b, &err);
         if (r || !b.key) {
                 sg_watch_tell(s, NULL, 0);
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("DatabaseFailed"),
@@ -310,7 +317,7 @@ void sg_verb_show_key(struct sg_varlink_call *call, struct json_object *paramete
 
         if (!find_key(s, call, parameters, false, &b.id))
                 return;
-        r = sg_store_key_list(s->store, b.id, 1, true, on_key, &b, &err);
+        r = read_key_back(s, &b, &err);
         json_object_put(b.change);
         if (r) {
                 json_object_put(b.key);

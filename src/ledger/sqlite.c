@@ -161,8 +161,10 @@ int sg_sqlite_begin(struct sg_store *s, struct sg_error *err)
 
 int sg_sqlite_commit(struct sg_store *s, struct sg_error *err)
 {
-        int r = run_word(s, STMT_COMMIT, "COMMIT", "cannot write", err);
+        int r = sg_sqlite_hours_flush((struct sg_sqlite *)s, err);
 
+        if (!r)
+                r = run_word(s, STMT_COMMIT, "COMMIT", "cannot write", err);
         if (r)
                 sg_sqlite_rollback(s);
         return r;
@@ -172,6 +174,7 @@ void sg_sqlite_rollback(struct sg_store *s)
 {
         struct sg_sqlite *q = (struct sg_sqlite *)s;
 
+        sg_hours_clear(&q->hours);
         /* After some errors (a full disk) SQLite has rolled back by itself. When this fails, the next BEGIN does, too,
          * and says so. */
         if (!sqlite3_get_autocommit(q->db))
@@ -269,6 +272,7 @@ static void sqlite_free(struct sg_store *s)
         (void)sqlite3_close(q->db);
         if (q->lock_fd >= 0)
                 (void)close(q->lock_fd);
+        sg_hours_done(&q->hours);
         free(q->path);
         free(q);
 }
@@ -393,7 +397,6 @@ static int sqlite_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_st
         sqlite3_stmt *st;
         int r;
 
-        /* Rows of usage are never deleted and their ids come in order: the last id is their number. */
         st = sg_sqlite_get(q, STMT_COUNT,
                            "SELECT"
                            " (SELECT count(*) FROM api_key WHERE revoked_wall_usec = 0"
@@ -402,7 +405,7 @@ static int sqlite_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_st
                            "   AND expires_wall_usec <> 0 AND expires_wall_usec <= ?1),"
                            " (SELECT count(*) FROM api_key WHERE revoked_wall_usec <> 0),"
                            " (SELECT value FROM counter WHERE name = 'key_version'),"
-                           " (SELECT coalesce(max(id), 0) FROM usage),"
+                           " (SELECT value FROM counter WHERE name = 'n_usage'),"
                            " (SELECT count(*) FROM open_exchange),"
                            " (SELECT max(version) FROM schema_version)",
                            err);
@@ -450,6 +453,17 @@ const struct sg_store_driver sg_sqlite_driver = {
         .key_find = sg_sqlite_key_find,
         .key_revoke = sg_sqlite_key_revoke,
         .key_rotate = sg_sqlite_key_rotate,
-        .key_list = sg_sqlite_key_list,
+        .key_change = sg_sqlite_key_change,
+        .key_select = sg_sqlite_key_select,
+        .changes = sg_sqlite_changes,
+        .group_add = sg_sqlite_group_add,
+        .group_change = sg_sqlite_group_change,
+        .group_remove = sg_sqlite_group_remove,
+        .group_find = sg_sqlite_group_find,
+        .group_list = sg_sqlite_group_list,
+        .audit_add = sg_sqlite_audit_add,
+        .audit_list = sg_sqlite_audit_list,
+        .totals = sg_sqlite_totals,
+        .usage_prune = sg_sqlite_usage_prune,
         .count = sqlite_count,
 };

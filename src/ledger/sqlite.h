@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "ledger/driver.h"
+#include "ledger/hours.h"
 
 #define SG_SQLITE_APPLICATION_ID 0x53474c31 /* "SGL1", in the file's header: see file(1) */
 
@@ -31,11 +32,29 @@ enum sg_sqlite_stmt {
         STMT_USAGE_BILLS, /* the same */
         STMT_USAGE_BILLS_LAST = STMT_USAGE_BILLS + SG_STORE_BY_N - 1,
         STMT_USAGE_EVENTS,
+        STMT_USAGE_PRUNE,
+        STMT_USAGE_COUNT,
+        STMT_USAGE_UNCOUNT,
+        STMT_HOUR_ADD,
+        STMT_TOTALS, /* one for each of what they are asked */
+        STMT_TOTALS_LAST = STMT_TOTALS + SG_TOTAL_PROVIDER,
         STMT_KEY_ADD,
         STMT_KEY_FIND,
         STMT_KEY_REVOKE,
         STMT_KEY_ROTATE,
-        STMT_KEY_LIST,
+        STMT_KEY_CHANGE,
+        STMT_KEY_SELECT, /* by group or not, by whole name or not */
+        STMT_KEY_SELECT_LAST = STMT_KEY_SELECT + 3,
+        STMT_KEY_CHANGES,
+        STMT_GROUP_ADD,
+        STMT_GROUP_CHANGE,
+        STMT_GROUP_REMOVE,
+        STMT_GROUP_FIND,
+        STMT_GROUP_LIST,
+        STMT_GROUP_CHANGES,
+        STMT_AUDIT_ADD,
+        STMT_AUDIT_LIST,
+        STMT_VERSION_GET,
         STMT_VERSION_UP,
         STMT_COUNT,
         STMT_N,
@@ -45,7 +64,8 @@ struct sg_sqlite {
         struct sg_store store;
         sqlite3 *db;
         char *path;
-        int lock_fd; /* -1: a reader */
+        int lock_fd;           /* -1: a reader */
+        struct sg_hours hours; /* of the transaction, not yet written */
         sqlite3_stmt *stmts[STMT_N];
 };
 
@@ -83,6 +103,26 @@ int sg_sqlite_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 int sg_sqlite_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 void sg_sqlite_rollback(struct sg_store *s);
 
+/* Writes what the transaction has of hourly sums so far. */
+int sg_sqlite_hours_flush(struct sg_sqlite *q, struct sg_error *err) SG_MUST_CHECK;
+/* A row of the columns group, provider, model, day, counted, billed and the classes of struct sg_tokens in their order. */
+struct sg_store_usage_bill sg_sqlite_read_bill(sqlite3_stmt *st);
+
+/* A row of api_key or key_group is changed by one statement that has the new version as parameter version_at. */
+struct sg_sqlite_change {
+        const char *sql;
+        enum sg_sqlite_stmt which;
+        int version_at;
+        void (*bind)(sqlite3_stmt *st, const void *what);
+        const void *what;
+};
+int sg_sqlite_change(struct sg_sqlite *q, const struct sg_sqlite_change *c, struct sg_error *err) SG_MUST_CHECK;
+int sg_sqlite_key_version(struct sg_sqlite *q, uint64_t *ret, struct sg_error *err) SG_MUST_CHECK;
+/* The groups of sg_sqlite_changes(). */
+int sg_sqlite_group_changes(struct sg_sqlite *q, uint64_t after_version,
+                            void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+                            struct sg_error *err) SG_MUST_CHECK;
+
 /* The driver's functions, by file. */
 int sg_sqlite_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
 int sg_sqlite_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);
@@ -108,5 +148,25 @@ int sg_sqlite_key_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id,
                        struct sg_error *err);
 int sg_sqlite_key_revoke(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
 int sg_sqlite_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
-int sg_sqlite_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
-                       void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);
+int sg_sqlite_key_change(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err);
+int sg_sqlite_key_select(struct sg_store *s, const struct sg_store_key_filter *filter,
+                         void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err);
+int sg_sqlite_changes(struct sg_store *s, uint64_t after_version,
+                      void (*key)(const struct sg_store_key *key, void *owner),
+                      void (*group)(const struct sg_store_group *group, void *owner), void *owner,
+                      uint64_t *ret_version, struct sg_error *err);
+int sg_sqlite_group_add(struct sg_store *s, const struct sg_store_group *group, uint64_t *ret_id, struct sg_error *err);
+int sg_sqlite_group_change(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err);
+int sg_sqlite_group_remove(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
+int sg_sqlite_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err);
+int sg_sqlite_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+                         struct sg_error *err);
+int sg_sqlite_audit_add(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err);
+int sg_sqlite_audit_list(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,
+                         uint64_t limit, void (*each)(const struct sg_store_audit *entry, void *owner), void *owner,
+                         struct sg_error *err);
+int sg_sqlite_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
+                     void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                     struct sg_error *err);
+int sg_sqlite_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
+                          struct sg_error *err);

@@ -191,9 +191,8 @@ static const char usage_add_sql[] =
         "?23,"
         " ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)";
 
-int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+static int add_event(struct sg_sqlite *q, const char *ring, const struct sg_record *rec, struct sg_error *err)
 {
-        struct sg_sqlite *q = (struct sg_sqlite *)s;
         sqlite3_stmt *st = sg_sqlite_get(q, STMT_USAGE_ADD, usage_add_sql, err);
         char day[16];
 
@@ -232,4 +231,30 @@ int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_re
         sg_sqlite_bind_u64(st, 31, rec->n_attempts);
         sg_sqlite_bind_count(st, 32, rec->cache_write_1h_tokens);
         return sg_sqlite_run(q, st, "cannot write a usage event", err);
+}
+
+static int add_summed(struct sg_sqlite *q, const char *ring, const struct sg_record *rec, struct sg_error *err)
+{
+        int r = add_event(q, ring, rec, err);
+
+        if (!r && sg_hours_add(&q->hours, rec) != 0)
+                r = sg_error_set(err, -ENOMEM, q->path, "cannot sum up a usage event: out of memory");
+        return r;
+}
+
+int sg_sqlite_usage_add(struct sg_store *s, const char *ring, const struct sg_record *rec, struct sg_error *err)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        int r;
+
+        if (!sqlite3_get_autocommit(q->db))
+                return add_summed(q, ring, rec, err);
+        r = sg_sqlite_begin(s, err);
+        if (r)
+                return r;
+        r = add_summed(q, ring, rec, err);
+        if (!r)
+                return sg_sqlite_commit(s, err);
+        sg_sqlite_rollback(s);
+        return r;
 }

@@ -100,6 +100,83 @@ const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
             "ALTER TABLE usage ADD COLUMN credential TEXT NOT NULL DEFAULT '';"
             "ALTER TABLE usage ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;"
             "ALTER TABLE usage ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;"},
+
+        {3,
+         "ALTER TABLE api_key ADD COLUMN group_id INTEGER NOT NULL DEFAULT 0;" /* 0: none */
+         /* JSON array of texts; NULL: none */
+         "ALTER TABLE api_key ADD COLUMN limits TEXT CHECK (limits LIKE '[%');"
+         "CREATE INDEX api_key_group ON api_key (group_id);"
+
+         /* Removed ones stay, so that other ledgers learn of it; an id is never used again. */
+         "CREATE TABLE key_group ("
+         " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+         " name TEXT NOT NULL,"
+         " parent_id INTEGER NOT NULL,"
+         " limits TEXT CHECK (limits LIKE '[%'),"
+         " created_wall_usec INTEGER NOT NULL,"
+         " removed_wall_usec INTEGER NOT NULL,"
+         " version INTEGER NOT NULL);"
+         "CREATE UNIQUE INDEX key_group_live_name ON key_group (name) WHERE removed_wall_usec = 0;"
+         "CREATE INDEX key_group_parent ON key_group (parent_id);"
+
+         "CREATE TABLE audit ("
+         " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+         " wall_usec INTEGER NOT NULL,"
+         " uid INTEGER NOT NULL,"
+         " pid INTEGER NOT NULL,"
+         " user TEXT NOT NULL,"
+         " verb TEXT NOT NULL,"
+         " subject TEXT NOT NULL,"
+         " before TEXT NOT NULL," /* empty: there was none */
+         " after TEXT NOT NULL);"
+         "CREATE INDEX audit_time ON audit (wall_usec);"
+
+         /* In the order of enum sg_hour_column. Columns and not JSON: what is summed is what was asked for. The name
+             * of the key stands beside its id, so that the sums answer as the events do. */
+         "CREATE TABLE usage_hour ("
+         " hour INTEGER NOT NULL," /* of the start, since 1970 UTC */
+         " key_id INTEGER NOT NULL,"
+         " key_name TEXT NOT NULL,"
+         " model TEXT NOT NULL,"
+         " provider TEXT NOT NULL,"
+         " upstream_model TEXT NOT NULL,"
+         " requests INTEGER NOT NULL,"
+         " complete INTEGER NOT NULL,"
+         " truncated INTEGER NOT NULL,"
+         " client_gone INTEGER NOT NULL,"
+         " failed INTEGER NOT NULL,"
+         " cut_off INTEGER NOT NULL,"
+         " uncertain INTEGER NOT NULL,"
+         " measured INTEGER NOT NULL,"
+         " partial INTEGER NOT NULL,"
+         " estimated INTEGER NOT NULL,"
+         " counted INTEGER NOT NULL," /* with tokens */
+         " billed INTEGER NOT NULL,"  /* all but those that failed without tokens */
+         " input_tokens INTEGER NOT NULL,"
+         " output_tokens INTEGER NOT NULL,"
+         " cached_tokens INTEGER NOT NULL,"
+         " cache_write_tokens INTEGER NOT NULL,"
+         " cache_write_1h_tokens INTEGER NOT NULL,"
+         " reasoning_tokens INTEGER NOT NULL,"
+         " audio_input_tokens INTEGER NOT NULL,"
+         " audio_output_tokens INTEGER NOT NULL,"
+         " image_tokens INTEGER NOT NULL,"
+         " duration_usec INTEGER NOT NULL,"
+         " first_wall_usec INTEGER NOT NULL,"
+         " last_wall_usec INTEGER NOT NULL);"
+         "INSERT INTO usage_hour SELECT start_wall_usec / 3600000000, key_id, key_name, model, provider,"
+         " upstream_model, count(*), sum(outcome = 'complete'), sum(outcome = 'truncated'),"
+         " sum(outcome = 'client_gone'), sum(outcome = 'failed'), sum(outcome = 'cut_off'),"
+         " sum(certainty = 'none'), sum(certainty = 'measured'), sum(certainty = 'partial'),"
+         " sum(certainty = 'estimated'), sum(input_tokens + output_tokens > 0),"
+         " sum(outcome <> 'failed' OR input_tokens + output_tokens > 0), sum(input_tokens), sum(output_tokens),"
+         " sum(cached_tokens), sum(cache_write_tokens), sum(cache_write_1h_tokens), sum(reasoning_tokens),"
+         " sum(audio_input_tokens), sum(audio_output_tokens), sum(image_tokens), sum(duration_usec),"
+         " min(start_wall_usec), max(start_wall_usec) FROM usage GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1;"
+         "CREATE UNIQUE INDEX usage_hour_row ON usage_hour (key_id, hour, model, provider, upstream_model, key_name);"
+         "CREATE INDEX usage_hour_hour ON usage_hour (hour);"
+         /* So far rows were never deleted and their ids came in order. */
+         "INSERT INTO counter (name, value) SELECT 'n_usage', coalesce(max(id), 0) FROM usage;"},
 };
 
 static int ask_int(sqlite3 *db, const char *path, const char *sql, int *ret, struct sg_error *err)

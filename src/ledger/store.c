@@ -224,10 +224,74 @@ int sg_store_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_k
         return s->driver->key_rotate(s, id, key, err);
 }
 
-int sg_store_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
-                      void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
+int sg_store_key_change(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
 {
-        return s->driver->key_list(s, from_id, limit, with_revoked, each, owner, err);
+        return s->driver->key_change(s, id, key, err);
+}
+
+int sg_store_key_select(struct sg_store *s, const struct sg_store_key_filter *filter,
+                        void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
+{
+        return s->driver->key_select(s, filter, each, owner, err);
+}
+
+int sg_store_changes(struct sg_store *s, uint64_t after_version,
+                     void (*key)(const struct sg_store_key *key, void *owner),
+                     void (*group)(const struct sg_store_group *group, void *owner), void *owner, uint64_t *ret_version,
+                     struct sg_error *err)
+{
+        return s->driver->changes(s, after_version, key, group, owner, ret_version, err);
+}
+
+int sg_store_group_add(struct sg_store *s, const struct sg_store_group *group, uint64_t *ret_id, struct sg_error *err)
+{
+        return s->driver->group_add(s, group, ret_id, err);
+}
+
+int sg_store_group_change(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err)
+{
+        return s->driver->group_change(s, id, group, err);
+}
+
+int sg_store_group_remove(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err)
+{
+        return s->driver->group_remove(s, id, wall_usec, err);
+}
+
+int sg_store_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err)
+{
+        return s->driver->group_find(s, name, ret_id, err);
+}
+
+int sg_store_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+                        struct sg_error *err)
+{
+        return s->driver->group_list(s, each, owner, err);
+}
+
+int sg_store_audit_add(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err)
+{
+        return s->driver->audit_add(s, entry, err);
+}
+
+int sg_store_audit_list(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,
+                        uint64_t limit, void (*each)(const struct sg_store_audit *entry, void *owner), void *owner,
+                        struct sg_error *err)
+{
+        return s->driver->audit_list(s, from_wall_usec, to_wall_usec, subject, limit, each, owner, err);
+}
+
+int sg_store_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
+                    void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
+                    struct sg_error *err)
+{
+        return s->driver->totals(s, filter, each, owner, err);
+}
+
+int sg_store_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
+                         struct sg_error *err)
+{
+        return s->driver->usage_prune(s, before_wall_usec, limit, ret_n, err);
 }
 
 int sg_store_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err)

@@ -22,7 +22,7 @@
 #define SG_STORE_COUNT_MAX    UINT64_C(1000000000000)
 #define SG_KEY_NAME_CHARS_MAX 64u
 #define SG_KEY_PREFIX_CHARS   7u
-#define SG_SCHEMA_VERSION     2 /* 3 with all of what is declared below */
+#define SG_SCHEMA_VERSION     3
 
 enum sg_store_error {
         SG_STORE_E_NONE = 1, /* there is no such row */
@@ -137,7 +137,8 @@ struct sg_store_usage_bill {
         struct sg_tokens tokens;              /* n_requests: all but those that failed without tokens */
 };
 
-/* Days in order of time; other groups by requests, most first. each may not call the store. */
+/* Days in order of time; other groups by requests, most first. each may not call the store. Whole hours of the time asked
+ * for come from the hourly sums, the rest from the events, to the same answer. */
 int sg_store_usage_sums(struct sg_store *s, enum sg_store_by by, const struct sg_store_usage_filter *filter,
                         void (*each)(const struct sg_store_usage_sum *sum, void *owner), void *owner,
                         struct sg_error *err) SG_MUST_CHECK;
@@ -156,9 +157,11 @@ struct sg_store_group {
         struct sg_str limits; /* as of keys */
         uint64_t created_wall_usec, removed_wall_usec;
         uint64_t version;
+        uint64_t n_keys; /* in it, not below, without revoked ones; of sg_store_group_list() only */
 };
 
-/* ---- keys: each change raises the version and is a transaction of its own */
+/* ---- keys: each change raises the version. Outside of a transaction it is one by itself; in one, a change that answers
+ * SG_STORE_E_* has changed nothing, and the transaction can go on */
 
 struct sg_store_key {
         uint64_t id;
@@ -182,15 +185,12 @@ int sg_store_key_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, 
 int sg_store_key_revoke(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err) SG_MUST_CHECK;
 int sg_store_key_rotate(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
         SG_MUST_CHECK; /* digest, prefix, rotated_wall_usec of *key */
-/* Keys with id in [from_id, …), in order of id, at most limit. each may not call the store. */
-int sg_store_key_list(struct sg_store *s, uint64_t from_id, uint64_t limit, bool with_revoked,
-                      void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
-        SG_MUST_CHECK;
-
-/* models, expires_wall_usec, group_id and limits of *key take the place of what stood there. */
+/* models, expires_wall_usec, group_id and limits of *key take the place of what stood there. SG_STORE_E_NONE: there is no
+ * such key, or it is revoked. */
 int sg_store_key_change(struct sg_store *s, uint64_t id, const struct sg_store_key *key, struct sg_error *err)
         SG_MUST_CHECK;
-/* What changed after that version, removed groups too: for a ledger that shares its database with others. */
+/* What changed after that version, revoked keys and removed groups too, groups first: for a ledger that shares its
+ * database with others. */
 int sg_store_changes(struct sg_store *s, uint64_t after_version,
                      void (*key)(const struct sg_store_key *key, void *owner),
                      void (*group)(const struct sg_store_group *group, void *owner), void *owner, uint64_t *ret_version,
@@ -202,6 +202,7 @@ struct sg_store_key_filter {
         bool with_revoked;
         uint64_t from_id, limit;
 };
+/* In order of id. each may not call the store. */
 int sg_store_key_select(struct sg_store *s, const struct sg_store_key_filter *filter,
                         void (*each)(const struct sg_store_key *key, void *owner), void *owner, struct sg_error *err)
         SG_MUST_CHECK;
@@ -254,13 +255,14 @@ struct sg_store_total_filter {
 int sg_store_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
                     void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
                     struct sg_error *err) SG_MUST_CHECK;
-/* Events that began before that, at most `limit` of them, oldest first; hourly sums stay. *ret_n: how many went. */
+/* Events that began before that, at most `limit` of them, oldest first; hourly sums stay, and with them what is asked of
+ * whole hours. *ret_n: how many went. */
 int sg_store_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
                          struct sg_error *err) SG_MUST_CHECK;
 
 struct sg_store_counts {
         uint64_t n_keys_active, n_keys_expired, n_keys_revoked, key_version;
-        uint64_t n_usage, n_open;
+        uint64_t n_usage, n_open; /* n_usage: events, without those pruned */
         int schema_version;
 };
 int sg_store_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err)

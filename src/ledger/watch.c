@@ -43,7 +43,9 @@ static void add_to_page(const struct sg_store_key *key, void *owner)
 static int read_page(struct watcher *w, uint64_t limit, struct json_object **ret, struct sg_error *err)
 {
         struct page page = {json_object_new_array(), w->is_watching, w->next_id};
-        int r = sg_store_key_list(w->server->store, w->next_id, limit, w->with_revoked, add_to_page, &page, err);
+        const struct sg_store_key_filter filter = {
+                .from_id = w->next_id, .limit = limit, .with_revoked = w->with_revoked};
+        int r = sg_store_key_select(w->server->store, &filter, add_to_page, &page, err);
 
         if (r) {
                 json_object_put(page.array);

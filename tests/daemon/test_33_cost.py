@@ -225,7 +225,7 @@ def test_a_database_of_the_first_schema_is_taken_over(fake):
         assert {e["key"]: e["attempts"] > 0 for e in events}["alice"] is False
         rows = {row["group"]: row for row in gateway.ctl("usage", "--cost")["rows"]}
         assert amounts(rows["alice"]) == {"USD": "7"} and amounts(rows["bob"]) == {"USD": "0.004"}
-        assert gateway.ledger("GetStatus")["schema_version"] == 2
+        assert gateway.ledger("GetStatus")["schema_version"] == 3
         backup = sqlite3.connect(gateway.state / "ledger.db.before-2")
         assert backup.execute("SELECT count(*) FROM usage").fetchone() == (1,)
         backup.close()

@@ -387,6 +387,76 @@ static void test_a_database_of_the_first_schema_keeps_its_usage(void **state)
         assert_int_equal(ask(backup(2), "SELECT count(*) FROM usage"), 1);
 }
 
+struct old_sums {
+        size_t n;
+        struct sg_store_usage_sum sum;
+        struct sg_tokens tokens;
+};
+
+static void on_old_sum(const struct sg_store_usage_sum *sum, void *owner)
+{
+        struct old_sums *old = owner;
+
+        old->n++;
+        old->sum = *sum;
+}
+
+static void on_old_bill(const struct sg_store_usage_bill *bill, void *owner)
+{
+        ((struct old_sums *)owner)->tokens = bill->tokens;
+}
+
+/* What the version with schema 2 had written by event stands in hourly sums afterwards, and not twice. */
+static void test_a_database_of_the_second_schema_gets_its_hourly_sums(void **state)
+{
+        const struct sg_store_usage_filter all = {.to_wall_usec = UINT64_MAX, .limit = 10};
+        struct sg_store_total_filter month = {
+                .id = 1, .from_wall_usec = UINT64_C(1767225600000000), .to_wall_usec = UINT64_C(1769904000000000)};
+        struct old_sums old = {0};
+        struct sg_store_counts counts;
+        struct sg_store *s;
+
+        assert_int_equal(sg_sqlite_migrate(db, db_path, sg_sqlite_migrations, 2, false, NULL), 0);
+        run("WITH RECURSIVE c (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < 999)"
+            " INSERT INTO usage SELECT NULL, 'r', n, '2026-01-01', 1767225600000000 + n * 10000000, 1, 'q', 'alice',"
+            " 'chat', 'gpt', 'p', 'm', 100, 1, CASE n % 4 WHEN 0 THEN 'failed' ELSE 'complete' END, 200, 'measured',"
+            " CASE n % 4 WHEN 0 THEN 0 ELSE 10 END, 0, 3, 4, 5, 6, 7, 8, 9, 1, 200, '', '{}', 'c', 1, 2 FROM c");
+        run("INSERT INTO api_key (name, digest, prefix, models, created_wall_usec, expires_wall_usec,"
+            " revoked_wall_usec, rotated_wall_usec, version) VALUES ('alice', zeroblob(32), 'sk-AbCd', NULL, 1, 0, 0, "
+            "0,"
+            " 1)");
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        s = open_store();
+        assert_int_equal(sg_store_usage_sums(s, SG_STORE_BY_KEY, &all, on_old_sum, &old, NULL), 0);
+        assert_int_equal(old.n, 1);
+        assert_int_equal(old.sum.n_requests, 1000);
+        assert_int_equal(old.sum.n_by_outcome[SG_OUTCOME_FAILED], 250);
+        assert_int_equal(old.sum.n_by_outcome[SG_OUTCOME_COMPLETE], 750);
+        assert_int_equal(old.sum.n_by_certainty[SG_RECORD_CERTAINTY_MEASURED], 1000);
+        assert_int_equal(old.sum.input_tokens, 7500);
+        assert_int_equal(old.sum.cached_tokens, 3000);
+        assert_int_equal(old.sum.cache_write_tokens, 4000);
+        assert_int_equal(old.sum.reasoning_tokens, 5000);
+        assert_int_equal(old.sum.audio_input_tokens, 6000);
+        assert_int_equal(old.sum.audio_output_tokens, 7000);
+        assert_int_equal(old.sum.image_tokens, 8000);
+        assert_int_equal(old.sum.duration_usec, 9000);
+        assert_int_equal(old.sum.cache_write_1h_tokens, 2000);
+        assert_int_equal(old.sum.first_wall_usec, UINT64_C(1767225600000000));
+        assert_int_equal(old.sum.last_wall_usec, UINT64_C(1767235590000000));
+        assert_int_equal(sg_store_totals(s, &month, on_old_bill, &old, NULL), 0);
+        assert_int_equal(old.tokens.n_requests, 750);
+        assert_int_equal(old.tokens.input, 7500);
+        assert_int_equal(sg_store_count(s, 0, &counts, NULL), 0);
+        assert_int_equal(counts.n_usage, 1000);
+        assert_int_equal(counts.n_keys_active, 1);
+        sg_store_free(s);
+        assert_int_equal(ask(backup(3), "SELECT max(version) FROM schema_version"), 2);
+        assert_int_equal(ask(backup(3), "SELECT count(*) FROM usage"), 1000);
+        assert_int_equal(ask(db_path, "SELECT count(*) FROM usage_hour"), 3);
+        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -404,6 +474,7 @@ int main(void)
                 TEST(test_a_newer_database_names_the_backup_to_restore),
                 TEST(test_a_newer_header_is_enough_to_refuse),
                 TEST(test_a_database_of_the_first_schema_keeps_its_usage),
+                TEST(test_a_database_of_the_second_schema_gets_its_hourly_sums),
                 /* Last: it is in a mount namespace of its own from then on. */
                 TEST(test_a_full_disk_is_told_before_anything_is_written),
         };

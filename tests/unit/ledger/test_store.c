@@ -1,20 +1,5 @@
-/* The database interface: what every driver must do. */
-#include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <sys/wait.h>
-
-#include "common.h"
-
-#include "base/clock.h"
-#include "ledger/sqlite.h"
-
-#define RING "0123456789abcdef0123456789abcdef"
-
-static int store_setup(void **state)
-{
-        return test_setup(state);
-}
+/* The database interface: rings and usage. Linked with a fixture for each kind of database. */
+#include "store_test.h"
 
 /* ---- rings and transactions */
 
@@ -364,113 +349,260 @@ static void test_events_come_newest_first(void **state)
         sg_store_free(s);
 }
 
-/* ---- keys */
+/* ---- hourly sums */
 
-static struct sg_store_key key_of(const char *name, uint8_t digest)
+#define HOUR_USEC UINT64_C(3600000000)
+#define N_EVENTS  400u
+
+static struct sg_record random_event(uint64_t n, uint32_t *seed)
 {
-        struct sg_store_key key = {.name = sg_str_from(name), .prefix = "sk-AbCd", .created_wall_usec = 10};
+        static const char *const names[] = {"alice", "bob", "carol"};
+        static const char *const models[] = {"gpt", "k2", ""};
+        struct sg_record rec = sample(n);
+        uint32_t r = *seed = *seed * 1664525u + 1013904223u;
 
-        memset(key.digest, digest, sizeof(key.digest));
-        return key;
+        r >>= 8;
+        rec.key_id = 1 + r % 3;
+        rec.key_name = sg_str_from(names[r % 3]);
+        rec.model = sg_str_from(models[r / 3 % 2]);
+        rec.upstream_model = sg_str_from(models[r / 6 % 3]);
+        rec.provider = r / 18 % 2 ? SG_STR("p") : SG_STR("q");
+        rec.outcome = (enum sg_outcome)(r / 36 % SG_OUTCOME_N);
+        rec.certainty = r / 180 % SG_RECORD_CERTAINTY_N;
+        rec.input_tokens = r / 720 % 3;
+        rec.output_tokens = r / 2160 % 3;
+        /* Three days and a half, and often the very first or last microsecond of an hour. */
+        *seed = *seed * 1664525u + 1013904223u;
+        rec.start_wall_usec = 20000 * DAY_USEC + (*seed >> 8) % 84 * HOUR_USEC;
+        rec.start_wall_usec += (*seed >> 16) % 3 == 0 ? 0 : (*seed >> 16) % 3 == 1 ? HOUR_USEC - 1 : *seed % HOUR_USEC;
+        return rec;
 }
 
-struct keys {
-        size_t n;
-        struct sg_store_key last;
-        char names[200], models[100];
+struct by_hand {
+        uint64_t n, n_failed, n_estimated, input, output, duration, first, last, counted, billed;
 };
 
-static void on_key(const struct sg_store_key *key, void *owner)
+static struct by_hand sum_by_hand(const struct sg_record *events, const struct sg_store_usage_filter *f)
 {
-        struct keys *k = owner;
-        size_t at = strlen(k->names);
+        struct by_hand sum = {.first = UINT64_MAX};
 
-        k->n++;
-        k->last = *key;
-        (void)snprintf(k->names + at, sizeof(k->names) - at, SG_STR_FMT " ", SG_STR_ARG(key->name));
-        (void)snprintf(k->models, sizeof(k->models), SG_STR_FMT, SG_STR_ARG(key->models));
-}
+        for (size_t i = 0; i < N_EVENTS; i++) {
+                const struct sg_record *rec = &events[i];
 
-static struct keys list(struct sg_store *s, uint64_t from, uint64_t limit, bool with_revoked)
-{
-        struct keys keys = {0};
-
-        assert_int_equal(sg_store_key_list(s, from, limit, with_revoked, on_key, &keys, NULL), 0);
-        return keys;
-}
-
-static void test_a_key_from_birth_to_revocation(void **state)
-{
-        struct sg_store *s = open_store();
-        struct sg_store_key key = key_of("alice", 1), other = key_of("alice", 2);
-        struct keys keys;
-        uint64_t id = 0, found = 0;
-        bool is_revoked = true;
-
-        key.models = SG_STR("[\"gpt-*\"]");
-        key.expires_wall_usec = 99;
-        assert_int_equal(sg_store_key_find(s, SG_STR("alice"), &found, &is_revoked, NULL), SG_STORE_E_NONE);
-        assert_int_equal(sg_store_key_add(s, &key, &id, NULL), 0);
-        keys = list(s, id, 1, false);
-        assert_int_equal(keys.n, 1);
-        assert_int_equal(keys.last.id, id);
-        assert_memory_equal(keys.last.digest, key.digest, sizeof(key.digest));
-        assert_string_equal(keys.last.prefix, "sk-AbCd");
-        assert_string_equal(keys.models, "[\"gpt-*\"]");
-        assert_int_equal(keys.last.created_wall_usec, 10);
-        assert_int_equal(keys.last.expires_wall_usec, 99);
-        assert_int_equal(keys.last.version, 1);
-
-        assert_int_equal(sg_store_key_add(s, &other, &id, NULL), SG_STORE_E_EXISTS);
-        other.rotated_wall_usec = 20;
-        assert_int_equal(sg_store_key_rotate(s, id, &other, NULL), 0);
-        keys = list(s, id, 1, false);
-        assert_memory_equal(keys.last.digest, other.digest, sizeof(other.digest));
-        assert_int_equal(keys.last.rotated_wall_usec, 20);
-        assert_int_equal(keys.last.version, 2); /* what failed did not count */
-
-        assert_int_equal(sg_store_key_revoke(s, id, 30, NULL), 0);
-        assert_int_equal(sg_store_key_revoke(s, id, 40, NULL), SG_STORE_E_NONE);
-        assert_int_equal(sg_store_key_rotate(s, id, &key, NULL), SG_STORE_E_NONE);
-        assert_int_equal(list(s, 0, 10, false).n, 0);
-        keys = list(s, 0, 10, true);
-        assert_int_equal(keys.n, 1);
-        assert_int_equal(keys.last.revoked_wall_usec, 30);
-        assert_int_equal(sg_store_key_find(s, SG_STR("alice"), &found, &is_revoked, NULL), 0);
-        assert_int_equal(found, id);
-        assert_true(is_revoked);
-
-        /* The name is free again, the id is not. */
-        assert_int_equal(sg_store_key_add(s, &key, &found, NULL), 0);
-        assert_int_not_equal(found, id);
-        assert_int_equal(sg_store_key_find(s, SG_STR("alice"), &id, &is_revoked, NULL), 0);
-        assert_int_equal(found, id);
-        assert_false(is_revoked);
-        sg_store_free(s);
-}
-
-static void test_keys_are_listed_in_pages(void **state)
-{
-        struct sg_store *s = open_store();
-        char name[32];
-        struct keys keys;
-        uint64_t id;
-
-        for (uint8_t n = 0; n < 7; n++) {
-                struct sg_store_key key;
-
-                (void)snprintf(name, sizeof(name), "k%d", n);
-                key = key_of(name, n);
-                assert_int_equal(sg_store_key_add(s, &key, &id, NULL), 0);
+                if (rec->start_wall_usec < f->from_wall_usec || rec->start_wall_usec >= f->to_wall_usec ||
+                    (f->key.n && !sg_str_eq(f->key, rec->key_name)) ||
+                    (f->model.n && !sg_str_eq(f->model, rec->model)) ||
+                    (f->provider.n && !sg_str_eq(f->provider, rec->provider)))
+                        continue;
+                sum.n++;
+                sum.n_failed += rec->outcome == SG_OUTCOME_FAILED;
+                sum.n_estimated += rec->certainty == SG_RECORD_CERTAINTY_ESTIMATED;
+                sum.input += rec->input_tokens;
+                sum.output += rec->output_tokens;
+                sum.duration += rec->duration_usec;
+                sum.first = SG_MIN(sum.first, rec->start_wall_usec);
+                sum.last = SG_MAX(sum.last, rec->start_wall_usec);
+                sum.counted += rec->input_tokens + rec->output_tokens > 0;
+                sum.billed += rec->outcome != SG_OUTCOME_FAILED || rec->input_tokens + rec->output_tokens > 0;
         }
-        keys = list(s, 0, 3, false);
-        assert_string_equal(keys.names, "k0 k1 k2 ");
-        keys = list(s, keys.last.id + 1, 3, false);
-        assert_string_equal(keys.names, "k3 k4 k5 ");
-        keys = list(s, keys.last.id + 1, 3, false);
-        assert_string_equal(keys.names, "k6 ");
+        return sum;
+}
+
+static void add_up_sum(const struct sg_store_usage_sum *sum, void *owner)
+{
+        struct by_hand *b = owner;
+
+        b->n += sum->n_requests;
+        b->n_failed += sum->n_by_outcome[SG_OUTCOME_FAILED];
+        b->n_estimated += sum->n_by_certainty[SG_RECORD_CERTAINTY_ESTIMATED];
+        b->input += sum->input_tokens;
+        b->output += sum->output_tokens;
+        b->duration += sum->duration_usec;
+        b->first = SG_MIN(b->first, sum->first_wall_usec);
+        b->last = SG_MAX(b->last, sum->last_wall_usec);
+}
+
+static void add_up_bill(const struct sg_store_usage_bill *bill, void *owner)
+{
+        struct by_hand *b = owner;
+
+        b->counted += bill->n_counted;
+        b->billed += bill->tokens.n_requests;
+}
+
+static void check_range(struct sg_store *s, const struct sg_record *events, const struct sg_store_usage_filter *f)
+{
+        struct by_hand want = sum_by_hand(events, f), got;
+
+        for (int by = 0; by < SG_STORE_BY_N; by++) {
+                if (want.n == 0 && by == SG_STORE_BY_NONE)
+                        continue; /* one row of nothing */
+                got = (struct by_hand){.first = UINT64_MAX};
+                assert_int_equal(sg_store_usage_sums(s, (enum sg_store_by)by, f, add_up_sum, &got, NULL), 0);
+                assert_int_equal(sg_store_usage_bills(s, (enum sg_store_by)by, f, add_up_bill, &got, NULL), 0);
+                assert_memory_equal(&got, &want, sizeof(want));
+        }
+}
+
+/* Whatever part of a range comes from hourly sums: the answer is that of the events. */
+static void test_hourly_sums_and_events_agree(void **state)
+{
+        static struct sg_record events[N_EVENTS];
+        struct sg_store *s = open_store();
+        uint32_t seed = 7;
+
+        for (size_t i = 0; i < N_EVENTS; i++) {
+                if (i % 50 == 0)
+                        assert_int_equal(sg_store_begin(s, NULL), 0);
+                events[i] = random_event(i, &seed);
+                assert_int_equal(sg_store_usage_add(s, RING, &events[i], NULL), 0);
+                if (i % 50 == 49)
+                        assert_int_equal(sg_store_commit(s, NULL), 0);
+        }
+        for (int i = 0; i < 300; i++) {
+                struct sg_store_usage_filter f = {.limit = 1000};
+                struct sg_record from = random_event(0, &seed), to = random_event(0, &seed);
+
+                f.from_wall_usec = i % 7 ? from.start_wall_usec : 0;
+                f.to_wall_usec = i % 5 ? to.start_wall_usec + i % 2 : UINT64_MAX;
+                if (i % 4 == 0)
+                        f.key = from.key_name;
+                if (i % 8 == 0)
+                        f.provider = to.provider;
+                if (i % 6 == 0)
+                        f.model = from.model;
+                check_range(s, events, &f);
+        }
         sg_store_free(s);
 }
+
+static void test_a_transaction_sees_its_own_sums_and_takes_them_back(void **state)
+{
+        struct sg_store *s = open_store();
+        struct sg_store_counts counts;
+        struct sg_record rec = sample(1);
+
+        assert_int_equal(sg_store_begin(s, NULL), 0);
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+        assert_int_equal(total(s).n_requests, 1);
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+        assert_int_equal(total(s).n_requests, 2);
+        sg_store_rollback(s);
+        assert_int_equal(total(s).n_requests, 0);
+        assert_int_equal(sg_store_begin(s, NULL), 0);
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+        assert_int_equal(sg_store_commit(s, NULL), 0);
+        assert_int_equal(total(s).n_requests, 1);
+        assert_int_equal(sg_store_count(s, 0, &counts, NULL), 0);
+        assert_int_equal(counts.n_usage, 1);
+        sg_store_free(s);
+}
+
+/* ---- what was used of a limit */
+
+static void use(struct sg_store *s, uint64_t key_id, const char *model, const char *provider, uint64_t start)
+{
+        struct sg_record rec = sample(1);
+
+        rec.key_id = key_id;
+        rec.model = sg_str_from(model);
+        rec.provider = sg_str_from(provider);
+        rec.upstream_model = SG_STR("m");
+        rec.start_wall_usec = start;
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+}
+
+static const char *totals_of(struct sg_store *s, int of, uint64_t id, const char *name, uint64_t from, uint64_t to)
+{
+        static struct bills bills;
+        struct sg_store_total_filter f = {
+                .id = id, .name = sg_str_from(name), .from_wall_usec = from, .to_wall_usec = to};
+
+        f.of = of;
+        bills = (struct bills){0};
+        assert_int_equal(sg_store_totals(s, &f, on_bill, &bills, NULL), 0);
+        return bills.text;
+}
+
+static void test_totals_of_keys_models_and_providers(void **state)
+{
+        struct sg_store *s = open_store();
+
+        use(s, 1, "gpt", "p", DAY_USEC);
+        use(s, 1, "gpt", "p", 2 * DAY_USEC - 1);
+        use(s, 1, "k2", "q", 2 * DAY_USEC);
+        use(s, 2, "gpt", "p", DAY_USEC + 5);
+        assert_string_equal(totals_of(s, SG_TOTAL_KEY, 1, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:2,2,2 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_KEY, 1, "", 0, 3 * DAY_USEC), ":p/m@1:2,2,2 :q/m@2:1,1,1 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_KEY, 3, "", 0, 3 * DAY_USEC), "");
+        assert_string_equal(totals_of(s, SG_TOTAL_MODEL, 0, "gpt", 0, 3 * DAY_USEC), ":p/m@1:3,3,3 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_PROVIDER, 0, "q", 0, 3 * DAY_USEC), ":q/m@2:1,1,1 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_PROVIDER, 0, "q", 0, 2 * DAY_USEC), "");
+        sg_store_free(s);
+}
+
+/* A group's total is that of the keys that are in it now, at any depth. */
+static void test_totals_of_groups_go_by_the_tree_as_it_stands(void **state)
+{
+        struct sg_store *s = open_store();
+        uint64_t org = add_group(s, "org", 0), team = add_group(s, "team", org), other = add_group(s, "other", 0);
+        uint64_t a = add_key(s, "a", 1, team), b = add_key(s, "b", 2, org);
+        struct sg_store_group circle = {.parent_id = team};
+        struct sg_store_key moved = {.group_id = other};
+
+        use(s, a, "gpt", "p", DAY_USEC);
+        use(s, b, "gpt", "p", DAY_USEC);
+        use(s, b, "gpt", "p", DAY_USEC + HOUR_USEC);
+        assert_int_equal(sg_store_key_revoke(s, b, 5, NULL), 0); /* what it used stays used */
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, org, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:3,3,3 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, team, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:1,1,1 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, other, "", DAY_USEC, 2 * DAY_USEC), "");
+        assert_int_equal(sg_store_key_change(s, a, &moved, NULL), 0);
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, org, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:2,2,2 ");
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, other, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:1,1,1 ");
+        /* Nobody makes one, and it ends all the same. */
+        assert_int_equal(sg_store_group_change(s, org, &circle, NULL), 0);
+        assert_string_equal(totals_of(s, SG_TOTAL_GROUP, team, "", DAY_USEC, 2 * DAY_USEC), ":p/m@1:2,2,2 ");
+        sg_store_free(s);
+}
+
+/* ---- pruning */
+
+static void test_pruning_takes_the_oldest_events_and_no_sums(void **state)
+{
+        struct sg_store *s = open_store();
+        struct sg_store_usage_filter f = {ANY_TIME};
+        struct sg_store_counts counts;
+        char text[100] = "";
+        uint64_t n = 9;
+
+        add_usage(s, 1, "alice", "a", SG_OUTCOME_COMPLETE, 1, 3 * DAY_USEC);
+        add_usage(s, 2, "alice", "a", SG_OUTCOME_COMPLETE, 1, DAY_USEC);
+        add_usage(s, 3, "alice", "a", SG_OUTCOME_COMPLETE, 1, 2 * DAY_USEC);
+        add_usage(s, 4, "alice", "a", SG_OUTCOME_COMPLETE, 1, 4 * DAY_USEC);
+        assert_int_equal(sg_store_usage_prune(s, 4 * DAY_USEC, 2, &n, NULL), 0);
+        assert_int_equal(n, 2);
+        assert_int_equal(sg_store_usage_events(s, &f, note_exchange, text, NULL), 0);
+        assert_string_equal(text, "4 1 ");
+        assert_int_equal(sg_store_usage_prune(s, 4 * DAY_USEC, 2, &n, NULL), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(sg_store_usage_prune(s, 4 * DAY_USEC, 2, &n, NULL), 0);
+        assert_int_equal(n, 0);
+        assert_int_equal(total(s).n_requests, 4);
+        assert_int_equal(total(s).first_wall_usec, DAY_USEC);
+        assert_string_equal(totals_of(s, SG_TOTAL_KEY, 1, "", DAY_USEC, 2 * DAY_USEC), ":echo/echo-1@1:1,1,2 ");
+        assert_int_equal(sg_store_count(s, 0, &counts, NULL), 0);
+        assert_int_equal(counts.n_usage, 1);
+        /* And counting goes on. */
+        assert_int_equal(sg_store_usage_prune(s, UINT64_MAX, 9, &n, NULL), 0);
+        add_usage(s, 5, "alice", "a", SG_OUTCOME_COMPLETE, 1, 5 * DAY_USEC);
+        assert_int_equal(sg_store_count(s, 0, &counts, NULL), 0);
+        assert_int_equal(counts.n_usage, 1);
+        assert_int_equal(total(s).n_requests, 5);
+        sg_store_free(s);
+}
+
+/* ---- the whole */
 
 static void test_counts(void **state)
 {
@@ -518,202 +650,19 @@ static void test_text_is_a_value_never_sql(void **state)
         sg_store_free(s);
 }
 
-/* ---- opening */
-
 static void test_what_is_written_is_there_after_opening_again(void **state)
 {
         struct sg_store *s = open_store();
         struct sg_record rec = sample(1);
-        struct stat st;
 
         assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
-        assert_int_equal(stat(db_path, &st), 0);
-        assert_int_equal(st.st_mode & 0777, 0600);
         sg_store_free(s);
         s = open_store();
         assert_int_equal(total(s).n_requests, 1);
         sg_store_free(s);
 }
 
-static void refuse(int code, const char *text)
-{
-        struct sg_store *s = NULL;
-        struct sg_error err = {0};
-
-        assert_int_equal(open_url(&s, db_url, &err), code);
-        assert_null(s);
-        if (!strstr(err.text, text))
-                print_error("\"%s\" is not in \"%s\"\n", text, err.text);
-        assert_non_null(strstr(err.text, text));
-}
-
-static void test_a_second_ledger_is_refused(void **state)
-{
-        struct sg_store *s = open_store();
-        char pid[32];
-
-        (void)snprintf(pid, sizeof(pid), "(process %d)", (int)getpid());
-        refuse(-EBUSY, pid);
-        refuse(-EBUSY, "stop it first");
-        sg_store_free(s);
-        sg_store_free(open_store());
-}
-
-static void run_sql(const char *sql)
-{
-        sqlite3 *db;
-
-        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
-}
-
-static void test_a_newer_schema_is_refused_with_both_versions(void **state)
-{
-        char both[100];
-
-        sg_store_free(open_store());
-        run_sql("INSERT INTO schema_version VALUES (77, 0)");
-        (void)snprintf(both, sizeof(both), "schema version 77, this program knows versions up to %d",
-                       SG_SCHEMA_VERSION);
-        refuse(-ENOTSUP, both);
-        refuse(-ENOTSUP, "restore a backup");
-        assert_int_equal(check_url(db_url, NULL), -ENOTSUP);
-}
-
-static void test_a_foreign_database_is_left_as_it_is(void **state)
-{
-        struct stat before, after;
-
-        run_sql("CREATE TABLE recipes (name TEXT)");
-        assert_int_equal(stat(db_path, &before), 0);
-        refuse(-EMEDIUMTYPE, "belongs to another program");
-        assert_int_equal(check_url(db_url, NULL), -EMEDIUMTYPE);
-        assert_int_equal(stat(db_path, &after), 0);
-        assert_int_equal(before.st_size, after.st_size);
-        assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
-}
-
-static void write_file(const char *path, const char *text)
-{
-        FILE *f = fopen(path, "w");
-
-        assert_non_null(f);
-        assert_true(fputs(text, f) >= 0);
-        assert_int_equal(fclose(f), 0);
-}
-
-static void test_what_is_no_database_is_refused(void **state)
-{
-        struct sg_store *s = NULL;
-        struct sg_error err = {0};
-
-        write_file(db_path,
-                   "This is a text that somebody wrote, long enough for the header of a database, and then some more.");
-        refuse(-EMEDIUMTYPE, "no SQLite database");
-        assert_int_equal(open_url(&s, "mysql:x", &err), -EINVAL);
-        assert_non_null(strstr(err.text, "sqlite:"));
-        assert_int_equal(open_url(&s, "sqlite:", &err), -EINVAL);
-        assert_int_equal(open_url(&s, "nothing", &err), -EINVAL);
-}
-
-static void test_a_missing_directory_is_named(void **state)
-{
-        struct sg_store *s = NULL;
-        struct sg_error err = {0};
-        char url[400];
-
-        (void)snprintf(url, sizeof(url), "sqlite:%s/none/ledger.db", test_dir);
-        assert_int_equal(open_url(&s, url, &err), -ENOENT);
-        assert_non_null(strstr(err.text, "must exist"));
-        assert_int_equal(check_url(url, &err), -ENOENT);
-}
-
-static void test_check_changes_nothing(void **state)
-{
-        assert_int_equal(check_url(db_url, NULL), 0);
-        assert_int_equal(access(db_path, F_OK), -1);
-        sg_store_free(open_store());
-        assert_int_equal(check_url(db_url, NULL), 0);
-}
-
-static void test_a_locked_database_is_busy_and_nothing_is_changed(void **state)
-{
-        struct sg_store *s = open_store();
-        struct sg_store_key key = key_of("a", 1);
-        struct sg_error err = {0};
-        sqlite3 *db;
-        uint64_t id;
-
-        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sg_store_begin(s, &err), -EBUSY);
-        assert_non_null(strstr(err.text, "another program"));
-        assert_int_equal(sg_store_key_add(s, &key, &id, &err), -EBUSY);
-        assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
-        assert_int_equal(sg_store_key_add(s, &key, &id, &err), 0);
-        sg_store_free(s);
-}
-
-static void test_a_full_database_says_so_and_recovers(void **state)
-{
-        struct sg_store *s = open_store();
-        struct sg_sqlite *q = (struct sg_sqlite *)s;
-        struct sg_error err = {0};
-        struct sg_record rec = sample(1);
-        int r = 0;
-
-        assert_int_equal(sqlite3_exec(q->db, "PRAGMA max_page_count = 20", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sg_store_begin(s, NULL), 0);
-        for (int i = 0; i < 10000 && !r; i++)
-                r = sg_store_usage_add(s, RING, &rec, &err);
-        assert_int_equal(r, -ENOSPC);
-        assert_non_null(strstr(err.text, "disk is full"));
-        sg_store_rollback(s);
-        assert_int_equal(total(s).n_requests, 0);
-        assert_int_equal(sqlite3_exec(q->db, "PRAGMA max_page_count = 100000", NULL, NULL, NULL), SQLITE_OK);
-        assert_int_equal(sg_store_usage_add(s, RING, &rec, &err), 0);
-        sg_store_free(s);
-}
-
-/* ---- migrations */
-
-static void test_migrations_apply_once_and_each_whole(void **state)
-{
-        static const struct sg_migration good[] = {
-                {1, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_wall_usec INTEGER);"
-                    "CREATE TABLE a (x INTEGER)"},
-                {2, "INSERT INTO a VALUES (1); CREATE TABLE b (y INTEGER)"},
-        };
-        static const struct sg_migration bad[] = {
-                {1, "not run again"},
-                {2, "not run again"},
-                {3, "INSERT INTO a VALUES (2); this is no SQL"},
-        };
-        struct sg_error err = {0};
-        sqlite3_stmt *st;
-        sqlite3 *db;
-
-        assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
-        assert_int_equal(sg_sqlite_migrate(db, db_path, good, 1, false, &err), 0);
-        assert_int_equal(sg_sqlite_migrate(db, db_path, good, 2, false, &err), 0);
-        assert_int_equal(sg_sqlite_migrate(db, db_path, good, 2, false, &err), 0);
-        assert_true(sg_sqlite_migrate(db, db_path, bad, 3, false, &err) < 0);
-        assert_non_null(strstr(err.text, "schema"));
-        /* Nothing of the third, all of the second once. */
-        assert_int_equal(sqlite3_prepare_v2(db, "SELECT (SELECT sum(x) FROM a), max(version) FROM schema_version", -1,
-                                            &st, NULL),
-                         SQLITE_OK);
-        assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-        assert_int_equal(sqlite3_column_int(st, 0), 1);
-        assert_int_equal(sqlite3_column_int(st, 1), 2);
-        sqlite3_finalize(st);
-        assert_int_equal(sg_sqlite_migrate(db, db_path, good, 1, false, &err), -ENOTSUP);
-        sqlite3_close(db);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, test_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, fixture_teardown)
 
 int main(void)
 {
@@ -726,20 +675,14 @@ int main(void)
                 TEST(test_bills_are_by_group_model_and_day),
                 TEST(test_monstrous_counts_do_not_break_the_sums),
                 TEST(test_events_come_newest_first),
-                TEST(test_a_key_from_birth_to_revocation),
-                TEST(test_keys_are_listed_in_pages),
+                TEST(test_hourly_sums_and_events_agree),
+                TEST(test_a_transaction_sees_its_own_sums_and_takes_them_back),
+                TEST(test_totals_of_keys_models_and_providers),
+                TEST(test_totals_of_groups_go_by_the_tree_as_it_stands),
+                TEST(test_pruning_takes_the_oldest_events_and_no_sums),
                 TEST(test_counts),
                 TEST(test_text_is_a_value_never_sql),
                 TEST(test_what_is_written_is_there_after_opening_again),
-                TEST(test_a_second_ledger_is_refused),
-                TEST(test_a_newer_schema_is_refused_with_both_versions),
-                TEST(test_a_foreign_database_is_left_as_it_is),
-                TEST(test_what_is_no_database_is_refused),
-                TEST(test_a_missing_directory_is_named),
-                TEST(test_check_changes_nothing),
-                TEST(test_a_locked_database_is_busy_and_nothing_is_changed),
-                TEST(test_a_full_database_says_so_and_recovers),
-                TEST(test_migrations_apply_once_and_each_whole),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
