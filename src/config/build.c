@@ -27,6 +27,10 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
                 return NULL;
         for (size_t i = 0; i < w->config.n_providers; i++)
                 sg_provider_done(&w->config.providers[i]);
+        for (size_t i = 0; i < w->config.n_models; i++)
+                sg_limit_set_unref(w->config.models[i].limits);
+        sg_limit_set_unref(w->config.address_limits);
+        sg_secret_unref(w->config.ledger_password);
         sg_prices_free(w->config.prices);
         sg_pool_done(&w->pool);
         free(w);
@@ -130,6 +134,16 @@ static int build_admins(struct sg_whole *w, const struct sg_surroundings *around
         return r;
 }
 
+static const char *not_of_address(const struct sg_limit *l)
+{
+        if (l->kind != SG_LIMIT_REQUESTS || (l->window != SG_WINDOW_MINUTE && l->window != SG_WINDOW_HOUR))
+                return "is not for addresses, of which requests per minute or hour are counted; write 600 "
+                       "requests/minute";
+        if (l->warn_percent || l->is_soft)
+                return "has warn= or soft, but nobody is warned of an address";
+        return NULL;
+}
+
 static int build_globals(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
 {
         static const enum sg_section sections[] = {SG_SECTION_GATEWAY, SG_SECTION_JOURNAL, SG_SECTION_LEDGER,
@@ -160,7 +174,11 @@ static int build_globals(struct sg_whole *w, const struct sg_surroundings *aroun
                 if (!c->ledger_database)
                         return -ENOMEM;
         }
-        return build_admins(w, around, err);
+        r = sg_database_build(w, around, err);
+        if (!r)
+                r = sg_limit_lines_build(w, sg_raw_find(&w->raw, SG_SECTION_GATEWAY, SG_STR_NONE),
+                                         "gateway.address_limit", not_of_address, &c->address_limits, err);
+        return r ? r : build_admins(w, around, err);
 }
 
 /* ---- all */
@@ -177,6 +195,8 @@ int sg_whole_build(struct sg_whole *w, const struct sg_surroundings *around, str
                 r = sg_providers_build(w, around, err);
         if (!r)
                 r = sg_models_build(w, err);
+        if (!r)
+                r = sg_downgrades_build(w, err);
         if (!r)
                 r = sg_lanes_build(w);
         if (!r)

@@ -17,7 +17,8 @@
 /* What lies outside the files. Tests and the fuzzer bring their own. */
 struct sg_surroundings {
         const char *(*get_env)(const char *name); /* NULL: no variables; an empty one counts as unset */
-        bool reads_secrets;                       /* else api_key stays NULL */
+        bool reads_secrets;                       /* of the gateway; else api_key and the like stay NULL */
+        bool reads_database_secrets;              /* of the ledger: those of section [ledger] */
         bool knows_users;                         /* admins must be users of this machine */
 };
 
@@ -53,11 +54,25 @@ const char *sg_surroundings_env(const struct sg_surroundings *around, const char
 
 /* environment.c: the variables that replace settings, as lines after those of the files. */
 int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
+/* Of a port: Kubernetes sets REDIS_PORT to tcp://10.0.0.1:6379 where a service is called redis. */
+struct sg_str sg_environment_port(const char *text);
+/* Where the secret is: "env:NAME" if that variable is set, else "file:" and what NAME_FILE names, as containers have it.
+ * NULL: there is none, or no memory: *ret then -ENOMEM. */
+const char *sg_environment_secret(struct sg_raw *raw, const struct sg_surroundings *around, const char *name,
+                                  const char **ret_where, int *ret);
 /* credential.c: "credential:NAME", "file:/path", "env:NAME". */
 int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
         SG_MUST_CHECK;
 /* The file that "file:/path" or "credential:NAME" stands for; it is read when the snapshot is made. */
 int sg_pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret) SG_MUST_CHECK;
+/* database.c: what the ledger's database needs; and the variables that name one. */
+int sg_database_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+int sg_database_from_environment(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
+/* limit_lines.c: all lines of a setting as one set, for which is_fit tells whether it may have such a limit: NULL, or why
+ * not. */
+int sg_limit_lines_build(struct sg_whole *w, const struct sg_raw_section *section, const char *key,
+                         const char *(*is_fit)(const struct sg_limit *l), struct sg_limit_set **ret,
+                         struct sg_error *err) SG_MUST_CHECK;
 /* providers.c: all [provider]s; and what one holds besides memory of the pool. */
 int sg_providers_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 void sg_provider_done(struct sg_config_provider *p);
@@ -91,6 +106,8 @@ const char *sg_service_lacks(const struct sg_config_service *s, const struct sg_
 int sg_models_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 /* Why a setting has no meaning beside the others of its model, as sg_service_lacks(). */
 const char *sg_model_lacks(const struct sg_config_model *m, const struct sg_setting *setting);
+/* downgrades.c: what is served in a model's place; all names must stand. */
+int sg_downgrades_build(struct sg_whole *w, struct sg_error *err) SG_MUST_CHECK;
 /* model_names.c: before the first model, for each, and after the last, when it shows whether a name stands twice. */
 int sg_model_names_begin(struct sg_whole *w) SG_MUST_CHECK;
 int sg_model_names_add(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,

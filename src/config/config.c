@@ -78,12 +78,14 @@ static void mark(struct sg_error *err, int r)
                 sg_error_needs_mending(err, SG_MESSAGE_CONFIGURATION);
 }
 
-static int read_config(struct sg_config **ret, const char *directory, bool reads_secrets, struct sg_error *err)
+static int read_config(struct sg_config **ret, const char *directory, struct sg_surroundings around,
+                       struct sg_error *err)
 {
-        const struct sg_surroundings around = {.get_env = get_env, .reads_secrets = reads_secrets, .knows_users = true};
         SG_AUTO(sg_whole_free) struct sg_whole *w = sg_whole_new();
         int r = w ? read_directory(w, directory, err) : -ENOMEM;
 
+        around.get_env = get_env;
+        around.knows_users = true;
         if (!r)
                 r = sg_environment_apply(&w->raw, &around);
         if (!r)
@@ -102,12 +104,17 @@ static int read_config(struct sg_config **ret, const char *directory, bool reads
 
 int sg_config_read(struct sg_config **ret, const char *directory, struct sg_error *err)
 {
-        return read_config(ret, directory, true, err);
+        return read_config(ret, directory, (struct sg_surroundings){.reads_secrets = true}, err);
+}
+
+int sg_config_read_for_ledger(struct sg_config **ret, const char *directory, struct sg_error *err)
+{
+        return read_config(ret, directory, (struct sg_surroundings){.reads_database_secrets = true}, err);
 }
 
 int sg_config_read_without_secrets(struct sg_config **ret, const char *directory, struct sg_error *err)
 {
-        return read_config(ret, directory, false, err);
+        return read_config(ret, directory, (struct sg_surroundings){0}, err);
 }
 
 /* ---- life */
@@ -150,6 +157,15 @@ static bool texts_equal(const char *a, const char *b)
         return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* As it was written: what is there may be a secret of another process. */
+static bool has_same_text(const struct sg_setting *s, const struct sg_config *a, const struct sg_config *b)
+{
+        const struct sg_raw_line *x = sg_raw_last(sg_raw_find(&sg_whole_of(a)->raw, s->section, SG_STR_NONE), s);
+        const struct sg_raw_line *y = sg_raw_last(sg_raw_find(&sg_whole_of(b)->raw, s->section, SG_STR_NONE), s);
+
+        return texts_equal(x ? x->value.p : NULL, y ? y->value.p : NULL);
+}
+
 static bool has_same(const struct sg_setting *s, const struct sg_config *a, const struct sg_config *b)
 {
         const char *at_a = (const char *)a + s->offset, *at_b = (const char *)b + s->offset;
@@ -159,7 +175,11 @@ static bool has_same(const struct sg_setting *s, const struct sg_config *a, cons
         case SG_KIND_SINK:
                 return a->log_sink_is_auto == b->log_sink_is_auto && a->log_sink == b->log_sink &&
                        texts_equal(a->log_path, b->log_path);
+        case SG_KIND_SECRET:
+        case SG_KIND_PEM_FILE:
+                return has_same_text(s, a, b);
         case SG_KIND_DIRECTORY:
+        case SG_KIND_FILE:
         case SG_KIND_GROUP:
         case SG_KIND_DATABASE:
                 memcpy(&text_a, at_a, sizeof(text_a));

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "config/limit.h"
 
 enum sg_dialect {
         SG_DIALECT_OPENAI,
@@ -118,9 +119,10 @@ struct sg_config_provider {
         uint64_t connect_timeout_usec, first_byte_timeout_usec, between_bytes_timeout_usec, idle_timeout_usec;
         size_t pool_max, warm_connections; /* of each worker */
         enum sg_protocol protocol;
-        unsigned breaker_failures; /* in a row, of each place that models lead to; 0: no breaker */
-        uint64_t breaker_usec;     /* open so long, then one request tries */
-        uint64_t echo_pace_usec; /* echo: pause before each word */
+        unsigned breaker_failures;   /* in a row, of each place that models lead to; 0: no breaker */
+        uint64_t breaker_usec;       /* open so long, then one request tries */
+        uint64_t echo_pace_usec;     /* echo: pause before each word */
+        struct sg_limit_set *limits; /* of all that is asked of it; NULL: none */
         const char *where;
 };
 
@@ -181,6 +183,10 @@ struct sg_config_model {
         unsigned retries;          /* further attempts, at most */
         enum sg_disconnect on_disconnect;
         uint64_t drain_usec, drain_tokens; /* of SG_DISCONNECT_DRAIN: what is read on, at most */
+        struct sg_limit_set *limits;       /* of all who use it; NULL: none */
+        const char *downgrade_name;        /* as written */
+        const struct sg_config_model
+                *downgrade; /* serves in its place where a budget says so; no pattern. NULL: none */
         const char *where;
 };
 
@@ -320,7 +326,9 @@ struct sg_config {
         size_t connections_max;
         const char *group; /* owns the control sockets */
         struct sg_networks trusted_proxies;
-        bool trusts_unix; /* "unix" among trusted_proxies */
+        bool trusts_unix;                    /* "unix" among trusted_proxies */
+        struct sg_limit_set *address_limits; /* of each client address: requests per minute or hour; NULL: none */
+        size_t limited_addresses;            /* that are counted at once */
 
         /* [journal] */
         size_t journal_bytes; /* per worker */
@@ -328,7 +336,10 @@ struct sg_config {
         enum sg_when_full journal_when_full;
 
         /* [ledger] */
-        const char *ledger_database; /* "sqlite:/path" */
+        const char *ledger_database;       /* "sqlite:/path", "postgresql://…"; with a ca_file it names an sslmode */
+        struct sg_secret *ledger_password; /* NULL: none, or who reads this is not the ledger */
+        const char *ledger_ca_file;        /* NULL: none */
+        const char *ledger_tls_certificate, *ledger_tls_key; /* paths of PEM files; NULL, both: none is shown */
         enum sg_ledger_start ledger_start;
 
         /* [control] */
@@ -358,10 +369,12 @@ struct sg_config {
         size_t n_services;
 };
 
-/* Reads directory/gateway.conf and its drop-ins, applies the environment, resolves secrets, checks all. */
+/* Reads directory/gateway.conf and its drop-ins, applies the environment, resolves secrets, checks all. For the gateway:
+ * of the ledger's database no secret is read, only checked that it is named in the right form. */
 int sg_config_read(struct sg_config **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
-/* The same for a process that calls no provider (the ledger): checks that secrets are named in the right form, but does
- * not read them; every api_key is NULL. */
+/* The other way round for the ledger, which calls no provider: of all secrets it gets those of its database. */
+int sg_config_read_for_ledger(struct sg_config **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
+/* For who only looks: no secret is read. */
 int sg_config_read_without_secrets(struct sg_config **ret, const char *directory, struct sg_error *err) SG_MUST_CHECK;
 struct sg_config *sg_config_ref(struct sg_config *c);
 struct sg_config *sg_config_unref(struct sg_config *c);
@@ -379,6 +392,9 @@ const struct sg_config_service *sg_config_find_service(const struct sg_config *c
                                                        bool *ret_other_method);
 /* Its prefix without a slash at the end: "" for all paths. */
 struct sg_str sg_service_prefix(const struct sg_config_service *s);
+/* Before `to` is published in place of `from`: sets of limits that are the same become the same object, so that their
+ * words go on without being looked for. */
+void sg_config_keep_limits(const struct sg_config *from, struct sg_config *to);
 /* What a change from one to the other needs: NULL when a reload does it, else the first setting that needs a restart
  * ("gateway.workers"). */
 const char *sg_config_needs_restart(const struct sg_config *from, const struct sg_config *to);

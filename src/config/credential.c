@@ -112,6 +112,12 @@ static enum form find_form(struct sg_str word)
         return (enum form)i;
 }
 
+/* The gateway never has the database's password, and the ledger never a provider's. */
+static bool is_read(const struct sg_value *v, const struct sg_surroundings *around)
+{
+        return v->setting->section == SG_SECTION_LEDGER ? around->reads_database_secrets : around->reads_secrets;
+}
+
 static int read_secret(const struct sg_value *v, const struct sg_surroundings *around, struct sg_secret **ret)
 {
         const char *path, *what;
@@ -122,15 +128,15 @@ static int read_secret(const struct sg_value *v, const struct sg_surroundings *a
         case FORM_CREDENTIAL:
                 if (!sg_secret_is_name(rest))
                         return sg_value_refuse(v, "credential: is followed by a name of letters, digits, . _ -");
-                return around->reads_secrets ? from_credential(v, rest, around, ret) : 0;
+                return is_read(v, around) ? from_credential(v, rest, around, ret) : 0;
         case FORM_ENV:
                 if (!sg_secret_is_name(rest))
                         return sg_value_refuse(v, "env: is followed by the name of an environment variable");
-                return around->reads_secrets ? from_variable(v, rest, around, ret) : 0;
+                return is_read(v, around) ? from_variable(v, rest, around, ret) : 0;
         case FORM_FILE:
                 if (rest.n == 0 || rest.p[0] != '/')
                         return sg_value_refuse(v, "the path after file: must be absolute");
-                if (!around->reads_secrets)
+                if (!is_read(v, around))
                         return 0;
                 path = sg_pool_dup(v->pool, rest);
                 what = sg_pool_printf(v->pool, "the file " SG_STR_FMT, SG_STR_ARG(rest));
@@ -170,7 +176,7 @@ static int find_pem(const struct sg_value *v, const struct sg_surroundings *arou
         if (!sg_secret_is_name(rest))
                 return sg_value_refuse(v, "credential: is followed by a name of letters, digits, . _ -");
         directory = sg_surroundings_env(around, "CREDENTIALS_DIRECTORY");
-        if (!directory && around->reads_secrets)
+        if (!directory && is_read(v, around))
                 return sg_value_refuse(
                         v,
                         "CREDENTIALS_DIRECTORY is not set: credentials come from systemd, which sets it for "

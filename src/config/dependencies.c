@@ -170,22 +170,12 @@ static int put_probe(struct sg_raw *raw, const char *name, const char *url, cons
         return url ? sg_raw_put(raw, SG_SECTION_DEPENDENCY, name, "probe", sg_str_from(url), where) : -ENOMEM;
 }
 
-/* Kubernetes sets REDIS_PORT to tcp://10.0.0.1:6379 where a service is called redis. */
-static struct sg_str port_of(const char *text, const char *usual)
-{
-        struct sg_str port = sg_str_from(text ? text : usual), before;
-
-        if (sg_str_starts(port, SG_STR("tcp://")))
-                while (sg_str_find_byte(port, ':') < port.n)
-                        (void)sg_str_cut(&port, ':', &before);
-        return port;
-}
-
 static int apply_host(struct sg_raw *raw, const struct sg_surroundings *around, const char *name, const char *scheme,
                       const char *host_variable, const char *port_variable, const char *usual, const char *where)
 {
         const char *host = sg_surroundings_env(around, host_variable);
-        const struct sg_str port = port_of(sg_surroundings_env(around, port_variable), usual);
+        const char *port_text = sg_surroundings_env(around, port_variable);
+        const struct sg_str port = sg_environment_port(port_text ? port_text : usual);
         const bool is_v6 = host && host[0] != '[' && sg_str_find_byte(sg_str_from(host), ':') < strlen(host);
 
         if (!host)

@@ -24,6 +24,39 @@ const char *sg_surroundings_env(const struct sg_surroundings *around, const char
         return value && value[0] ? value : NULL;
 }
 
+/* ---- what several variables have in common */
+
+struct sg_str sg_environment_port(const char *text)
+{
+        struct sg_str port = sg_str_from(text), before;
+
+        if (sg_str_starts(port, SG_STR("tcp://")))
+                while (sg_str_find_byte(port, ':') < port.n)
+                        (void)sg_str_cut(&port, ':', &before);
+        return port;
+}
+
+/* A container's secret is a file, which no inspection of the container shows. An empty one counts as none, so that a
+ * compose file can name one in either case. */
+const char *sg_environment_secret(struct sg_raw *raw, const struct sg_surroundings *around, const char *name,
+                                  const char **ret_where, int *ret)
+{
+        const char *variable = sg_surroundings_env(around, name) ? name : sg_pool_printf(raw->pool, "%s_FILE", name);
+        const char *path = variable && variable != name ? sg_surroundings_env(around, variable) : NULL;
+        const char *source = NULL;
+        struct stat st;
+
+        *ret = 0;
+        if (variable && variable != name && (!path || (stat(path, &st) == 0 && st.st_size == 0)))
+                return NULL;
+        *ret_where = sg_pool_printf(raw->pool, "environment variable %s", variable ? variable : name);
+        if (variable && *ret_where)
+                source = sg_pool_printf(raw->pool, path ? "file:%s" : "env:%s", path ? path : name);
+        if (!source)
+                *ret = -ENOMEM;
+        return source;
+}
+
 /* ---- log level: the words of other log libraries, too */
 
 static bool level_word(struct sg_str word, struct sg_str *ret)
@@ -134,26 +167,6 @@ static int put_default(struct sg_raw *raw, const struct sg_surroundings *around,
         return r ? r : put_target(raw, "default", upstream ? upstream : MODEL, where);
 }
 
-/* "env:LLM_API_KEY", or "file:" and what LLM_API_KEY_FILE names: a container's secret, which no inspection shows. An
- * empty file counts as none, so that a compose file can name one in either case. NULL: no key. */
-static const char *key_source(struct sg_raw *raw, const struct sg_surroundings *around, const char **ret_where,
-                              int *ret)
-{
-        const char *path = sg_surroundings_env(around, "LLM_API_KEY_FILE"), *source;
-        struct stat st;
-
-        *ret = 0;
-        *ret_where = FROM("LLM_API_KEY");
-        if (sg_surroundings_env(around, "LLM_API_KEY"))
-                return "env:LLM_API_KEY";
-        if (!path || (stat(path, &st) == 0 && st.st_size == 0))
-                return NULL;
-        *ret_where = FROM("LLM_API_KEY_FILE");
-        source = sg_pool_printf(raw->pool, "file:%s", path);
-        *ret = source ? 0 : -ENOMEM;
-        return source;
-}
-
 static int apply_llm(struct sg_raw *raw, const struct sg_surroundings *around)
 {
         const char *url = sg_surroundings_env(around, "LLM_BASE_URL");
@@ -162,7 +175,7 @@ static int apply_llm(struct sg_raw *raw, const struct sg_surroundings *around)
         const char *where, *key;
         int r;
 
-        key = key_source(raw, around, &where, &r);
+        key = sg_environment_secret(raw, around, "LLM_API_KEY", &where, &r);
         /* The URL alone makes no provider: many .env files carry it beside an empty key. */
         if (!r && url && is_there)
                 r = sg_raw_put(raw, SG_SECTION_PROVIDER, PROVIDER, "base_url", sg_str_from(url), FROM("LLM_BASE_URL"));
@@ -216,5 +229,7 @@ int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *aroun
                                     FROM("RUNTIME_DIRECTORY"));
         if (!r)
                 r = apply_llm(raw, around);
+        if (!r)
+                r = sg_database_from_environment(raw, around);
         return r ? r : sg_dependencies_from_environment(raw, around);
 }

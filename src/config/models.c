@@ -174,6 +174,13 @@ static void name_targets(struct sg_config_model *m)
                         m->targets[i].upstream_model = m->name;
 }
 
+static const char *not_downgraded(const struct sg_limit *l)
+{
+        return l->downgrade_percent ? "has downgrade=, but the model has no other one in its place; write downgrade = "
+                                      "MODEL, or leave it out"
+                                    : NULL;
+}
+
 static int build_model(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_model *m,
                        struct sg_error *err)
 {
@@ -187,6 +194,9 @@ static int build_model(struct sg_whole *w, const struct sg_raw_section *section,
         r = sg_section_store(w, SG_SECTION_MODEL, section, m, err);
         if (!r)
                 r = build_targets(w, section, m, err);
+        if (!r)
+                r = sg_limit_lines_build(w, section, "model.limit", m->downgrade_name ? NULL : not_downgraded,
+                                         &m->limits, err);
         if (!r)
                 r = check_together(section, m, err);
         if (!r)

@@ -417,6 +417,17 @@ size_t sg_prices_count(const struct sg_prices *p)
         return p ? p->n_exact + p->n_patterns : 0;
 }
 
+bool sg_prices_has_currency(const struct sg_prices *p, const char *currency)
+{
+        for (size_t i = 0; p && i < p->n_exact; i++)
+                if (strcmp(p->exact[i]->price.currency, currency) == 0)
+                        return true;
+        for (size_t i = 0; p && i < p->n_patterns; i++)
+                if (strcmp(p->patterns[i]->price.currency, currency) == 0)
+                        return true;
+        return false;
+}
+
 /* ---- questions */
 
 static int compare_exact(const struct entry *e, struct sg_str provider, struct sg_str model)

@@ -58,6 +58,7 @@ int sg_prices_read_bytes(struct sg_prices **ret, struct sg_str bytes, const char
 struct sg_prices *sg_prices_free(struct sg_prices *p);
 SG_DEFINE_AUTO(struct sg_prices *, sg_prices_free)
 size_t sg_prices_count(const struct sg_prices *p);
+bool sg_prices_has_currency(const struct sg_prices *p, const char *currency); /* "USD" */
 
 /* The price of that day: of all names that match the one with most letters before its '*' (exact before a pattern), and
  * of those the latest that is not after the day. NULL: unknown. p may be NULL. */

@@ -101,6 +101,7 @@ void sg_provider_done(struct sg_config_provider *p)
                 sg_secret_unref(p->credentials[i].api_key);
         sg_secret_unref(p->api_key);
         sg_secret_unref(p->proxy_authorization);
+        sg_limit_set_unref(p->limits);
 }
 
 static int build_provider(struct sg_whole *w, const struct sg_raw_section *section, struct sg_config_provider *p,
@@ -127,6 +128,8 @@ static int build_provider(struct sg_whole *w, const struct sg_raw_section *secti
                 r = check_proxy(section, p, err);
         if (!r)
                 r = sg_provider_credentials(w, section, p, around, err);
+        if (!r)
+                r = sg_limit_lines_build(w, section, "provider.limit", NULL, &p->limits, err);
         return r ? r : sg_proxy_from_environment(w, p, around, err);
 }
 

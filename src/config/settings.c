@@ -135,6 +135,16 @@ const struct sg_setting sg_settings[] = {
                  "socket. Of "
                  "`Forwarded` and `X-Forwarded-For` the last address counts that is none of these; when the two fields "
                  "differ, neither does. Lines add up; an empty one clears what stood before."},
+        {GATEWAY("address_limit"), .kind = SG_KIND_LIMITS, .example = "600 requests/minute", .default_note = "none",
+         AT(sg_config, address_limits),
+         .help = "How many requests each client address may make (of IPv6: each /64 network), before any key is asked "
+                 "for: `600 requests/minute`, `10K requests/hour`. More get a 429. Of each gateway by itself. Lines "
+                 "add "
+                 "up; an empty one clears what stood before."},
+        {GATEWAY("limited_addresses"), .kind = SG_KIND_COUNT, .min = 1024, .max = 10000000, .default_text = "65536",
+         AT(sg_config, limited_addresses),
+         .help = "With address_limit: how many addresses are counted at once; of more, those with most left are "
+                 "forgotten."},
         {GATEWAY("server_timing"), .kind = SG_KIND_BOOL, .default_text = "no", AT(sg_config, server_timing),
          .help = "Whether answers tell their client in `Server-Timing` where the time went."},
 
@@ -152,9 +162,28 @@ const struct sg_setting sg_settings[] = {
          .help = "`refuse`: new requests get a 503; `count`: they are served, and the lost records are counted and "
                  "told."},
 
-        {LEDGER("database"), .kind = SG_KIND_DATABASE, .example = "sqlite:" SG_STATEDIR "/ledger.db",
+        {LEDGER("database"), .kind = SG_KIND_DATABASE, .example = "postgresql://ledger@db.example/scribe",
          .default_note = "`sqlite:` and ledger.db in the state_directory", .needs_restart = true,
-         AT(sg_config, ledger_database), .help = "`sqlite:/path/of/the/file`."},
+         AT(sg_config, ledger_database),
+         .help = "`sqlite:/path/of/the/file`; or, for several gateways, `postgresql://user@host:port/database`, behind "
+                 "it `?sslmode=` (`disable`, `prefer`, `require`, `verify-full`…) and `&target_session_attrs=`. "
+                 "Several hosts with commas between; the directory of a Unix socket as `%2Frun%2Fpostgresql`. Never a "
+                 "password. The environment variables `POSTGRES_HOST` and `POSTGRES_DB` together go before the files."},
+        {LEDGER("password"), .kind = SG_KIND_SECRET, .example = "credential:ledger", .default_note = "none is sent",
+         .needs_restart = true, AT(sg_config, ledger_password),
+         .help = "Where the password of the PostgreSQL user is: `credential:NAME`, `file:/path` or `env:NAME`. Only "
+                 "scribe-ledger reads it: its unit must have the credential, its user must be able to read the file."},
+        {LEDGER("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
+         .default_note = "none: the server is not verified", .needs_restart = true, AT(sg_config, ledger_ca_file),
+         .help = "Certificates (PEM) that the PostgreSQL server's own must lead to. Without an sslmode in the URL it "
+                 "means `verify-full`: TLS, and the name in the certificate must be the host's."},
+        {LEDGER("tls_certificate"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/ledger.crt",
+         .default_note = "none is shown", .needs_restart = true, AT(sg_config, ledger_tls_certificate),
+         .help = "Where the certificate is that the ledger shows to the PostgreSQL server, in PEM: `file:/path` or "
+                 "`credential:NAME`."},
+        {LEDGER("tls_key"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/ledger.key",
+         .default_note = "none", .needs_restart = true, AT(sg_config, ledger_tls_key),
+         .help = "Where the private key of tls_certificate is."},
         {LEDGER("start"), .kind = SG_KIND_WORD, .words = start_words, .default_text = "auto", .needs_restart = true,
          AT(sg_config, ledger_start),
          .help = "Whether the gateway starts scribe-ledger as its child: `auto` does so unless systemd started the "
@@ -290,6 +319,12 @@ const struct sg_setting sg_settings[] = {
                  "is asked no more; 0: never."},
         {PROVIDER("breaker_time"), .kind = SG_KIND_DURATION, .min = 100 * MSEC, .max = HOUR, .default_text = "10s",
          AT(sg_config_provider, breaker_usec), .help = "How long; then one request tries."},
+        {PROVIDER("limit"), .kind = SG_KIND_LIMITS, .example = "100 concurrent", .default_note = "none",
+         AT(sg_config_provider, limits),
+         .help = "What may be asked of the provider, by all callers together: `600 requests/minute`, `2M tokens/hour`, "
+                 "`100 concurrent`, `500 usd/month warn=80%`. Requests that do not fit go to another target, if the "
+                 "model has one, else they get a 429, and a 402 of a budget. One a line, at most 8; lines add up, an "
+                 "empty one clears what stood before."},
         {PROVIDER("pace"), .kind = SG_KIND_DURATION, .max = 60 * SEC, .default_text = "40ms", .dialects = ECHO,
          AT(sg_config_provider, echo_pace_usec), .help = "Pause before each word of a streamed answer."},
 
@@ -331,6 +366,14 @@ const struct sg_setting sg_settings[] = {
         {MODEL("drain_tokens"), .kind = SG_KIND_COUNT, .min = 1, .max = 10000000, .default_text = "8192",
          AT(sg_config_model, drain_tokens),
          .help = "With `on_disconnect = drain`: how many tokens are read on, at most."},
+        {MODEL("limit"), .kind = SG_KIND_LIMITS, .example = "1M tokens/day warn=80%", .default_note = "none",
+         AT(sg_config_model, limits),
+         .help = "What all callers together may use of the model, written as the provider's. One a line, at most 8; "
+                 "lines add up, an empty one clears what stood before."},
+        {MODEL("downgrade"), .kind = SG_KIND_MODEL, .example = "small", .default_note = "none",
+         AT(sg_config_model, downgrade_name),
+         .help = "Another model that serves in its place once a budget (of a key, a group, this model) has passed its "
+                 "`downgrade=` mark: its name or an alias, no pattern. It may have one itself."},
 
         {SERVICE("prefix"), .kind = SG_KIND_PREFIX, .max = 1000, .example = "/api/query/",
          .default_note = "none: must be given", AT(sg_config_service, prefix),
@@ -499,6 +542,8 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_SECRET] = "place of a secret",
                 [SG_KIND_TARGETS] = "target",
                 [SG_KIND_NAMES] = "names",
+                [SG_KIND_MODEL] = "name of a model",
+                [SG_KIND_LIMITS] = "limit",
                 [SG_KIND_CREDENTIALS] = "name, place of a secret",
                 [SG_KIND_API_VERSION] = "version",
                 [SG_KIND_PEM] = "place of a file",

@@ -42,7 +42,7 @@ enum sg_kind {
         SG_KIND_GROUP,
         SG_KIND_USERS,    /* list */
         SG_KIND_SINK,     /* where the log goes: three fields */
-        SG_KIND_DATABASE, /* sqlite:/path */
+        SG_KIND_DATABASE, /* sqlite:/path or postgresql://… */
         SG_KIND_ADDRESS,
         SG_KIND_URL,
         SG_KIND_SECRET,
@@ -54,6 +54,8 @@ enum sg_kind {
         SG_KIND_PROBE,       /* the URL of a dependency: several fields */
         SG_KIND_TARGETS,     /* list */
         SG_KIND_NAMES,       /* list; of a model */
+        SG_KIND_MODEL,       /* the name of one */
+        SG_KIND_LIMITS,      /* list; config/limit.h */
         SG_KIND_CREDENTIALS, /* list; a name and where the secret is */
         SG_KIND_API_VERSION,
         SG_KIND_PREFIX,
@@ -121,6 +123,7 @@ static inline bool sg_setting_is_list(const struct sg_setting *s)
         case SG_KIND_FIELDS:
         case SG_KIND_FIELD_NAMES:
         case SG_KIND_ORIGINS:
+        case SG_KIND_LIMITS:
                 return true;
         default:
                 return false;

@@ -283,21 +283,6 @@ static int store_sink(const struct sg_value *v, void *object)
         return 0;
 }
 
-static int store_database(const struct sg_value *v, void *object)
-{
-        struct sg_str path = v->text;
-
-        /* What stands after postgresql:// may be a password. */
-        if (sg_str_istarts(v->text, SG_STR("postgresql:")) || sg_str_istarts(v->text, SG_STR("postgres:")))
-                return sg_value_refuse(v, "PostgreSQL is not in this release; write sqlite:/path/of/the/file");
-        if (!sg_str_starts(v->text, SG_STR("sqlite:")))
-                return sg_value_refuse(v, "a database is written sqlite:/path/of/the/file");
-        path = sg_str_skip(path, 7);
-        if (path.n < 2 || path.p[0] != '/' || path.p[path.n - 1] == '/')
-                return sg_value_refuse(v, "after sqlite: comes the absolute path of a file");
-        return store_string(v, object);
-}
-
 static int store_url(const struct sg_value *v, void *object)
 {
         return sg_value_url(v, object);
@@ -340,7 +325,7 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_FILE] = store_path,
                 [SG_KIND_GROUP] = store_group,
                 [SG_KIND_SINK] = store_sink,
-                [SG_KIND_DATABASE] = store_database,
+                [SG_KIND_DATABASE] = sg_value_database,
                 [SG_KIND_ADDRESS] = sg_value_address,
                 [SG_KIND_URL] = store_url,
                 [SG_KIND_PROXY] = store_proxy,
@@ -351,6 +336,7 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_HASH_BY] = sg_value_hash_by,
                 [SG_KIND_HEALTH] = sg_value_health,
                 [SG_KIND_API_VERSION] = store_api_version,
+                [SG_KIND_MODEL] = store_string,
                 [SG_KIND_DURATION_OR_NONE] = store_duration_or_none,
         };
 

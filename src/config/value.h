@@ -74,6 +74,8 @@ int sg_value_url(const struct sg_value *v, struct sg_config_provider *p) SG_MUST
 int sg_value_proxy(const struct sg_value *v, struct sg_config_provider *p) SG_MUST_CHECK;
 /* dependencies.c: what is asked, and where. */
 int sg_value_probe(const struct sg_value *v, void *object) SG_MUST_CHECK;
+/* database.c: sqlite:/path, or the URL of a server. */
+int sg_value_database(const struct sg_value *v, void *object) SG_MUST_CHECK;
 /* The syntax that net/ binds; whether the machine has the address shows there. */
 int sg_value_address(const struct sg_value *v, void *object) SG_MUST_CHECK;
 

@@ -35,6 +35,8 @@ static int prepare(struct sg_daemon *d, const char *directory, struct sg_config 
         int r = sg_config_read(ret_config, directory, err);
 
         if (!r)
+                sg_config_keep_limits(sg_daemon_snapshot(d)->config, *ret_config);
+        if (!r)
                 r = sg_snapshot_new(ret_snapshot, *ret_config, sg_daemon_snapshot(d), err);
         if (!r)
                 r = sg_probes_prepare(ret_probes, d->shared.probes, *ret_config, (*ret_snapshot)->system_trust, err);

@@ -88,7 +88,7 @@ int sg_ledger_options_read(struct sg_ledger_options *o, struct sg_error *err)
         SG_AUTO(sg_config_unref) struct sg_config *c = NULL;
         int r;
 
-        r = sg_config_read_without_secrets(&c, o->config_directory, err);
+        r = sg_config_read_for_ledger(&c, o->config_directory, err);
         if (r)
                 return r;
         if (!o->socket_path)
@@ -98,7 +98,11 @@ int sg_ledger_options_read(struct sg_ledger_options *o, struct sg_error *err)
         if (!o->socket_path || !o->journal_directory)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         o->access = (struct sg_ledger_access){.group = c->group, .admins = c->admins, .n_admins = c->n_admins};
-        o->store = (struct sg_store_options){.url = c->ledger_database};
+        o->store = (struct sg_store_options){.url = c->ledger_database,
+                                             .password = c->ledger_password,
+                                             .ca_file = c->ledger_ca_file,
+                                             .tls_certificate_file = c->ledger_tls_certificate,
+                                             .tls_key_file = c->ledger_tls_key};
         sg_config_unref(o->config);
         o->config = SG_GIVE(c);
         return 0;

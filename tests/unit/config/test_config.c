@@ -166,6 +166,10 @@ static void test_every_restart_setting_is_asked_for(void **state)
                                            "gateway.group",
                                            "journal.size",
                                            "ledger.database",
+                                           "ledger.password",
+                                           "ledger.ca_file",
+                                           "ledger.tls_certificate",
+                                           "ledger.tls_key",
                                            "ledger.start",
                                            "log.to",
                                            "listener.address"};
@@ -230,6 +234,7 @@ static void test_text_tells_values_and_places(void **state)
                        "body_timeout = 1m  # default\n"
                        "idle_timeout = 75s  # default\n"
                        "write_timeout = 1m  # default\n"
+                       "limited_addresses = 65536  # default\n"
                        "server_timing = no  # default\n"
                        "\n[journal]\n"
                        "size = 64M  # default\n"

@@ -97,12 +97,6 @@ static void test_values_that_are_none(void **state)
                  "\xa6' has more than 92 bytes"},
                 {"[control]\nadmins = root nobody-of-this-name\n",
                  "a.conf:2: admins: this machine has no user 'nobody-of-this-name'"},
-                {"[ledger]\ndatabase = postgresql://u:secret@h/db\n",
-                 "a.conf:2: database: PostgreSQL is not in this release; write sqlite:/path/of/the/file"},
-                {"[ledger]\ndatabase = mysql://u:secret@h/db\n",
-                 "a.conf:2: database: a database is written sqlite:/path/of/the/file"},
-                {"[ledger]\ndatabase = sqlite:ledger.db\n",
-                 "a.conf:2: database: after sqlite: comes the absolute path of a file"},
         };
 
         EACH(cases);
