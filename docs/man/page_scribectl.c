@@ -125,7 +125,7 @@ static int add_verb(struct sg_buf *b, const struct sg_ctl_verb *v)
         if (!r)
                 r = add_sentence(b, v->summary);
         for (size_t i = 0; i < SG_CTL_OPTION_N && !r; i++)
-                if (v->options & (UINT32_C(1) << i))
+                if (sg_ctl_verb_takes(v, i))
                         r = add_option(b, &sg_ctl_options[i]);
         return r ? r : add_paragraphs(b, v->text);
 }

@@ -69,7 +69,7 @@ static bool refuse(struct sg_error *err, const char *before, struct sg_str what,
 
 static bool takes(const struct sg_ctl_verb *v, size_t option)
 {
-        return sg_ctl_options[option].is_global || !v || (v->options & (UINT32_C(1) << option));
+        return sg_ctl_options[option].is_global || !v || sg_ctl_verb_takes(v, option);
 }
 
 static bool find_option(struct sg_str name, size_t *ret, struct sg_error *err)
@@ -80,6 +80,8 @@ static bool find_option(struct sg_str name, size_t *ret, struct sg_error *err)
                 name = SG_STR("--help");
         if (sg_str_eq(name, SG_STR("-q")))
                 name = SG_STR("--quiet");
+        if (sg_str_eq(name, SG_STR("-n")))
+                name = SG_STR("--limit");
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++) {
                 struct sg_str known = sg_str_from(sg_ctl_options[i].name);
 
@@ -90,6 +92,14 @@ static bool find_option(struct sg_str name, size_t *ret, struct sg_error *err)
                 consider(&n, known);
         }
         return refuse(err, "there is no option", name, "", n.best);
+}
+
+static bool keep_limit(struct sg_ctl *ctl, const char *value, struct sg_error *err)
+{
+        if (ctl->n_limits == SG_CTL_LIMITS_MAX)
+                return refuse(err, "option", SG_STR("--limit"), " is given too often", SG_STR_NONE);
+        ctl->limits[ctl->n_limits++] = value;
+        return true;
 }
 
 /* One option at argv[*at]; *at is left at the last argument that belongs to it. */
@@ -114,7 +124,20 @@ static bool read_option(struct sg_ctl *ctl, int argc, char **argv, int *at, stru
                 value = argv[++*at];
         if (!value || !value[0])
                 return refuse(err, "option", name, " needs a value", SG_STR_NONE);
+        if (option == SG_CTL_LIMIT)
+                return keep_limit(ctl, value, err);
         ctl->values[option] = value;
+        return true;
+}
+
+/* --limit is how many rows, or what a key may do: the verb, which may stand behind it, says which. */
+static bool settle_limits(struct sg_ctl *ctl, struct sg_error *err)
+{
+        bool is_set = sg_ctl_verb_takes(ctl->verb, SG_CTL_LIMITS);
+
+        if (ctl->n_limits > 1 && !is_set)
+                return refuse(err, "option", SG_STR("--limit"), " is given twice", SG_STR_NONE);
+        ctl->values[is_set ? SG_CTL_LIMITS : SG_CTL_LIMIT] = ctl->limits[0];
         return true;
 }
 
@@ -123,7 +146,7 @@ static bool refuse_option(const struct sg_ctl_verb *v, struct sg_str name, struc
         struct nearest n = nearest_to(name);
 
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++)
-                if (v->options & (UINT32_C(1) << i))
+                if (sg_ctl_verb_takes(v, i))
                         consider(&n, sg_str_from(sg_ctl_options[i].name));
         if (n.best.n)
                 sg_error_set(err, -EINVAL, "", "'%s' takes no option " SG_STR_FMT "; did you mean " SG_STR_FMT "?",
@@ -293,5 +316,5 @@ bool sg_ctl_read_arguments(struct sg_ctl *ctl, int argc, char **argv, struct sg_
                 return false;
         if (sg_ctl_has(ctl, SG_CTL_HELP) || sg_ctl_has(ctl, SG_CTL_VERSION))
                 return true;
-        return check_options(ctl, err) && check_arguments(ctl, err);
+        return settle_limits(ctl, err) && check_options(ctl, err) && check_arguments(ctl, err);
 }

@@ -127,6 +127,8 @@ struct ask {
         struct end end;
         const char *method;
         bool more, is_quiet;
+        const char *refusal; /* an error that on_reply is told of; NULL: none */
+        bool is_refused;
         void (*on_reply)(struct json_object *reply, void *owner);
         void *owner;
 };
@@ -136,7 +138,14 @@ static enum sg_ctl_exit failed(const struct ask *a, const struct sg_error *err)
         return a->is_quiet ? SG_CTL_UNREACHABLE : complain_of_connection(&a->end, err);
 }
 
-static enum sg_ctl_exit receive(const struct ask *a, struct sg_varlink_caller *c)
+static bool is_refusal(const struct ask *a, const char *name)
+{
+        const char *last = strrchr(name, '.');
+
+        return a->refusal && last && strcmp(last + 1, a->refusal) == 0;
+}
+
+static enum sg_ctl_exit receive(struct ask *a, struct sg_varlink_caller *c)
 {
         bool continues = true;
 
@@ -148,7 +157,8 @@ static enum sg_ctl_exit receive(const struct ask *a, struct sg_varlink_caller *c
 
                 if (sg_varlink_caller_receive(c, &reply, name, sizeof(name), &continues, &err))
                         return failed(a, &err);
-                if (name[0])
+                a->is_refused = is_refusal(a, name);
+                if (name[0] && !a->is_refused)
                         e = a->is_quiet ? SG_CTL_FAILED : complain_of_error(&a->end, name, reply);
                 else
                         a->on_reply(reply, a->owner);
@@ -159,7 +169,7 @@ static enum sg_ctl_exit receive(const struct ask *a, struct sg_varlink_caller *c
         return SG_CTL_OK;
 }
 
-static enum sg_ctl_exit call(const struct ask *a, struct json_object *parameters)
+static enum sg_ctl_exit call(struct ask *a, struct json_object *parameters)
 {
         SG_AUTO(sg_varlink_caller_free) struct sg_varlink_caller *c = NULL;
         struct sg_error err;
@@ -202,6 +212,17 @@ enum sg_ctl_exit sg_ctl_ask(struct sg_ctl *ctl, enum sg_ctl_end end, const char 
         struct ask a = {.end = end_of(ctl, end), .method = method};
 
         return call_once(&a, parameters, ret);
+}
+
+enum sg_ctl_exit sg_ctl_ask_refusable(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,
+                                      struct json_object *parameters, const char *refusal, struct json_object **ret,
+                                      bool *ret_is_refused)
+{
+        struct ask a = {.end = end_of(ctl, end), .method = method, .refusal = refusal};
+        enum sg_ctl_exit e = call_once(&a, parameters, ret);
+
+        *ret_is_refused = a.is_refused;
+        return e;
 }
 
 enum sg_ctl_exit sg_ctl_ask_quietly(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,

@@ -16,6 +16,14 @@ bool sg_ctl_stands_alone(struct sg_str first)
         return false;
 }
 
+bool sg_ctl_is_namesake(size_t option)
+{
+        for (size_t i = 0; i < option; i++)
+                if (strcmp(sg_ctl_options[i].name, sg_ctl_options[option].name) == 0)
+                        return true;
+        return false;
+}
+
 enum sg_ctl_exit sg_ctl_verb_completion(struct sg_ctl *ctl)
 {
         if (strcmp(ctl->arguments[0], "bash") == 0) {

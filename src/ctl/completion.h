@@ -19,7 +19,5 @@ static inline bool sg_ctl_is_socket(size_t option)
 {
         return option == SG_CTL_CONTROL || option == SG_CTL_LEDGER;
 }
-static inline bool sg_ctl_verb_takes(const struct sg_ctl_verb *v, size_t option)
-{
-        return v->options & (UINT32_C(1) << option);
-}
+/* Two options of one name are one to who completes a line before its verb is known. */
+bool sg_ctl_is_namesake(size_t option);

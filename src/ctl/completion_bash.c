@@ -35,6 +35,8 @@ static void print_source(const char *words)
                 fputs(":", stdout);
         else if (strcmp(words, "@keys") == 0)
                 fputs("_scribectl_ask key list", stdout);
+        else if (strcmp(words, "@groups") == 0)
+                fputs("_scribectl_ask group list", stdout);
         else if (strcmp(words, "@credentials") == 0)
                 fputs("_scribectl_ask credential list", stdout);
         else if (strcmp(words, "@services") == 0)
@@ -79,7 +81,7 @@ static void print_loop(void)
               "            ",
               stdout);
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++) {
-                if (!sg_ctl_options[i].argument || sg_ctl_is_socket(i))
+                if (!sg_ctl_options[i].argument || sg_ctl_is_socket(i) || sg_ctl_is_namesake(i))
                         continue;
                 printf("%s%s", has_any ? " | " : "", sg_ctl_options[i].name);
                 has_any = true;
@@ -98,7 +100,7 @@ static void print_values(void)
 {
         fputs("    case $previous in\n", stdout);
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++) {
-                if (!sg_ctl_options[i].argument)
+                if (!sg_ctl_options[i].argument || sg_ctl_is_namesake(i))
                         continue;
                 printf("        %s) ", sg_ctl_options[i].name);
                 print_source(sg_ctl_options[i].words);

@@ -44,6 +44,8 @@ static void print_action(const char *message, const char *words)
                 putchar(' ');
         else if (strcmp(words, "@keys") == 0)
                 fputs("{_scribectl_ask key key list}", stdout);
+        else if (strcmp(words, "@groups") == 0)
+                fputs("{_scribectl_ask group group list}", stdout);
         else if (strcmp(words, "@credentials") == 0)
                 fputs("{_scribectl_ask credential credential list}", stdout);
         else if (strcmp(words, "@services") == 0)
@@ -58,7 +60,9 @@ static void print_action(const char *message, const char *words)
 
 static void print_option(const char *indent, const struct sg_ctl_option_info *o)
 {
-        printf("%s'%s%s[", indent, o->name, o->argument ? "=" : "");
+        bool is_repeated = o == &sg_ctl_options[SG_CTL_LIMITS];
+
+        printf("%s'%s%s%s[", indent, is_repeated ? "*" : "", o->name, o->argument ? "=" : "");
         print_quoted(o->help, "[]\\");
         putchar(']');
         if (o->argument)
@@ -140,7 +144,7 @@ static void print_loop(void)
               "        (--control=* | --ledger=*) sockets+=(${(Q)words[i]}) ;;\n",
               stdout);
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++)
-                if (sg_ctl_options[i].argument && !sg_ctl_is_socket(i))
+                if (sg_ctl_options[i].argument && !sg_ctl_is_socket(i) && !sg_ctl_is_namesake(i))
                         printf("        (%s) ((i++)) ;;\n", sg_ctl_options[i].name);
         fputs("        (-*) ;;\n"
               "        (*) found+=($words[i]) ;;\n"

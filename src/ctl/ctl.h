@@ -48,11 +48,28 @@ enum sg_ctl_option {
         SG_CTL_LIMIT,
         SG_CTL_FILE,
         SG_CTL_FORCE,
+        SG_CTL_GROUP,
+        SG_CTL_NO_GROUP,
+        SG_CTL_PARENT,
+        SG_CTL_NO_PARENT,
+        SG_CTL_LIMITS, /* written --limit as SG_CTL_LIMIT is: which one is meant the verb tells */
+        SG_CTL_RPM,
+        SG_CTL_TPM,
+        SG_CTL_CONCURRENCY,
+        SG_CTL_BUDGET,
+        SG_CTL_NO_LIMITS,
+        SG_CTL_ALL_MODELS,
+        SG_CTL_NAME,
+        SG_CTL_FROM,
+        SG_CTL_SUBJECT,
+        SG_CTL_REPLACE,
+        SG_CTL_CREATE_GROUPS,
         SG_CTL_OPTION_N,
 };
+_Static_assert(SG_CTL_OPTION_N <= 64, "a verb's options are bits of one word");
 
-/* What an argument may be: words separated by spaces, or for completion alone "@keys", "@credentials", "@services",
- * "@files", "@directories" or "@verbs". */
+/* What an argument may be: words separated by spaces, or for completion alone "@keys", "@groups", "@credentials",
+ * "@services", "@files", "@directories" or "@verbs". */
 struct sg_ctl_option_info {
         const char *name;     /* "--models" */
         const char *argument; /* "LIST"; NULL: a flag */
@@ -63,6 +80,7 @@ struct sg_ctl_option_info {
 extern const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N];
 
 #define SG_CTL_ARGUMENTS_MAX 4u
+#define SG_CTL_LIMITS_MAX    16u
 
 struct sg_ctl_verb;
 
@@ -70,15 +88,17 @@ struct sg_ctl {
         const struct sg_ctl_verb *verb; /* NULL: none was named */
         const char *arguments[SG_CTL_ARGUMENTS_MAX];
         size_t n_arguments;
-        const char *values[SG_CTL_OPTION_N]; /* NULL: not given; "" for a flag */
-        char control[4096], ledger[4096];    /* the sockets */
+        const char *values[SG_CTL_OPTION_N];   /* NULL: not given; "" for a flag */
+        const char *limits[SG_CTL_LIMITS_MAX]; /* each --limit, in order */
+        size_t n_limits;
+        char control[4096], ledger[4096]; /* the sockets */
 };
 
 struct sg_ctl_verb {
         const char *name;      /* "key create" */
         const char *arguments; /* "NAME"; "" for none */
         size_t n_least, n_most;
-        uint32_t options; /* bit per option beside the global ones */
+        uint64_t options; /* bit per option beside the global ones */
         const char *summary;
         const char *text; /* paragraphs and examples */
         enum sg_ctl_exit (*run)(struct sg_ctl *ctl);
@@ -92,6 +112,10 @@ bool sg_ctl_read_arguments(struct sg_ctl *ctl, int argc, char **argv, struct sg_
 static inline bool sg_ctl_has(const struct sg_ctl *ctl, enum sg_ctl_option o)
 {
         return ctl->values[o] != NULL;
+}
+static inline bool sg_ctl_verb_takes(const struct sg_ctl_verb *v, size_t option)
+{
+        return v->options & (UINT64_C(1) << option);
 }
 static inline bool sg_ctl_is_source(const char *words) /* "@keys": for completion alone */
 {
@@ -117,6 +141,10 @@ enum sg_ctl_end {
 /* Calls and waits; parameters are given away. *ret is the caller's, set on SG_CTL_OK only. Errors are printed. */
 enum sg_ctl_exit sg_ctl_ask(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method, struct json_object *parameters,
                             struct json_object **ret) SG_MUST_CHECK;
+/* The same, but an error of that name (the last word of it) is not printed: *ret are its parameters then. */
+enum sg_ctl_exit sg_ctl_ask_refusable(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,
+                                      struct json_object *parameters, const char *refusal, struct json_object **ret,
+                                      bool *ret_is_refused) SG_MUST_CHECK;
 /* The same without a word when it fails; for what is shown beside something else. */
 enum sg_ctl_exit sg_ctl_ask_quietly(struct sg_ctl *ctl, enum sg_ctl_end end, const char *method,
                                     struct json_object **ret) SG_MUST_CHECK;
@@ -159,6 +187,9 @@ SG_DEFINE_AUTO(char *, sg_text_free)
 size_t sg_ctl_width(const char *escaped); /* columns */
 void sg_ctl_print_text(const char *s);    /* escaped */
 
+/* Strings of an array, with ", " between them; "" when there are none. Heap memory; NULL: none left. */
+char *sg_ctl_join(struct json_object *strings) SG_MUST_CHECK;
+
 struct sg_table;
 struct sg_table *sg_table_new(size_t n_columns);
 struct sg_table *sg_table_free(struct sg_table *t);
@@ -168,6 +199,9 @@ void sg_table_add_u64(struct sg_table *t, uint64_t v);
 void sg_table_set_right(struct sg_table *t, size_t column);
 /* The first row is the head: bold on a terminal. */
 void sg_table_print(struct sg_table *t, FILE *f);
+/* Prints the rows so far and forgets them: for lists that come in pages. Columns stay at least as wide as they were. */
+void sg_table_flush(struct sg_table *t, FILE *f);
+size_t sg_table_n_rows(const struct sg_table *t);
 
 /* ---- when.c */
 enum sg_ctl_direction {
@@ -186,13 +220,37 @@ const char *sg_ctl_format_when(uint64_t wall_usec, char out[SG_CTL_WHEN_BYTES]);
 const char *sg_ctl_format_duration(uint64_t usec, char out[SG_CTL_WHEN_BYTES]);
 const char *sg_ctl_format_bytes(uint64_t bytes, char out[SG_CTL_WHEN_BYTES]);
 
+/* ---- given.c: options that several verbs share, as parameters of a call */
+
+/* "a,b*" */
+struct json_object *sg_ctl_list_of(struct sg_str text);
+/* What --limit, --rpm, --tpm, --concurrency and --budget say, in the language of limits, as "limits"; [] for --no-limits;
+ * nothing is added when none was given. False: they contradict, which was printed. */
+bool sg_ctl_add_limits(const struct sg_ctl *ctl, struct json_object *parameters) SG_MUST_CHECK;
+/* A name by option `name`, "" by the flag `none`, as member. False: both were given, which was printed. */
+bool sg_ctl_add_name(const struct sg_ctl *ctl, enum sg_ctl_option name, enum sg_ctl_option none, const char *member,
+                     struct json_object *parameters) SG_MUST_CHECK;
+/* A number of at least 1 by that option, as member. False: it is none, which was printed. */
+bool sg_ctl_add_number(const struct sg_ctl *ctl, enum sg_ctl_option o, const char *member,
+                       struct json_object *parameters) SG_MUST_CHECK;
+
 /* ---- verb_*.c */
 enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_create(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_change(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_list(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_revoke(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_key_rotate(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_export(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_key_import(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_group_create(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_group_change(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_group_remove(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_group_list(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_group_show(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_limits_show(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_audit(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_usage(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_usage_reconcile(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_reload(struct sg_ctl *ctl);

@@ -6,7 +6,7 @@ static void print_option(FILE *f, const struct sg_ctl_option_info *o)
         char left[64];
 
         (void)snprintf(left, sizeof(left), "%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-        fprintf(f, "  %-16s %s\n", left, o->help);
+        fprintf(f, "  %-18s %s\n", left, o->help);
 }
 
 static void print_verb(FILE *f, const struct sg_ctl_verb *v)
@@ -51,7 +51,7 @@ void sg_ctl_print_verb_help(FILE *f, const struct sg_ctl_verb *v)
         fprintf(f, "scribectl %s: %s\n\nusage: scribectl %s%s%s%s\n\n", v->name, v->summary, v->name,
                 v->arguments[0] ? " " : "", v->arguments, v->options ? " [OPTION]..." : "");
         for (size_t i = 0; i < SG_CTL_OPTION_N; i++) {
-                if (v->options & (UINT32_C(1) << i)) {
+                if (sg_ctl_verb_takes(v, i)) {
                         print_option(f, &sg_ctl_options[i]);
                         has_options = true;
                 }

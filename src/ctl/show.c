@@ -105,12 +105,28 @@ void sg_ctl_print_text(const char *s)
         fputs(shown ? shown : "?", stdout);
 }
 
+char *sg_ctl_join(struct json_object *strings)
+{
+        size_t n = json_object_is_type(strings, json_type_array) ? json_object_array_length(strings) : 0, bytes;
+        char *text = NULL;
+        FILE *f = open_memstream(&text, &bytes);
+
+        if (!f)
+                return NULL;
+        for (size_t i = 0; i < n; i++)
+                fprintf(f, "%s%s", i ? ", " : "", json_object_get_string(json_object_array_get_idx(strings, i)));
+        fclose(f);
+        return text;
+}
+
 /* ---- tables */
 
 struct sg_table {
         size_t n_columns, n_cells, room;
         char **cells;
         bool *is_right;
+        size_t *widths; /* of what was printed */
+        bool has_head;  /* which was printed */
 };
 
 struct sg_table *sg_table_new(size_t n_columns)
@@ -120,7 +136,8 @@ struct sg_table *sg_table_new(size_t n_columns)
         SG_ASSERT(t);
         t->n_columns = n_columns;
         t->is_right = calloc(n_columns, sizeof(bool));
-        SG_ASSERT(t->is_right);
+        t->widths = calloc(n_columns, sizeof(size_t));
+        SG_ASSERT(t->is_right && t->widths);
         return t;
 }
 
@@ -132,6 +149,7 @@ struct sg_table *sg_table_free(struct sg_table *t)
                 free(t->cells[i]);
         free(t->cells);
         free(t->is_right);
+        free(t->widths);
         free(t);
         return NULL;
 }
@@ -163,7 +181,7 @@ void sg_table_add_u64(struct sg_table *t, uint64_t v)
 
 static size_t column_width(const struct sg_table *t, size_t column)
 {
-        size_t width = 0;
+        size_t width = t->widths[column];
 
         for (size_t i = column; i < t->n_cells; i += t->n_columns)
                 width = SG_MAX(width, sg_ctl_width(t->cells[i]));
@@ -183,20 +201,31 @@ static void print_cell(FILE *f, const char *text, size_t width, bool is_right, b
 
 void sg_table_print(struct sg_table *t, FILE *f)
 {
-        size_t *widths = calloc(t->n_columns, sizeof(size_t));
-        bool is_bold = isatty(fileno(f)) && !getenv("NO_COLOR");
+        bool is_bold = isatty(fileno(f)) && !getenv("NO_COLOR") && !t->has_head;
 
-        SG_ASSERT(widths);
         for (size_t c = 0; c < t->n_columns; c++)
-                widths[c] = column_width(t, c);
+                t->widths[c] = column_width(t, c);
         for (size_t i = 0; i < t->n_cells; i++) {
                 size_t c = i % t->n_columns;
 
                 if (is_bold && i == 0)
                         fputs("\033[1m", f);
-                print_cell(f, t->cells[i], widths[c], t->is_right[c], c == t->n_columns - 1);
+                print_cell(f, t->cells[i], t->widths[c], t->is_right[c], c == t->n_columns - 1);
                 if (is_bold && i == t->n_columns - 1)
                         fputs("\033[0m", f);
         }
-        free(widths);
+}
+
+void sg_table_flush(struct sg_table *t, FILE *f)
+{
+        sg_table_print(t, f);
+        t->has_head |= t->n_cells > 0;
+        for (size_t i = 0; i < t->n_cells; i++)
+                free(t->cells[i]);
+        t->n_cells = 0;
+}
+
+size_t sg_table_n_rows(const struct sg_table *t)
+{
+        return t->n_cells / t->n_columns;
 }

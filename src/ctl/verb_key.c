@@ -14,20 +14,8 @@ static const char *or_never(struct json_object *key, const char *name, char out[
 static char *models_text(struct json_object *key)
 {
         struct json_object *models = sg_ctl_member(key, "models");
-        size_t n = models ? json_object_array_length(models) : 0;
-        char *text = NULL;
-        size_t bytes;
-        FILE *f;
 
-        if (!models)
-                return strdup("all");
-        f = open_memstream(&text, &bytes);
-        if (!f)
-                return NULL;
-        for (size_t i = 0; i < n; i++)
-                fprintf(f, "%s%s", i ? ", " : "", json_object_get_string(json_object_array_get_idx(models, i)));
-        fclose(f);
-        return text;
+        return models ? sg_ctl_join(models) : strdup("all");
 }
 
 static void print_line(const char *name, const char *value)
@@ -37,7 +25,49 @@ static void print_line(const char *name, const char *value)
         putchar('\n');
 }
 
-static void print_key(struct json_object *key)
+/* One below the other; "of acme: " before those of a group above. */
+static void print_limits(struct json_object *subject, const char *of, bool *is_first)
+{
+        struct json_object *limits = sg_ctl_member(subject, "limits");
+        size_t n = json_object_is_type(limits, json_type_array) ? json_object_array_length(limits) : 0;
+
+        for (size_t i = 0; i < n; i++) {
+                printf("  %-9s ", *is_first ? "limits" : "");
+                *is_first = false;
+                if (of) {
+                        fputs("of ", stdout);
+                        sg_ctl_print_text(of);
+                        fputs(": ", stdout);
+                }
+                sg_ctl_print_text(json_object_get_string(json_object_array_get_idx(limits, i)));
+                putchar('\n');
+        }
+}
+
+/* groups: from the key's own up to the root; NULL: they were not told. */
+static void print_groups(struct json_object *key, struct json_object *groups)
+{
+        size_t n = json_object_is_type(groups, json_type_array) ? json_object_array_length(groups) : 0;
+        bool is_first = true;
+
+        if (sg_ctl_text(key, "group")[0]) {
+                printf("  %-9s ", "group");
+                sg_ctl_print_text(sg_ctl_text(key, "group"));
+                for (size_t i = 1; i < n; i++) {
+                        fputs(", in ", stdout);
+                        sg_ctl_print_text(sg_ctl_text(json_object_array_get_idx(groups, i), "name"));
+                }
+                putchar('\n');
+        }
+        print_limits(key, NULL, &is_first);
+        for (size_t i = 0; i < n; i++) {
+                struct json_object *group = json_object_array_get_idx(groups, i);
+
+                print_limits(group, sg_ctl_text(group, "name"), &is_first);
+        }
+}
+
+static void print_key(struct json_object *key, struct json_object *groups)
 {
         SG_AUTO(sg_text_free) char *models = models_text(key);
         char when[SG_CTL_WHEN_BYTES];
@@ -50,6 +80,7 @@ static void print_key(struct json_object *key)
         sg_ctl_print_text(sg_ctl_text(key, "prefix"));
         fputs("...\n", stdout);
         print_line("models", models ? models : "?");
+        print_groups(key, groups);
         print_line("created", sg_ctl_format_when(sg_ctl_u64(key, "created_wall_usec"), when));
         print_line("expires", or_never(key, "expires_wall_usec", when));
         if (sg_ctl_u64(key, "rotated_wall_usec"))
@@ -68,54 +99,112 @@ static void print_secret(const struct sg_ctl *ctl, struct json_object *reply)
                 sg_ctl_print_text(secret);
                 putchar('\n');
         } else {
-                print_key(sg_ctl_member(reply, "key"));
+                print_key(sg_ctl_member(reply, "key"), NULL);
                 putchar('\n');
                 sg_ctl_print_text(secret);
                 fputs("  (shown once; store it now)\n", stdout);
         }
 }
 
-/* ---- key create, rotate */
+/* ---- key create, change, rotate */
 
-static struct json_object *list_of(struct sg_str text)
+/* "never" is 0, where a key may have been given an end before. */
+static bool add_expiry(const struct sg_ctl *ctl, struct json_object *parameters)
 {
-        struct json_object *list = json_object_new_array();
-        struct sg_str word;
-        bool is_more = true;
+        const char *expires = ctl->values[SG_CTL_EXPIRES];
+        uint64_t now = sg_clock_wall_usec(), at = 0;
 
-        while (is_more) {
-                is_more = sg_str_cut(&text, ',', &word);
-                word = sg_str_trim(word);
-                json_object_array_add(list, json_object_new_string_len(word.p ? word.p : "", (int)word.n));
+        if (!expires)
+                return true;
+        if (strcmp(expires, NEVER) != 0) {
+                if (!sg_ctl_parse_when(sg_str_from(expires), now, SG_CTL_AHEAD, &at)) {
+                        sg_ctl_complain("--expires is not understood: write 30d, 2026-12-31, 2026-12-31T10:00:00Z or "
+                                        "never");
+                        return false;
+                }
+                if (at <= now) {
+                        sg_ctl_complain("--expires lies in the past");
+                        return false;
+                }
         }
-        return list;
+        json_object_object_add(parameters, "expires_wall_usec", json_object_new_uint64(at));
+        return true;
+}
+
+static bool add_models(const struct sg_ctl *ctl, struct json_object *parameters)
+{
+        if (sg_ctl_has(ctl, SG_CTL_MODELS) && sg_ctl_has(ctl, SG_CTL_ALL_MODELS)) {
+                sg_ctl_complain("give one of --models and --all-models, not both");
+                return false;
+        }
+        if (sg_ctl_has(ctl, SG_CTL_MODELS))
+                json_object_object_add(parameters, "models", sg_ctl_list_of(sg_str_from(ctl->values[SG_CTL_MODELS])));
+        if (sg_ctl_has(ctl, SG_CTL_ALL_MODELS))
+                json_object_object_add(parameters, "all_models", json_object_new_boolean(true));
+        return true;
+}
+
+/* The name and what its options say; NULL: wrong usage, which was printed. */
+static struct json_object *key_parameters(const struct sg_ctl *ctl)
+{
+        struct json_object *parameters = json_object_new_object();
+
+        json_object_object_add(parameters, "name", json_object_new_string(ctl->arguments[0]));
+        if (add_models(ctl, parameters) && add_expiry(ctl, parameters) && sg_ctl_add_limits(ctl, parameters) &&
+            sg_ctl_add_name(ctl, SG_CTL_GROUP, SG_CTL_NO_GROUP, "group", parameters))
+                return parameters;
+        json_object_put(parameters);
+        return NULL;
+}
+
+/* On stderr: what a script reads stays what it was. */
+static void print_note(const struct sg_ctl *ctl, struct json_object *reply)
+{
+        SG_AUTO(sg_text_free) char *note = sg_ctl_escape(sg_str_from(sg_ctl_text(reply, "note")));
+
+        (void)fflush(stdout);
+        if (note && note[0] && !sg_ctl_has(ctl, SG_CTL_JSON))
+                sg_ctl_complain("%s", note);
 }
 
 enum sg_ctl_exit sg_ctl_verb_key_create(struct sg_ctl *ctl)
 {
-        struct json_object *parameters, *reply;
-        const char *expires = ctl->values[SG_CTL_EXPIRES];
-        uint64_t at = 0;
+        struct json_object *parameters = key_parameters(ctl), *reply;
         enum sg_ctl_exit e;
 
-        if (expires && !sg_ctl_parse_when(sg_str_from(expires), sg_clock_wall_usec(), SG_CTL_AHEAD, &at)) {
-                sg_ctl_complain("--expires is not understood: write 30d, 2026-12-31 or 2026-12-31T10:00:00Z");
+        if (!parameters)
                 return SG_CTL_USAGE;
-        }
-        if (expires && at <= sg_clock_wall_usec()) {
-                sg_ctl_complain("--expires lies in the past");
-                return SG_CTL_USAGE;
-        }
-        parameters = json_object_new_object();
-        json_object_object_add(parameters, "name", json_object_new_string(ctl->arguments[0]));
-        if (sg_ctl_has(ctl, SG_CTL_MODELS))
-                json_object_object_add(parameters, "models", list_of(sg_str_from(ctl->values[SG_CTL_MODELS])));
-        if (expires)
-                json_object_object_add(parameters, "expires_wall_usec", json_object_new_uint64(at));
+        if (sg_ctl_u64(parameters, "expires_wall_usec") == 0)
+                json_object_object_del(parameters, "expires_wall_usec");
         e = sg_ctl_ask(ctl, SG_CTL_LEDGER_END, "io.scribe.Ledger.CreateKey", parameters, &reply);
         if (e)
                 return e;
         print_secret(ctl, reply);
+        print_note(ctl, reply);
+        json_object_put(reply);
+        return SG_CTL_OK;
+}
+
+enum sg_ctl_exit sg_ctl_verb_key_change(struct sg_ctl *ctl)
+{
+        struct json_object *parameters = key_parameters(ctl), *reply;
+        enum sg_ctl_exit e;
+
+        if (!parameters)
+                return SG_CTL_USAGE;
+        if (json_object_object_length(parameters) == 1) {
+                sg_ctl_complain("nothing to change was given; try 'scribectl help key change'");
+                json_object_put(parameters);
+                return SG_CTL_USAGE;
+        }
+        e = sg_ctl_ask(ctl, SG_CTL_LEDGER_END, "io.scribe.Ledger.ChangeKey", parameters, &reply);
+        if (e)
+                return e;
+        if (sg_ctl_has(ctl, SG_CTL_JSON))
+                sg_ctl_print_json(reply);
+        else if (!sg_ctl_has(ctl, SG_CTL_QUIET))
+                print_key(sg_ctl_member(reply, "key"), NULL);
+        print_note(ctl, reply);
         json_object_put(reply);
         return SG_CTL_OK;
 }
@@ -152,7 +241,7 @@ enum sg_ctl_exit sg_ctl_verb_key_show(struct sg_ctl *ctl)
         if (sg_ctl_has(ctl, SG_CTL_JSON))
                 sg_ctl_print_json(reply);
         else
-                print_key(sg_ctl_member(reply, "key"));
+                print_key(sg_ctl_member(reply, "key"), sg_ctl_member(reply, "groups"));
         json_object_put(reply);
         return SG_CTL_OK;
 }
@@ -173,68 +262,4 @@ enum sg_ctl_exit sg_ctl_verb_key_revoke(struct sg_ctl *ctl)
         }
         json_object_put(reply);
         return SG_CTL_OK;
-}
-
-/* ---- key list */
-
-static void add_keys(struct json_object *reply, void *owner)
-{
-        struct json_object *all = owner, *keys = sg_ctl_member(reply, "keys");
-        size_t n = json_object_is_type(keys, json_type_array) ? json_object_array_length(keys) : 0;
-
-        for (size_t i = 0; i < n; i++)
-                json_object_array_add(all, json_object_get(json_object_array_get_idx(keys, i)));
-}
-
-static void print_list(struct json_object *keys)
-{
-        static const char *const head[] = {"name", "state", "secret", "models", "created", "expires"};
-        size_t n = json_object_array_length(keys);
-        struct sg_table *t;
-
-        if (n == 0) {
-                puts("there is no key yet; make one: scribectl key create NAME");
-                return;
-        }
-        t = sg_table_new(SG_N_ELEMENTS(head));
-        for (size_t i = 0; i < SG_N_ELEMENTS(head); i++)
-                sg_table_add(t, head[i]);
-        for (size_t i = 0; i < n; i++) {
-                struct json_object *key = json_object_array_get_idx(keys, i);
-                SG_AUTO(sg_text_free) char *models = models_text(key);
-                char when[SG_CTL_WHEN_BYTES], prefix[64];
-
-                (void)snprintf(prefix, sizeof(prefix), "%s...", sg_ctl_text(key, "prefix"));
-                sg_table_add(t, sg_ctl_text(key, "name"));
-                sg_table_add(t, sg_ctl_text(key, "state"));
-                sg_table_add(t, prefix);
-                sg_table_add(t, models ? models : "?");
-                sg_table_add(t, sg_ctl_format_when(sg_ctl_u64(key, "created_wall_usec"), when));
-                sg_table_add(t, or_never(key, "expires_wall_usec", when));
-        }
-        sg_table_print(t, stdout);
-        sg_table_free(t);
-}
-
-enum sg_ctl_exit sg_ctl_verb_key_list(struct sg_ctl *ctl)
-{
-        struct json_object *parameters = json_object_new_object(), *all = json_object_new_object();
-        struct json_object *keys = json_object_new_array();
-        enum sg_ctl_exit e;
-
-        json_object_object_add(all, "keys", keys);
-        json_object_object_add(parameters, "include_revoked", json_object_new_boolean(sg_ctl_has(ctl, SG_CTL_ALL)));
-        e = sg_ctl_ask_more(ctl, SG_CTL_LEDGER_END, "io.scribe.Ledger.ListKeys", parameters, add_keys, keys);
-        if (e == SG_CTL_OK && sg_ctl_has(ctl, SG_CTL_JSON)) {
-                sg_ctl_print_json(all);
-        } else if (e == SG_CTL_OK && sg_ctl_has(ctl, SG_CTL_QUIET)) {
-                for (size_t i = 0; i < json_object_array_length(keys); i++) {
-                        sg_ctl_print_text(sg_ctl_text(json_object_array_get_idx(keys, i), "name"));
-                        putchar('\n');
-                }
-        } else if (e == SG_CTL_OK) {
-                print_list(keys);
-        }
-        json_object_put(all);
-        return e;
 }

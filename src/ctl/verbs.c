@@ -1,7 +1,11 @@
 /* The one table of verbs and options: arguments, help, completion come from it. */
 #include "ctl/ctl.h"
 
-#define BIT(option) (UINT32_C(1) << (option))
+#define BIT(option) (UINT64_C(1) << (option))
+
+/* What a key or group may do. */
+#define LIMIT_BITS                                                                                                     \
+        (BIT(SG_CTL_LIMITS) | BIT(SG_CTL_RPM) | BIT(SG_CTL_TPM) | BIT(SG_CTL_CONCURRENCY) | BIT(SG_CTL_BUDGET))
 
 const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_JSON] = {"--json", NULL, NULL, "print the answer as JSON", true},
@@ -20,8 +24,8 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_ALL] = {"--all", NULL, NULL, "revoked keys, too", false},
         [SG_CTL_BY] = {"--by", "WHAT", "key model day provider none", "sum by key, model, day, provider or none",
                        false},
-        [SG_CTL_SINCE] = {"--since", "WHEN", NULL, "requests that began then or later", false},
-        [SG_CTL_UNTIL] = {"--until", "WHEN", NULL, "requests that began before then", false},
+        [SG_CTL_SINCE] = {"--since", "WHEN", NULL, "what happened then or later", false},
+        [SG_CTL_UNTIL] = {"--until", "WHEN", NULL, "what happened before then", false},
         [SG_CTL_KEY] = {"--key", "NAME", "@keys", "requests with this key only", false},
         [SG_CTL_MODEL] = {"--model", "NAME", NULL, "requests for this model only", false},
         [SG_CTL_PROVIDER] = {"--provider", "NAME", NULL, "what this provider was asked for only", false},
@@ -30,6 +34,24 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_LIMIT] = {"--limit", "N", NULL, "at most so many rows", false},
         [SG_CTL_FILE] = {"--file", "PATH", "@files", "the file that holds the secret (default: standard input)", false},
         [SG_CTL_FORCE] = {"--force", NULL, NULL, "even if the configuration in force uses it", false},
+        [SG_CTL_GROUP] = {"--group", "GROUP", "@groups", "the group that the key is in", false},
+        [SG_CTL_NO_GROUP] = {"--no-group", NULL, NULL, "in no group", false},
+        [SG_CTL_PARENT] = {"--parent", "GROUP", "@groups", "the group above, whose limits hold here, too", false},
+        [SG_CTL_NO_PARENT] = {"--no-parent", NULL, NULL, "below no other group", false},
+        [SG_CTL_LIMITS] = {"--limit", "LIMIT", NULL, "a limit, '600 requests/minute'; may be given several times",
+                           false},
+        [SG_CTL_RPM] = {"--rpm", "N", NULL, "the same as --limit 'N requests/minute'", false},
+        [SG_CTL_TPM] = {"--tpm", "N", NULL, "the same as --limit 'N tokens/minute'", false},
+        [SG_CTL_CONCURRENCY] = {"--concurrency", "N", NULL, "the same as --limit 'N concurrent'", false},
+        [SG_CTL_BUDGET] = {"--budget", "LIMIT", NULL, "what may be spent: 20usd/month, or '5 eur/day warn=80%'", false},
+        [SG_CTL_NO_LIMITS] = {"--no-limits", NULL, NULL, "without limits of its own", false},
+        [SG_CTL_ALL_MODELS] = {"--all-models", NULL, NULL, "the key may use every model", false},
+        [SG_CTL_NAME] = {"--name", "PATTERN", NULL, "names like this only; a * at the end matches the rest", false},
+        [SG_CTL_FROM] = {"--from", "ID", NULL, "go on where a limited list ended", false},
+        [SG_CTL_SUBJECT] = {"--subject", "PATTERN", NULL, "changes of this only: key:alice, 'group:*'", false},
+        [SG_CTL_REPLACE] = {"--replace", NULL, NULL, "keys of the file take the place of others of the same name",
+                            false},
+        [SG_CTL_CREATE_GROUPS] = {"--create-groups", NULL, NULL, "make groups that are missing, without limits", false},
 };
 
 const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N] = {
@@ -46,6 +68,11 @@ const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N] = {
         "WHEN is a duration (90s, 15m, 12h, 30d, 2w), a date (2026-12-31, at 00:00 of the local zone), a date and\n"   \
         "time (2026-12-31T10:00, local, or with Z or +02:00 at its end), \"now\" or \"today\".\n"
 
+#define LIMIT_HELP                                                                                                     \
+        "LIMIT is AMOUNT KIND/WINDOW: '600 requests/minute', '2M tokens/day', '20 usd/month', or '8 concurrent'. A\n"  \
+        "window is minute, hour, day or month (UTC); a budget has day or month. 'warn=80%' behind it tells when so\n"  \
+        "much is used, 'soft' makes it a warning only.\n"
+
 const struct sg_ctl_verb sg_ctl_verbs[] = {
         {"status", "", 0, 0, 0, "show how the gateway and the ledger are doing",
          "Shows the process, its configuration, the exchanges, the keys, the journal and the workers. With --json the\n"
@@ -55,24 +82,44 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl status\n"
          "  scribectl status --json | jq .exchanges.n_open\n",
          sg_ctl_verb_status, NULL},
-        {"key create", "NAME", 1, 1, BIT(SG_CTL_MODELS) | BIT(SG_CTL_EXPIRES),
+        {"key create", "NAME", 1, 1, BIT(SG_CTL_MODELS) | BIT(SG_CTL_EXPIRES) | BIT(SG_CTL_GROUP) | LIMIT_BITS,
          "make an API key and show its secret once",
          "The secret cannot be shown again: only its SHA-256 is stored. NAME is 1 to 64 of letters, digits, . _ @ and "
          "-.\n"
          "With --quiet nothing but the secret is printed, with --json "
-         "{\"key\":{...},\"secret\":\"sk-...\"}.\n" WHEN_HELP "\n"
+         "{\"key\":{...},\"secret\":\"sk-...\"}.\n" LIMIT_HELP WHEN_HELP "\n"
          "  scribectl key create alice\n"
          "  scribectl key create ci --models 'gpt-4o-mini,qwen*' --expires 30d\n"
+         "  scribectl key create carol --group team --rpm 600 --tpm 200K --budget 20usd/month\n"
          "  export OPENAI_API_KEY=$(scribectl key create bob --quiet)\n",
          sg_ctl_verb_key_create, NULL},
-        {"key list", "", 0, 0, BIT(SG_CTL_ALL), "list the API keys",
-         "Revoked keys are left out unless --all is given. With --quiet only the names.\n"
+        {"key change", "NAME", 1, 1,
+         BIT(SG_CTL_MODELS) | BIT(SG_CTL_ALL_MODELS) | BIT(SG_CTL_EXPIRES) | BIT(SG_CTL_GROUP) | BIT(SG_CTL_NO_GROUP) |
+                 LIMIT_BITS | BIT(SG_CTL_NO_LIMITS),
+         "change what an API key may do",
+         "What is not named stays as it is; limits that are given take the place of all that it had. --expires never\n"
+         "takes an expiry away. Gateways know within a second, and what is used already counts on.\n" LIMIT_HELP
+                 WHEN_HELP "\n"
+         "  scribectl key change alice --group team --expires 90d\n"
+         "  scribectl key change alice --limit '600 requests/minute' --limit '50 usd/month warn=80%'\n"
+         "  scribectl key change alice --no-limits --no-group\n",
+         sg_ctl_verb_key_change, "@keys"},
+        {"key list", "", 0, 0,
+         BIT(SG_CTL_ALL) | BIT(SG_CTL_NAME) | BIT(SG_CTL_GROUP) | BIT(SG_CTL_LIMIT) | BIT(SG_CTL_FROM),
+         "list the API keys",
+         "Revoked keys are left out unless --all is given. Of --group those directly in it. With --quiet only the "
+         "names.\n"
+         "When --limit ends the list, the last line (with --json \"next_id\") says what --from goes on with.\n"
          "\n"
          "  scribectl key list\n"
+         "  scribectl key list --group team --name 'ci-*'\n"
+         "  scribectl key list --limit 100 --from 4711\n"
          "  scribectl key list --all --json | jq -r '.keys[] | select(.state==\"expired\").name'\n",
          sg_ctl_verb_key_list, NULL},
         {"key show", "NAME", 1, 1, 0, "show one API key",
-         "The key of that name that is not revoked, or else the one revoked last. Never shows the secret.\n"
+         "The key of that name that is not revoked, or else the one revoked last. Never shows the "
+         "secret.\n"
+         "Below its own limits stand those of its group and of the groups above: all of them hold.\n"
          "\n"
          "  scribectl key show alice\n",
          sg_ctl_verb_key_show, "@keys"},
@@ -87,6 +134,77 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl key rotate alice\n",
          sg_ctl_verb_key_rotate, "@keys"},
+        {"key export", "[FILE]", 0, 1, 0, "write all keys as lines of JSON, without their secrets",
+         "Each line has name, digest (SHA-256 of the secret), prefix, models, group, limits, created_wall_usec,\n"
+         "expires_wall_usec and state of one key; revoked ones are left out. FILE is replaced as a whole and is "
+         "readable\n"
+         "by its owner only; without it the lines go to standard output. Groups are named, but what limits them is "
+         "not\n"
+         "in it. Needs the right to change keys.\n"
+         "\n"
+         "  scribectl key export keys.jsonl\n",
+         sg_ctl_verb_key_export, "@files"},
+        {"key import", "FILE", 1, 1, BIT(SG_CTL_REPLACE) | BIT(SG_CTL_CREATE_GROUPS),
+         "take keys from lines of JSON, as 'key export' writes them",
+         "Each line needs name, digest and prefix; the other members may be missing. All lines are checked before the\n"
+         "first key goes in, and the first one that is wrong is named. A key that is there already with the same "
+         "digest\n"
+         "is left alone; with another digest it is an error, unless --replace is given: then its secret, models, "
+         "group,\n"
+         "limits and expiry become those of the line. A group that is missing is an error, unless --create-groups is\n"
+         "given. An import that was interrupted is done again.\n"
+         "\n"
+         "  scribectl key import keys.jsonl --create-groups\n",
+         sg_ctl_verb_key_import, "@files"},
+        {"group create", "NAME", 1, 1, BIT(SG_CTL_PARENT) | LIMIT_BITS, "make a group of API keys",
+         "Its limits hold for all its keys together, and for those of the groups below it. Groups form a tree of at "
+         "most\n"
+         "eight levels; of all limits above a key the one that is reached first counts. NAME is made like that of a "
+         "key.\n" LIMIT_HELP "\n"
+         "  scribectl group create acme --budget '500usd/month warn=80%'\n"
+         "  scribectl group create research --parent acme --limit '10M tokens/day'\n",
+         sg_ctl_verb_group_create, NULL},
+        {"group change", "NAME", 1, 1, BIT(SG_CTL_PARENT) | BIT(SG_CTL_NO_PARENT) | LIMIT_BITS | BIT(SG_CTL_NO_LIMITS),
+         "change a group of API keys",
+         "What is not named stays as it is; limits that are given take the place of all that it had.\n" LIMIT_HELP "\n"
+         "  scribectl group change research --parent labs\n"
+         "  scribectl group change acme --budget 800usd/month\n",
+         sg_ctl_verb_group_change, "@groups"},
+        {"group remove", "NAME", 1, 1, 0, "remove a group that has no keys",
+         "Refused while keys or other groups are in it.\n"
+         "\n"
+         "  scribectl group remove research\n",
+         sg_ctl_verb_group_remove, "@groups"},
+        {"group list", "", 0, 0, 0, "list the groups of API keys as a tree",
+         "\"keys\" are those directly in the group. With --quiet only the names.\n"
+         "\n"
+         "  scribectl group list\n",
+         sg_ctl_verb_group_list, NULL},
+        {"group show", "NAME", 1, 1, 0, "show a group, those above it and those below",
+         "  scribectl group show research\n"
+         "  scribectl key list --group research\n",
+         sg_ctl_verb_group_show, "@groups"},
+        {"limits show", "[NAME]", 0, 1, 0, "show what is used of limits and budgets",
+         "NAME is that of a key, group, model or provider; key:NAME, group:NAME, model:NAME and provider:NAME name one "
+         "of\n"
+         "these. \"reserved\" is held for exchanges that are open, \"taken\" the share of both. With several nodes\n"
+         "\"granted\" is what this one may give out before it asks Redis again; when Redis does not answer, \"bound\" "
+         "is\n"
+         "what the nodes may go over the limit together, at most.\n"
+         "\n"
+         "  scribectl limits show\n"
+         "  scribectl limits show group:acme\n",
+         sg_ctl_verb_limits_show, "@keys"},
+        {"audit", "", 0, 0, BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_SUBJECT) | BIT(SG_CTL_LIMIT),
+         "show who changed keys and groups",
+         "Newest first, 50 unless --limit (-n) says otherwise. \"who\" is the user whose process asked, as the kernel "
+         "tells\n"
+         "it. Entries are written with the change itself, or neither is. The subject is key:NAME or group:NAME; "
+         "--since\n"
+         "and --until bound when it was changed.\n" WHEN_HELP "\n"
+         "  scribectl audit --since 7d\n"
+         "  scribectl audit --subject key:alice -n 1 --json\n",
+         sg_ctl_verb_audit, NULL},
         {"usage reconcile", "FILE", 1, 1, BIT(SG_CTL_PROVIDER) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL),
          "hold a provider's export against our records",
          "FILE is CSV, by day (UTC) and model; its first line names the columns: date, model, requests, input_tokens\n"

@@ -15,7 +15,7 @@ static struct sg_error err;
 static bool reads(const char *line)
 {
         static char copy[1024];
-        char *argv[32] = {(char *)"scribectl"}, *rest = copy, *word;
+        char *argv[64] = {(char *)"scribectl"}, *rest = copy, *word;
         int argc = 1;
 
         strcpy(copy, line);
@@ -100,6 +100,44 @@ static void test_mistakes_are_met_with_a_suggestion(void **state)
         }
 }
 
+static void test_limit_is_rows_or_what_a_key_may_do(void **state)
+{
+        assert_true(reads("--limit 5 usage"));
+        assert_string_equal(ctl.values[SG_CTL_LIMIT], "5");
+        assert_null(ctl.values[SG_CTL_LIMITS]);
+        assert_true(reads("audit -n 5"));
+        assert_string_equal(ctl.values[SG_CTL_LIMIT], "5");
+        assert_true(reads("--limit a key create x --limit=b"));
+        assert_null(ctl.values[SG_CTL_LIMIT]);
+        assert_int_equal(ctl.n_limits, 2);
+        assert_string_equal(ctl.limits[0], "a");
+        assert_string_equal(ctl.limits[1], "b");
+        assert_false(reads("usage --limit 5 --limit 6"));
+        assert_non_null(strstr(err.text, "given twice"));
+        assert_false(reads("key show x --limit a"));
+        assert_non_null(strstr(err.text, "takes no option --limit"));
+        assert_false(
+                reads("key create x --limit a --limit a --limit a --limit a --limit a --limit a --limit a --limit a "
+                      "--limit a --limit a --limit a --limit a --limit a --limit a --limit a --limit a --limit a"));
+        assert_non_null(strstr(err.text, "too often"));
+}
+
+static void test_arguments_of_any_length_are_told_in_short(void **state)
+{
+        static char word[10001];
+        char *argv[] = {(char *)"scribectl", (char *)"key", (char *)"create", (char *)"x", word};
+
+        memset(word, 'a', sizeof(word) - 1);
+        assert_false(sg_ctl_read_arguments(&ctl, 5, argv, &err));
+        assert_in_range(strlen(err.text), 1, sizeof(err.text) - 1);
+        memcpy(word, "--limit=", 8);
+        assert_true(sg_ctl_read_arguments(&ctl, 5, argv, &err));
+        assert_int_equal(strlen(ctl.limits[0]), 9992);
+        memcpy(word, "--l\033=", 5);
+        assert_false(sg_ctl_read_arguments(&ctl, 5, argv, &err));
+        assert_null(strchr(err.text, '\033'));
+}
+
 static void test_help_needs_no_arguments(void **state)
 {
         assert_true(reads("key create --help"));
@@ -146,6 +184,8 @@ int main(void)
                 cmocka_unit_test(test_names_like_options_follow_two_dashes),
                 cmocka_unit_test(test_every_verb_of_the_table_is_found),
                 cmocka_unit_test(test_mistakes_are_met_with_a_suggestion),
+                cmocka_unit_test(test_limit_is_rows_or_what_a_key_may_do),
+                cmocka_unit_test(test_arguments_of_any_length_are_told_in_short),
                 cmocka_unit_test(test_help_needs_no_arguments),
                 cmocka_unit_test(test_sockets_come_from_option_environment_or_default),
                 cmocka_unit_test(test_hostile_words_are_told_escaped),

@@ -18,6 +18,7 @@ FAKE = """#!/bin/sh
 case "$*" in
     '--control /other --quiet key list') echo elsewhere ;;
     '--quiet key list') printf '%s\\n' alice ann bob ;;
+    '--quiet group list') printf '%s\\n' acme research ;;
     '--quiet credential list') echo moonshot ;;
     '--quiet upstream list') printf '%s\\n' query quota ;;
     *) echo "unexpected: $*" >&2; exit 1 ;;
@@ -27,8 +28,16 @@ esac
 # words of the line (the last one is being completed) -> what is offered; a set: at least these, and none of MISSING.
 CASES = [
     (["st"], ["status"]),
-    (["key", ""], ["create", "list", "revoke", "rotate", "show"]),
+    (["key", ""], ["change", "create", "export", "import", "list", "revoke", "rotate", "show"]),
     (["key", "r"], ["revoke", "rotate"]),
+    (["key", "create", "x", "--group", ""], ["acme", "research"]),
+    (["key", "change", "x", "--rp"], ["--rpm"]),
+    (["key", "create", "x", "--limit", "600 requests/minute", "--li"], ["--limit"]),
+    (["key", "import", "@directory/"], ["@directory/inside", "@directory/a.key"]),
+    (["group", ""], ["change", "create", "list", "remove", "show"]),
+    (["group", "change", "r"], ["research"]),
+    (["group", "create", "x", "--parent", "a"], ["acme"]),
+    (["audit", "--su"], ["--subject"]),
     (["config", ""], ["check", "show"]),
     (["credential", ""], ["list", "remove", "set"]),
     (["key", "show", ""], ["alice", "ann", "bob"]),
@@ -53,7 +62,7 @@ CASES = [
     (["log-level", "w"], ["warning"]),
     (["completion", ""], ["bash", "zsh"]),
     (["help", "cred"], ["credential"]),
-    (["help", "key", "c"], ["create"]),
+    (["help", "key", "cr"], ["create"]),
     (["key", "create", "--m"], ["--models"]),
     (["--json", "key", "create", "--e"], ["--expires"]),
     (["credential", "set", "--f"], ["--file"]),
