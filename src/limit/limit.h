@@ -22,9 +22,10 @@
 
 #include "config/limit.h"
 
-#define SG_LIMIT_WORDS_MAX (4u << 20)
-#define SG_LIMIT_HOLDS_MAX 64u
-#define SG_LIMIT_PROCESSES 4u /* at once, on one table: upgrades whose predecessors still finish streams */
+#define SG_LIMIT_WORDS_MAX  (4u << 20)
+#define SG_LIMIT_HOLDS_MAX  96u /* of one exchange: a key, eight groups, a model and a provider with all they may have */
+#define SG_LIMIT_HOLDS_NEAR 8u  /* of those without memory of their own */
+#define SG_LIMIT_PROCESSES  4u  /* at once, on one table: upgrades whose predecessors still finish streams */
 
 enum sg_limit_error {
         SG_LIMIT_E_REFUSED = 1, /* *ret_refusal says which */
@@ -85,12 +86,17 @@ struct sg_limit_hold {
         struct sg_limit_word *word;
         uint64_t n;
         uint8_t kind, window; /* enum sg_limit_kind, enum sg_limit_window */
+        bool is_bound;        /* taken of a grant, too */
         uint32_t period;      /* of days and months: settled there, also when it is over */
+        uint32_t refunded;    /* of buckets: what the word said when it was taken */
+        uint64_t end;         /* of buckets: of its place */
         uint64_t amount;      /* of the limit */
 };
+/* Empty when it is all zeros. Settling and releasing empty it; nothing else has to be freed. */
 struct sg_reservation {
         size_t n;
-        struct sg_limit_hold at[SG_LIMIT_HOLDS_MAX];
+        struct sg_limit_hold near[SG_LIMIT_HOLDS_NEAR];
+        struct sg_limit_hold *far; /* the rest */
 };
 
 struct sg_limit_ask {
