@@ -64,8 +64,9 @@ struct sg_store_driver {
         int (*group_change)(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err);
         int (*group_remove)(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
         int (*group_find)(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err);
-        int (*group_list)(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner),
-                          void *owner, struct sg_error *err);
+        int (*group_list)(struct sg_store *s, bool with_keys,
+                          void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+                          struct sg_error *err);
 
         int (*audit_add)(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err);
         int (*audit_list)(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,

@@ -159,7 +159,8 @@ int sg_sqlite_group_add(struct sg_store *s, const struct sg_store_group *group, 
 int sg_sqlite_group_change(struct sg_store *s, uint64_t id, const struct sg_store_group *group, struct sg_error *err);
 int sg_sqlite_group_remove(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err);
 int sg_sqlite_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err);
-int sg_sqlite_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+int sg_sqlite_group_list(struct sg_store *s, bool with_keys,
+                         void (*each)(const struct sg_store_group *group, void *owner), void *owner,
                          struct sg_error *err);
 int sg_sqlite_audit_add(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err);
 int sg_sqlite_audit_list(struct sg_store *s, uint64_t from_wall_usec, uint64_t to_wall_usec, struct sg_str subject,

@@ -131,17 +131,22 @@ static int read_groups(struct sg_sqlite *q, sqlite3_stmt *st,
         return r > 0 ? 0 : r;
 }
 
-int sg_sqlite_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+int sg_sqlite_group_list(struct sg_store *s, bool with_keys,
+                         void (*each)(const struct sg_store_group *group, void *owner), void *owner,
                          struct sg_error *err)
 {
         struct sg_sqlite *q = (struct sg_sqlite *)s;
+        /* CASE: what it counts is not looked at when it is not wanted. */
         sqlite3_stmt *st = sg_sqlite_get(q, STMT_GROUP_LIST,
-                                         "SELECT " COLUMNS ", (SELECT count(*) FROM api_key k"
-                                         "  WHERE k.group_id = g.id AND k.revoked_wall_usec = 0)"
+                                         "SELECT " COLUMNS ", CASE WHEN ?1 THEN (SELECT count(*) FROM api_key k"
+                                         "  WHERE k.group_id = g.id AND k.revoked_wall_usec = 0) ELSE 0 END"
                                          " FROM key_group g WHERE removed_wall_usec = 0 ORDER BY id",
                                          err);
 
-        return st ? read_groups(q, st, each, owner, err) : -EIO;
+        if (!st)
+                return -EIO;
+        sg_sqlite_bind_u64(st, 1, with_keys);
+        return read_groups(q, st, each, owner, err);
 }
 
 int sg_sqlite_group_changes(struct sg_sqlite *q, uint64_t after_version,

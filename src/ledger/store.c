@@ -263,10 +263,11 @@ int sg_store_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id
         return s->driver->group_find(s, name, ret_id, err);
 }
 
-int sg_store_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+int sg_store_group_list(struct sg_store *s, bool with_keys,
+                        void (*each)(const struct sg_store_group *group, void *owner), void *owner,
                         struct sg_error *err)
 {
-        return s->driver->group_list(s, each, owner, err);
+        return s->driver->group_list(s, with_keys, each, owner, err);
 }
 
 int sg_store_audit_add(struct sg_store *s, const struct sg_store_audit *entry, struct sg_error *err)

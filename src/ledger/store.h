@@ -157,7 +157,7 @@ struct sg_store_group {
         struct sg_str limits; /* as of keys */
         uint64_t created_wall_usec, removed_wall_usec;
         uint64_t version;
-        uint64_t n_keys; /* in it, not below, without revoked ones; of sg_store_group_list() only */
+        uint64_t n_keys; /* in it, not below, without revoked ones; when sg_store_group_list() was asked for it */
 };
 
 /* ---- keys: each change raises the version. Outside of a transaction it is one by itself; in one, a change that answers
@@ -217,8 +217,9 @@ int sg_store_group_change(struct sg_store *s, uint64_t id, const struct sg_store
 /* Has neither keys nor children: the caller's to see to. */
 int sg_store_group_remove(struct sg_store *s, uint64_t id, uint64_t wall_usec, struct sg_error *err) SG_MUST_CHECK;
 int sg_store_group_find(struct sg_store *s, struct sg_str name, uint64_t *ret_id, struct sg_error *err) SG_MUST_CHECK;
-/* In the order of ids; removed ones are left out. */
-int sg_store_group_list(struct sg_store *s, void (*each)(const struct sg_store_group *group, void *owner), void *owner,
+/* In the order of ids; removed ones are left out. with_keys: n_keys too, which takes long with many keys. */
+int sg_store_group_list(struct sg_store *s, bool with_keys,
+                        void (*each)(const struct sg_store_group *group, void *owner), void *owner,
                         struct sg_error *err) SG_MUST_CHECK;
 
 /* ---- audit: who changed what; added inside the change's own transaction */

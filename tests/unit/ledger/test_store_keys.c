@@ -249,7 +249,7 @@ static void test_a_tree_of_groups(void **state)
         assert_int_equal(sg_store_group_find(s, SG_STR("team"), &found, NULL), 0);
         assert_int_equal(found, team);
         assert_int_equal(sg_store_group_find(s, SG_STR("te"), &found, NULL), SG_STORE_E_NONE);
-        assert_int_equal(sg_store_group_list(s, tell_group, &told, NULL), 0);
+        assert_int_equal(sg_store_group_list(s, true, tell_group, &told, NULL), 0);
         assert_string_equal(told.text, "org<0(0)@1 team<1(2)@2 ");
 
         group.limits = SG_STR("[\"5 concurrent\"]");
@@ -259,7 +259,7 @@ static void test_a_tree_of_groups(void **state)
         assert_int_equal(sg_store_group_change(s, top, &group, NULL), SG_STORE_E_NONE);
         assert_int_equal(sg_store_group_find(s, SG_STR("org"), &found, NULL), SG_STORE_E_NONE);
         told = (struct told){""};
-        assert_int_equal(sg_store_group_list(s, tell_group, &told, NULL), 0);
+        assert_int_equal(sg_store_group_list(s, true, tell_group, &told, NULL), 0);
         assert_string_equal(told.text, "team<0[\"5 concurrent\"](2)@7 ");
         /* The name is free again, the id is not. */
         assert_true(add_group(s, "org", 0) > team);
