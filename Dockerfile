@@ -10,7 +10,7 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS build
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev meson ninja-build pkg-config \
-        libgnutls28-dev libjson-c-dev libc-ares-dev libnghttp2-dev libpq-dev libsqlite3-dev liburcu-dev && \
+        libgnutls28-dev libjson-c-dev libc-ares-dev libnghttp2-dev libhiredis-dev libpq-dev libsqlite3-dev liburcu-dev && \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .

@@ -15,7 +15,7 @@ MARK=$LOCAL/.made-by-start.sh
 MODE=local
 
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libgnutls28-dev libjson-c-dev libc-ares-dev
-    libnghttp2-dev libpq-dev libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
+    libnghttp2-dev libhiredis-dev libpq-dev libsqlite3-dev liburcu-dev libsystemd-dev ca-certificates curl"
 TEST_PACKAGES="libcmocka-dev libasan8 libubsan1 libtsan2 python3-pytest python3-requests python3-h2 openssl shellcheck util-linux git mandoc groff-base zsh
     build-essential debhelper dpkg-dev mmdebstrap systemd-container openssh-client python3-yaml buildah podman runc
     iproute2 docker-compose lintian blhc devscripts piuparts haproxy nghttp2-client nginx-light python3-grpcio redis-server
