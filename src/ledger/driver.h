@@ -76,6 +76,9 @@ struct sg_store_driver {
         int (*totals)(struct sg_store *s, const struct sg_store_total_filter *filter,
                       void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
                       struct sg_error *err);
+        int (*used_keys)(struct sg_store *s, uint64_t after_event, uint64_t from_wall_usec,
+                         void (*each)(uint64_t key_id, void *owner), void *owner, uint64_t *ret_event,
+                         struct sg_error *err);
         int (*usage_prune)(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
                            struct sg_error *err);
         int (*count)(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err);

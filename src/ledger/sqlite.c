@@ -464,6 +464,7 @@ const struct sg_store_driver sg_sqlite_driver = {
         .audit_add = sg_sqlite_audit_add,
         .audit_list = sg_sqlite_audit_list,
         .totals = sg_sqlite_totals,
+        .used_keys = sg_sqlite_used_keys,
         .usage_prune = sg_sqlite_usage_prune,
         .count = sqlite_count,
 };

@@ -36,6 +36,9 @@ enum sg_sqlite_stmt {
         STMT_USAGE_COUNT,
         STMT_USAGE_UNCOUNT,
         STMT_HOUR_ADD,
+        STMT_LAST_EVENT,
+        STMT_USED_AFTER,
+        STMT_USED_FROM,
         STMT_TOTALS, /* one for each of what they are asked */
         STMT_TOTALS_LAST = STMT_TOTALS + SG_TOTAL_PROVIDER,
         STMT_KEY_ADD,
@@ -169,5 +172,8 @@ int sg_sqlite_audit_list(struct sg_store *s, uint64_t from_wall_usec, uint64_t t
 int sg_sqlite_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
                      void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
                      struct sg_error *err);
+int sg_sqlite_used_keys(struct sg_store *s, uint64_t after_event, uint64_t from_wall_usec,
+                        void (*each)(uint64_t key_id, void *owner), void *owner, uint64_t *ret_event,
+                        struct sg_error *err);
 int sg_sqlite_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
                           struct sg_error *err);

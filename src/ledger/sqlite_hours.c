@@ -140,3 +140,50 @@ int sg_sqlite_totals(struct sg_store *s, const struct sg_store_total_filter *fil
         }
         return r > 0 ? 0 : r;
 }
+
+/* ---- who used something */
+
+static int last_event(struct sg_sqlite *q, uint64_t *ret, struct sg_error *err)
+{
+        sqlite3_stmt *st = sg_sqlite_get(q, STMT_LAST_EVENT, "SELECT coalesce(max(id), 0) FROM usage", err);
+        int r;
+
+        if (!st)
+                return -EIO;
+        r = sg_sqlite_row(q, st, "cannot look at the usage", err);
+        if (r)
+                return r;
+        *ret = sg_sqlite_u64(st, 0);
+        (void)sqlite3_reset(st);
+        return 0;
+}
+
+int sg_sqlite_used_keys(struct sg_store *s, uint64_t after_event, uint64_t from_wall_usec,
+                        void (*each)(uint64_t key_id, void *owner), void *owner, uint64_t *ret_event,
+                        struct sg_error *err)
+{
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        uint64_t last = 0;
+        sqlite3_stmt *st;
+        int r;
+
+        r = sg_sqlite_hours_flush(q, err);
+        if (!r)
+                r = last_event(q, &last, err);
+        if (r)
+                return r;
+        /* When all events were pruned, their ids begin anew. */
+        if (after_event == 0 || after_event > last) {
+                st = sg_sqlite_get(q, STMT_USED_FROM, "SELECT DISTINCT key_id FROM usage_hour WHERE hour >= ?1", err);
+                after_event = from_wall_usec / SG_HOUR_USEC;
+        } else
+                st = sg_sqlite_get(q, STMT_USED_AFTER, "SELECT DISTINCT key_id FROM usage WHERE id > ?1", err);
+        if (!st)
+                return -EIO;
+        sg_sqlite_bind_u64(st, 1, after_event);
+        while ((r = sg_sqlite_row(q, st, "cannot look at the usage", err)) == 0)
+                each(sg_sqlite_u64(st, 0), owner);
+        if (r > 0)
+                *ret_event = last;
+        return r > 0 ? 0 : r;
+}

@@ -106,6 +106,7 @@ const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
          /* JSON array of texts; NULL: none */
          "ALTER TABLE api_key ADD COLUMN limits TEXT CHECK (limits LIKE '[%');"
          "CREATE INDEX api_key_group ON api_key (group_id);"
+         "CREATE INDEX api_key_version ON api_key (version);"
 
          /* Removed ones stay, so that other ledgers learn of it; an id is never used again. */
          "CREATE TABLE key_group ("

@@ -289,6 +289,13 @@ int sg_store_totals(struct sg_store *s, const struct sg_store_total_filter *filt
         return s->driver->totals(s, filter, each, owner, err);
 }
 
+int sg_store_used_keys(struct sg_store *s, uint64_t after_event, uint64_t from_wall_usec,
+                       void (*each)(uint64_t key_id, void *owner), void *owner, uint64_t *ret_event,
+                       struct sg_error *err)
+{
+        return s->driver->used_keys(s, after_event, from_wall_usec, each, owner, ret_event, err);
+}
+
 int sg_store_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,
                          struct sg_error *err)
 {

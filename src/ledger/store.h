@@ -256,6 +256,12 @@ struct sg_store_total_filter {
 int sg_store_totals(struct sg_store *s, const struct sg_store_total_filter *filter,
                     void (*each)(const struct sg_store_usage_bill *bill, void *owner), void *owner,
                     struct sg_error *err) SG_MUST_CHECK;
+/* Which keys were used, each once: by the events behind that one (*ret_event of the last time), or for 0 by all that began at
+ * from_wall_usec, a whole hour, or later. What was committed before the call is in it; in a database that several write it
+ * may be told again. each may not call the store. */
+int sg_store_used_keys(struct sg_store *s, uint64_t after_event, uint64_t from_wall_usec,
+                       void (*each)(uint64_t key_id, void *owner), void *owner, uint64_t *ret_event,
+                       struct sg_error *err) SG_MUST_CHECK;
 /* Events that began before that, at most `limit` of them, oldest first; hourly sums stay, and with them what is asked of
  * whole hours. *ret_n: how many went. */
 int sg_store_usage_prune(struct sg_store *s, uint64_t before_wall_usec, uint64_t limit, uint64_t *ret_n,

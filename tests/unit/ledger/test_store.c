@@ -566,6 +566,44 @@ static void test_totals_of_groups_go_by_the_tree_as_it_stands(void **state)
         sg_store_free(s);
 }
 
+static void note_key(uint64_t key_id, void *owner)
+{
+        struct bills *b = owner;
+        size_t at = strlen(b->text);
+
+        (void)snprintf(b->text + at, sizeof(b->text) - at, "%d ", (int)key_id);
+}
+
+static const char *used(struct sg_store *s, uint64_t *event, uint64_t from)
+{
+        static struct bills keys;
+
+        keys = (struct bills){0};
+        assert_int_equal(sg_store_used_keys(s, *event, from, note_key, &keys, event, NULL), 0);
+        return keys.text;
+}
+
+static void test_which_keys_were_used_since(void **state)
+{
+        struct sg_store *s = open_store();
+        uint64_t event = 0, n;
+
+        use(s, 1, "gpt", "p", DAY_USEC);
+        use(s, 2, "gpt", "p", 2 * DAY_USEC);
+        assert_string_equal(used(s, &event, 2 * DAY_USEC), "2 ");
+        assert_string_equal(used(s, &event, 2 * DAY_USEC), "");
+        use(s, 1, "gpt", "p", DAY_USEC);
+        use(s, 1, "gpt", "p", DAY_USEC);
+        assert_string_equal(used(s, &event, 2 * DAY_USEC), "1 ");
+        assert_string_equal(used(s, &event, 2 * DAY_USEC), "");
+        /* Whatever becomes of the events: what comes behind is told. */
+        assert_int_equal(sg_store_usage_prune(s, UINT64_MAX, 9, &n, NULL), 0);
+        use(s, 3, "gpt", "p", 2 * DAY_USEC);
+        assert_non_null(strstr(used(s, &event, 2 * DAY_USEC), "3 "));
+        assert_string_equal(used(s, &event, 2 * DAY_USEC), "");
+        sg_store_free(s);
+}
+
 /* ---- pruning */
 
 static void test_pruning_takes_the_oldest_events_and_no_sums(void **state)
@@ -679,6 +717,7 @@ int main(void)
                 TEST(test_a_transaction_sees_its_own_sums_and_takes_them_back),
                 TEST(test_totals_of_keys_models_and_providers),
                 TEST(test_totals_of_groups_go_by_the_tree_as_it_stands),
+                TEST(test_which_keys_were_used_since),
                 TEST(test_pruning_takes_the_oldest_events_and_no_sums),
                 TEST(test_counts),
                 TEST(test_text_is_a_value_never_sql),
