@@ -1,13 +1,14 @@
 /*
  * Two indexes over the same entries. By digest: liburcu's lock-free hash table, which workers read. By id: chains that
- * only the main thread walks, and a list of all entries for pictures.
+ * only the main thread walks, also for pictures. There may be a million entries: what each of them holds counts.
  *
  * What readers rely on:
  *
  * - An entry is never changed after it has been published. A change with the same digest replaces the node in one step,
- * so that no reader finds a known key missing for a moment.
+ * so that no reader finds a known key missing for a moment. One that says nothing new leaves the entry as it is: most of
+ * a picture that is told again does.
  * - liburcu is not instrumented for ThreadSanitizer and orders by its own barriers, so each entry is published by a
- * release store of its own `is_published`, and whoever meets an entry (the match function is the first to) loads that
+ * release store of its own `picture`, and whoever meets an entry (the match function is the first to) loads that
  * field with acquire before it reads anything else. On x86 and arm64 this costs nothing or one load-acquire.
  * - The table holds one reference, which it drops only after a grace period. So a reader that has found an entry may
  * take a reference at any time of its turn, even when the entry has just been replaced; and once the count is zero
@@ -19,29 +20,27 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "auth/keytable.h"
-#include "base/list.h"
+#include "auth/groups.h"
 
 #include <urcu/rculfhash.h>
 
-#define MODELS_MAX  64u
-#define BUCKETS_MIN 64u /* a power of two */
+#define MODELS_MAX   64u
+#define BUCKETS_MIN  64u  /* a power of two */
+#define PICTURES_MAX 255u /* numbers that a picture may have; 0: the entry is not published yet */
 
 struct entry {
         struct sg_key key; /* first: the key's release frees the entry */
-        _Atomic bool is_published;
         struct cds_lfht_node by_digest;
         struct entry *next_by_id;
-        struct sg_link link;
-        uint64_t picture; /* the last picture that named it */
 };
 
 struct sg_keytable {
         struct cds_lfht *by_digest;
         struct entry **by_id;
         size_t n_buckets; /* of both indexes */
-        struct sg_list all;
-        uint64_t picture;
+        size_t n_keys;
+        uint8_t picture; /* the last one; its keys have its number, and at its end no others are left */
+        struct sg_groups groups;
 };
 
 static struct entry *entry_of(const struct sg_key *k)
@@ -52,11 +51,6 @@ static struct entry *entry_of(const struct sg_key *k)
 static struct entry *of_node(struct cds_lfht_node *node)
 {
         return SG_CONTAINER(node, struct entry, by_digest);
-}
-
-static struct entry *of_link(struct sg_link *link)
-{
-        return SG_CONTAINER(link, struct entry, link);
 }
 
 /* SHA-256 is uniform, and a caller who chooses what is hashed cannot choose where the known keys lie. */
@@ -90,8 +84,27 @@ static const char *put_string(char **at, struct sg_str s)
         return start;
 }
 
+static void entry_free(struct entry *e)
+{
+        sg_limit_set_unref(e->key.limits);
+        sg_group_unref(e->key.group);
+        free(e);
+}
+
+/* What it shares with others. before: the entry that it replaces, or NULL. */
+static bool take_shared(struct sg_keytable *t, struct entry *e, const struct sg_key_change *change,
+                        const struct entry *before)
+{
+        const bool is_same = before && sg_limit_set_is_same(before->key.limits, change->limits);
+
+        e->key.limits = sg_limit_set_ref(is_same ? before->key.limits : change->limits);
+        if (change->group_id)
+                e->key.group = sg_groups_ref(&t->groups, change->group_id);
+        return !change->group_id || e->key.group;
+}
+
 /* One block: the entry, the pointers to the models, the strings. */
-static struct entry *entry_new(const struct sg_key_change *change)
+static struct entry *entry_new(struct sg_keytable *t, const struct sg_key_change *change, const struct entry *before)
 {
         struct entry *e;
         char *strings;
@@ -99,6 +112,10 @@ static struct entry *entry_new(const struct sg_key_change *change)
         e = calloc(1, sizeof(*e) + models_bytes(change) + change->name.n + 1);
         if (!e)
                 return NULL;
+        if (!take_shared(t, e, change, before)) {
+                entry_free(e);
+                return NULL;
+        }
         atomic_init(&e->key.n_refs, 1);
         e->key.id = change->id;
         memcpy(e->key.digest, change->digest, sizeof(e->key.digest));
@@ -106,7 +123,7 @@ static struct entry *entry_new(const struct sg_key_change *change)
         e->key.is_revoked = change->is_revoked;
         e->key.all_models = change->all_models;
         e->key.models = (const char **)(e + 1);
-        e->key.n_models = change->n_models;
+        e->key.n_models = (uint8_t)change->n_models;
         strings = (char *)(e->key.models + change->n_models);
         for (size_t i = 0; i < change->n_models; i++)
                 e->key.models[i] = put_string(&strings, change->models[i]);
@@ -128,7 +145,7 @@ void sg_key_unref(const struct sg_key *k)
         if (!k)
                 return;
         if (atomic_fetch_sub_explicit(&entry_of(k)->key.n_refs, 1, memory_order_acq_rel) == 1)
-                free(entry_of(k));
+                entry_free(entry_of(k));
 }
 
 static void drop_tables_reference(struct sg_rcu_head *at)
@@ -168,7 +185,7 @@ static void id_add(struct sg_keytable *t, struct entry *e)
 
         e->next_by_id = *bucket;
         *bucket = e;
-        sg_list_push(&t->all, &e->link);
+        t->n_keys++;
 }
 
 static void id_remove(struct sg_keytable *t, struct entry *e)
@@ -180,7 +197,7 @@ static void id_remove(struct sg_keytable *t, struct entry *e)
                 at = &(*at)->next_by_id;
         }
         *at = e->next_by_id;
-        sg_list_remove(&t->all, &e->link);
+        t->n_keys--;
 }
 
 /* ---- the table */
@@ -192,7 +209,7 @@ int sg_keytable_new(struct sg_keytable **ret)
         t = calloc(1, sizeof(*t));
         if (!t)
                 return -ENOMEM;
-        sg_list_init(&t->all);
+        t->picture = 1;
         t->n_buckets = BUCKETS_MIN;
         t->by_id = calloc(t->n_buckets, sizeof(struct entry *));
         t->by_digest = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, 0, 0, NULL);
@@ -216,10 +233,12 @@ struct sg_keytable *sg_keytable_free(struct sg_keytable *t)
 {
         if (!t)
                 return NULL;
-        SG_LIST_EACH (&t->all, k)
-                remove_entry(t, of_link(k));
+        for (size_t i = 0; t->n_keys && i < t->n_buckets; i++)
+                while (t->by_id[i])
+                        remove_entry(t, t->by_id[i]);
         if (t->by_digest)
                 SG_ASSERT(cds_lfht_destroy(t->by_digest, NULL) == 0);
+        sg_groups_done(&t->groups);
         free(t->by_id);
         free(t);
         return NULL;
@@ -230,7 +249,7 @@ static int match_digest(struct cds_lfht_node *node, const void *digest)
         struct entry *e = of_node(node);
 
         /* The acquire that pairs with publish(). */
-        SG_ASSERT(atomic_load_explicit(&e->is_published, memory_order_acquire));
+        SG_ASSERT(atomic_load_explicit(&e->key.picture, memory_order_acquire));
         return memcmp(e->key.digest, digest, SG_APIKEY_DIGEST_BYTES) == 0;
 }
 
@@ -247,32 +266,35 @@ const struct sg_key *sg_keytable_find(struct sg_keytable *t, const uint8_t diges
 /* Both indexes double when there are more entries than buckets. Without memory the old ones serve on, slower. */
 static void grow(struct sg_keytable *t)
 {
+        const size_t n = t->n_buckets;
         struct entry **wider;
 
-        if (t->all.n <= t->n_buckets)
+        if (t->n_keys <= n)
                 return;
-        wider = calloc(t->n_buckets * 2, sizeof(struct entry *));
+        wider = realloc(t->by_id, 2 * n * sizeof(*wider));
         if (!wider)
                 return;
-        free(t->by_id);
         t->by_id = wider;
-        t->n_buckets *= 2;
-        SG_LIST_EACH (&t->all, k) {
-                struct entry *e = of_link(k), **bucket = id_bucket(t, e->key.id);
+        t->n_buckets = 2 * n;
+        for (size_t i = 0; i < n; i++) {
+                struct entry *e = wider[i], **low = &wider[i], **high = &wider[i + n];
 
-                e->next_by_id = *bucket;
-                *bucket = e;
+                for (; e; e = e->next_by_id) {
+                        struct entry ***end = e->key.id & n ? &high : &low;
+
+                        **end = e;
+                        *end = &e->next_by_id;
+                }
+                *low = *high = NULL;
         }
         cds_lfht_resize(t->by_digest, t->n_buckets);
 }
 
-static void publish(struct sg_keytable *t, struct entry *e)
+static void publish(struct sg_keytable *t, struct entry *e, struct entry *old)
 {
-        struct entry *old = find_id(t, e->key.id);
         struct cds_lfht_node *same;
 
-        e->picture = t->picture;
-        atomic_store_explicit(&e->is_published, true, memory_order_release);
+        atomic_store_explicit(&e->key.picture, t->picture, memory_order_release);
         same = cds_lfht_add_replace(t->by_digest, digest_hash(e->key.digest), match_digest, e->key.digest,
                                     &e->by_digest);
         if (same) {
@@ -290,45 +312,109 @@ static void publish(struct sg_keytable *t, struct entry *e)
         grow(t);
 }
 
+static bool has_same_models(const struct sg_key *k, const struct sg_key_change *c)
+{
+        if (k->all_models != c->all_models || k->n_models != c->n_models)
+                return false;
+        for (size_t i = 0; i < c->n_models; i++)
+                if (!sg_str_eq(sg_str_from(k->models[i]), c->models[i]))
+                        return false;
+        return true;
+}
+
+static bool says_the_same(const struct sg_key *k, const struct sg_key_change *c)
+{
+        return memcmp(k->digest, c->digest, sizeof(k->digest)) == 0 && k->is_revoked == c->is_revoked &&
+               k->expires_wall_usec == c->expires_wall_usec && sg_str_eq(sg_str_from(k->name), c->name) &&
+               (k->group ? k->group->id : 0) == c->group_id && has_same_models(k, c) &&
+               sg_limit_set_is_same(k->limits, c->limits);
+}
+
 int sg_keytable_apply(struct sg_keytable *t, const struct sg_key_change *change)
 {
-        struct entry *e;
+        struct entry *e, *old;
 
         if (change->n_models > MODELS_MAX)
                 return -E2BIG;
+        old = find_id(t, change->id);
         if (change->is_removed) {
-                e = find_id(t, change->id);
-                if (e)
-                        remove_entry(t, e);
+                if (old)
+                        remove_entry(t, old);
                 return 0;
         }
-        e = entry_new(change);
+        if (old && says_the_same(&old->key, change)) {
+                atomic_store_explicit(&old->key.picture, t->picture, memory_order_release);
+                return 0;
+        }
+        e = entry_new(t, change, old);
         if (!e)
                 return -ENOMEM;
-        publish(t, e);
+        publish(t, e, old);
         return 0;
+}
+
+/* ---- groups */
+
+int sg_keytable_apply_group(struct sg_keytable *t, const struct sg_group_change *change)
+{
+        return sg_groups_apply(&t->groups, change);
+}
+
+const struct sg_group *sg_keytable_find_group(struct sg_keytable *t, uint64_t id)
+{
+        return sg_groups_find(&t->groups, id);
+}
+
+void sg_keytable_each_group(struct sg_keytable *t, void (*each)(const struct sg_group *g, void *owner), void *owner)
+{
+        sg_groups_each(&t->groups, each, owner);
+}
+
+/* ---- all of it */
+
+/* When the numbers are used up, all that stands counts as of the first: what was begun and never ended may have left any. */
+static void number_anew(struct sg_keytable *t)
+{
+        for (size_t i = 0; i < t->n_buckets; i++)
+                for (struct entry *e = t->by_id[i]; e; e = e->next_by_id)
+                        atomic_store_explicit(&e->key.picture, 1, memory_order_release);
+        t->picture = 1;
 }
 
 void sg_keytable_picture_begin(struct sg_keytable *t)
 {
+        if (t->picture == PICTURES_MAX)
+                number_anew(t);
         t->picture++;
+        sg_groups_picture_begin(&t->groups);
 }
 
 void sg_keytable_picture_end(struct sg_keytable *t)
 {
-        SG_LIST_EACH (&t->all, k) {
-                if (of_link(k)->picture != t->picture)
-                        remove_entry(t, of_link(k));
-        }
+        for (size_t i = 0; i < t->n_buckets; i++)
+                for (struct entry *e = t->by_id[i], *next; e; e = next) {
+                        next = e->next_by_id;
+                        if (atomic_load_explicit(&e->key.picture, memory_order_relaxed) != t->picture)
+                                remove_entry(t, e);
+                }
+        sg_groups_picture_end(&t->groups);
 }
 
 size_t sg_keytable_count(const struct sg_keytable *t)
 {
-        return t->all.n;
+        return t->n_keys;
+}
+
+const struct sg_key *sg_keytable_find_id(struct sg_keytable *t, uint64_t id)
+{
+        struct entry *e = find_id(t, id);
+
+        return e ? &e->key : NULL;
 }
 
 void sg_keytable_each(struct sg_keytable *t, void (*each)(const struct sg_key *k, void *owner), void *owner)
 {
-        SG_LIST_EACH (&t->all, k)
-                each(&of_link(k)->key, owner);
+        for (size_t i = 0; i < t->n_buckets; i++)
+                for (struct entry *e = t->by_id[i]; e; e = e->next_by_id)
+                        each(&e->key, owner);
 }

@@ -20,13 +20,14 @@
 struct sg_key {
         struct sg_rcu_head rcu;  /* private */
         _Atomic uint32_t n_refs; /* private */
-        uint64_t id;             /* of the ledger */
+        _Atomic uint8_t picture; /* private */
+        bool is_revoked;         /* kept, so that the log can say so */
+        bool all_models;
+        uint8_t n_models; /* 0 with all_models false: none */
+        uint64_t id;      /* of the ledger */
         uint8_t digest[SG_APIKEY_DIGEST_BYTES];
         const char *name;
-        uint64_t expires_wall_usec; /* 0: never */
-        bool is_revoked;            /* kept, so that the log can say so */
-        size_t n_models;            /* 0 with all_models false: none */
-        bool all_models;
+        uint64_t expires_wall_usec;   /* 0: never */
         const char **models;          /* patterns */
         struct sg_limit_set *limits;  /* NULL: none */
         const struct sg_group *group; /* NULL: none; its limits hold, too */

@@ -122,6 +122,54 @@ static void test_picture_removes_what_it_does_not_name(void **state)
         assert_int_equal(sg_keytable_count(*state), 6);
 }
 
+static void test_what_says_nothing_new_leaves_the_entry(void **state)
+{
+        struct sg_key_change change = {.id = 1, .digest = {1}, .name = SG_STR("a"), .all_models = true};
+        const struct sg_key *k;
+
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        k = sg_keytable_find(*state, change.digest);
+        assert_ptr_equal(sg_keytable_find_id(*state, 1), k);
+        sg_keytable_picture_begin(*state);
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        sg_keytable_picture_end(*state);
+        assert_ptr_equal(sg_keytable_find_id(*state, 1), k);
+        assert_int_equal(put(*state, 2, 7, false), 0);
+        k = sg_keytable_find_id(*state, 2);
+        assert_int_equal(put(*state, 2, 7, false), 0);
+        assert_ptr_equal(sg_keytable_find_id(*state, 2), k);
+
+        change.is_revoked = true;
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        assert_true(sg_keytable_find_id(*state, 1)->is_revoked);
+        change.name = SG_STR("b");
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        assert_string_equal(sg_keytable_find_id(*state, 1)->name, "b");
+        change.expires_wall_usec = 5;
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        assert_int_equal(sg_keytable_find_id(*state, 1)->expires_wall_usec, 5);
+        change.all_models = false;
+        assert_int_equal(sg_keytable_apply(*state, &change), 0);
+        assert_false(sg_keytable_find_id(*state, 1)->all_models);
+        assert_null(sg_keytable_find_id(*state, 3));
+}
+
+/* Pictures that broke off leave their marks, and there are more of them than numbers. */
+static void test_a_picture_removes_what_any_broken_one_named(void **state)
+{
+        assert_int_equal(put(*state, 1, 1, false), 0);
+        for (unsigned i = 0; i < 1000; i++) {
+                sg_keytable_picture_begin(*state);
+                assert_int_equal(put(*state, 2 + i, 2 + i, false), 0);
+        }
+        assert_int_equal(sg_keytable_count(*state), 1001);
+        sg_keytable_picture_begin(*state);
+        assert_int_equal(put(*state, 5, 5, false), 0);
+        sg_keytable_picture_end(*state);
+        assert_int_equal(sg_keytable_count(*state), 1);
+        assert_non_null(find(*state, 5));
+}
+
 static void count_key(const struct sg_key *k, void *owner)
 {
         *(uint64_t *)owner += k->id;
@@ -294,6 +342,8 @@ int main(void)
                 keytable_test(test_last_word_counts_when_a_digest_changes_its_id),
                 keytable_test(test_removed_is_gone_and_unknown_removal_is_no_error),
                 keytable_test(test_picture_removes_what_it_does_not_name),
+                keytable_test(test_what_says_nothing_new_leaves_the_entry),
+                keytable_test(test_a_picture_removes_what_any_broken_one_named),
                 keytable_test(test_many_keys_are_all_found_while_it_grows),
                 keytable_test(test_reference_outlives_removal_and_grace_period),
                 keytable_test(test_reference_may_be_taken_after_removal_in_the_same_turn),
