@@ -3,6 +3,7 @@
 #   docker build -t scribe-gateway .                               gateway, ledger on SQLite, scribectl
 #   docker build -t scribe-gateway:data-plane --target gateway .   without the ledger: no database library
 #   docker build -t scribe-gateway:debug --target debug .          both, on Debian, with a shell
+#   docker build -t scribe-gateway:service --target service .      a service for the example of several containers: nginx
 #
 # Keeps to what both Docker and Debian 12's buildah understand. docs/container.md tells how to run them.
 ARG BASE=debian:bookworm-slim
@@ -87,6 +88,18 @@ LABEL org.opencontainers.image.title="scribe-gateway (debug)" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       io.scribe.source="${SOURCE}"
+
+# ---- a service of the example in compose.yaml: yours take its place
+
+FROM ${BASE} AS service
+RUN apt-get update && apt-get install -y --no-install-recommends nginx-light curl && rm -rf /var/lib/apt/lists/*
+COPY packaging/container/service.conf.template /etc/service.conf.template
+COPY packaging/container/service.sh /usr/bin/service.sh
+USER 10002:10002
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/service.sh"]
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="scribe-gateway (an example's service)" io.scribe.source="${SOURCE}"
 
 # ---- both processes: what is built when nothing else is asked for
 

@@ -27,11 +27,13 @@ usage: ./start.sh COMMAND
 
   local          build what has changed, start the gateway and its ledger here, send a first chat, show its usage
   single         the same in one container, with Docker or podman; builds the image if it is not of this tree
+  multi          gateway, ledger, PostgreSQL, Redis and three services in a container each, with docker compose
   status         what the running gateway says of itself (exit status 3 when it does not run)
   logs [-f]      its log; -f: and what comes
   env            shell variables for it: eval "\$(./start.sh env)"
   stop [--purge] finish what is open and stop; --purge: remove its state as well (keys and usage are lost)
-  build [IMAGE]  build an image: single (the default: gateway and ledger), gateway (data plane alone), debug (with a shell)
+  build [IMAGE]  build an image: single (the default: gateway and ledger), gateway (data plane alone), debug (with a shell),
+                 service (of the example that multi runs)
   test           all tests, in three builds (plain, AddressSanitizer and UBSan, ThreadSanitizer)
   bench [...]    what a request costs beside nginx, HAProxy and h2o (fourteen minutes; --rows chat_1k: one; --list, --help)
   help           this text
@@ -273,10 +275,10 @@ start_gateway() { # LISTEN
 }
 
 ctl() {
-    if [ "$MODE" = single ]; then single_ctl "$@"; else SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; fi
+    if [ "$MODE" = single ]; then single_ctl "$@"; elif [ "$MODE" = multi ]; then multi_ctl "$@"; else SCRIBE_CONTROL=$(control_socket) "$SCRIBECTL" "$@"; fi
 }
 
-own() { if [ "$MODE" = single ]; then printf '%s\n' "$SINGLE"; else printf '%s\n' "$LOCAL"; fi; }
+own() { case $MODE in single) printf '%s\n' "$SINGLE" ;; multi) printf '%s\n' "$MULTI" ;; *) printf '%s\n' "$LOCAL" ;; esac; }
 
 control_socket() { printf '%s\n' "$LOCAL/run/control.socket"; }
 
@@ -394,10 +396,16 @@ cmd_stop() {
         stopped=1
         say "stopped the container"
     fi
+    if [ -e "$MULTI/project" ]; then
+        stop_multi
+        stopped=1
+        say "stopped the containers of $PROJECT"
+    fi
     [ -n "$stopped" ] || say "not running"
     if [ "${1-}" = --purge ] && [ -e "$LOCAL" ]; then
         [ -e "$MARK" ] || die "$LOCAL was not made by this script; it stays"
         purge_single
+        purge_multi
         rm -rf --one-file-system -- "${LOCAL:?}"
         say "removed $LOCAL"
     fi
@@ -409,6 +417,8 @@ find_running() {
         MODE=local
     elif single_running; then
         MODE=single
+    elif multi_running; then
+        MODE=multi
     else
         return 1
     fi
@@ -417,10 +427,14 @@ find_running() {
 cmd_status() {
     [ $# = 0 ] || die "status takes no arguments"
     if ! find_running; then
-        say "not running; start it with ./start.sh local or ./start.sh single"
+        say "not running; start it with ./start.sh local, single or multi"
         exit 3
     fi
     ctl status
+    if [ "$MODE" = multi ]; then
+        say
+        multi_compose ps
+    fi
     [ "$MODE" = local ] && single_running || return 0
     MODE=single
     say
@@ -438,7 +452,11 @@ cmd_logs() {
         fi
         return
     fi
-    [ -r "$LOCAL/gateway.log" ] || die "there is no log yet; start with ./start.sh local or ./start.sh single"
+    if ! running_pid >/dev/null && [ -e "$MULTI/project" ]; then
+        if [ "${1-}" = -f ]; then multi_compose logs --tail 20 -f; else multi_compose logs --tail 200; fi
+        return
+    fi
+    [ -r "$LOCAL/gateway.log" ] || die "there is no log yet; start with ./start.sh local, single or multi"
     case ${1-} in
     "") tail -n 200 "$LOCAL/gateway.log" ;;
     -f) exec tail -n 20 -F "$LOCAL/gateway.log" ;;
@@ -449,10 +467,11 @@ cmd_env() {
     local pid
     find_running || die "the gateway does not run; start it with ./start.sh local or ./start.sh single"
     check_owner
-    if [ "$MODE" = single ]; then
-        env_single
+    case $MODE in single | multi)
+        "env_$MODE"
         return
-    fi
+        ;;
+    esac
     pid=$(running_pid)
     printf 'export SCRIBE_URL=%q\n' "$(url_of "$(cat "$LOCAL/listen")")"
     printf 'export SCRIBE_KEY=%q\n' "$(cat "$LOCAL/key")"
@@ -539,9 +558,11 @@ cmd_bench() {
 
 # shellcheck source=packaging/container/single.sh
 . "$ROOT/packaging/container/single.sh"
+# shellcheck source=packaging/container/multi.sh
+. "$ROOT/packaging/container/multi.sh"
 
 case ${1-} in
-local | single | build | stop | status | logs | env | test | bench) "cmd_$1" "${@:2}" ;;
+local | single | multi | build | stop | status | logs | env | test | bench) "cmd_$1" "${@:2}" ;;
 help | -h | --help) usage ;;
 "") usage >&2; exit 2 ;;
 *) note "unknown command '$1'"; usage >&2; exit 2 ;;

@@ -42,7 +42,7 @@ compose() {
 
 source_hash() { # of what goes into an image
     (cd "$ROOT" && find Dockerfile .dockerignore LICENSE meson.build meson_options.txt src units etc packaging/container -type f \
-        ! -name '*.md' ! -name 'single.sh' ! -path 'packaging/container/conf.d/*' -print0 | sort -z | xargs -0 sha256sum |
+        ! -name '*.md' ! -name 'single.sh' ! -name 'multi.sh' ! -path 'packaging/container/conf.d/*' ! -path 'packaging/container/multi.d/*' -print0 | sort -z | xargs -0 sha256sum |
         sha256sum | cut -d' ' -f1)
 }
 
@@ -70,8 +70,8 @@ cmd_build() {
     case $target in
     single) ;;
     gateway) tag=${IMAGE%:*}:data-plane ;;
-    debug) tag=${IMAGE%:*}:debug ;;
-    *) die "there is no image '$target'; there are single, gateway and debug" ;;
+    debug | service) tag=${IMAGE%:*}:$target ;;
+    *) die "there is no image '$target'; there are single, gateway, debug and service" ;;
     esac
     choose_engine
     build_image "$target" "$tag"
