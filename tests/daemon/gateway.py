@@ -205,6 +205,7 @@ class Gateway:
         self.ledger_mode = ledger
         self.wrapper = []  # put before the gateway's command line: a program that ends in exec
         self.wrapper_fds = ()
+        self.ledger_wrapper = []
         self.env = dict(env or {})
         self.process = None
         self.ledger_process = None
@@ -297,7 +298,7 @@ target = fake
         self.ledger_notices = Notices(self.directory / "notify-ledger")
         env = {**self.environment(), "NOTIFY_SOCKET": str(self.ledger_notices.path)}
         with open(self.ledger_stderr_path, "ab") as stderr:
-            self.ledger_process = subprocess.Popen([str(LEDGER), "--config", str(self.config)], env=env,
+            self.ledger_process = subprocess.Popen([*self.ledger_wrapper, str(LEDGER), "--config", str(self.config)], env=env,
                                                    stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, cwd=self.directory)
 
     def stop_ledger(self, how=signal.SIGTERM):

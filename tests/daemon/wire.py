@@ -115,13 +115,15 @@ class Wire:
     """One connection to the gateway."""
 
     def __init__(self, port, host="127.0.0.1", timeout=20, receive_buffer=None, tls=None, name="localhost", session=None):
-        """tls: an SSLContext; name: what it asks for."""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        """port: or the path of a Unix socket. tls: an SSLContext; name: what it asks for."""
+        is_local = not isinstance(port, int)
+        self.socket = socket.socket(socket.AF_UNIX if is_local else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
-        self.socket.connect((host, port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.connect(str(port) if is_local else (host, port))
+        if not is_local:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=name, session=session)
         self.pending = b""
