@@ -308,6 +308,13 @@ uint64_t sg_ring_reader_written(struct sg_ring_reader *r)
         return load_hint(r);
 }
 
+uint64_t sg_ring_reader_released(struct sg_ring_reader *r)
+{
+        uint64_t sequence = 0, position = 0;
+
+        return load_mark(r, &sequence, &position) ? sequence : 0;
+}
+
 void sg_ring_reader_position(const struct sg_ring_reader *r, uint64_t *ret_sequence, uint64_t *ret_offset)
 {
         *ret_sequence = r->sequence;

@@ -79,6 +79,9 @@ const char *sg_ring_reader_id(const struct sg_ring_reader *r);
 int sg_ring_reader_seek(struct sg_ring_reader *r, uint64_t sequence, uint64_t offset) SG_MUST_CHECK;
 /* The last sequence that the writer says it has appended (hostile: a hint, for the lag). */
 uint64_t sg_ring_reader_written(struct sg_ring_reader *r);
+/* The last sequence whose room was given back by sg_ring_reader_release(), now or by an earlier process: the database holds
+ * at least as much. 0: none, or the mark is damaged. */
+uint64_t sg_ring_reader_released(struct sg_ring_reader *r);
 /* The next record. Views in *ret are lent until the next call. SG_RING_E_END, SG_RING_E_TORN, SG_RING_E_BAD (a frame
  * whose checksum holds but whose content is no record: skipped, counted by the caller). */
 int sg_ring_reader_next(struct sg_ring_reader *r, struct sg_record *ret, uint64_t *ret_sequence) SG_MUST_CHECK;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
@@ -26,7 +27,8 @@ struct sg_question {
 struct sg_asker {
         struct sg_loop *loop;
         struct sg_mailbox *mailbox;
-        struct sg_store *store; /* the thread's */
+        struct sg_store_options options;
+        struct sg_store *store; /* the thread's; NULL: it was lost, or not opened yet */
         pthread_t thread;
         bool is_running;
         pthread_mutex_t lock;
@@ -106,9 +108,17 @@ static int ask_store(struct sg_asker *a, struct sg_question *q)
         }
 }
 
+static int have_store(struct sg_asker *a, struct sg_error *err)
+{
+        return a->store ? 0 : sg_store_open_reader(&a->store, &a->options, err);
+}
+
 static void ask(struct sg_asker *a, struct sg_question *q)
 {
         q->array = json_object_new_array();
+        q->result = have_store(a, &q->err);
+        if (q->result)
+                return;
         if (q->spec.wants_cost) {
                 q->costing = sg_costing_new(q->spec.config ? q->spec.config->prices : NULL);
                 if (!q->costing) {
@@ -121,6 +131,8 @@ static void ask(struct sg_asker *a, struct sg_question *q)
         q->result = ask_store(a, q);
         sg_store_set_limit(a->store, NULL);
         sg_store_rollback(a->store);
+        if (sg_store_is_lost(q->result))
+                a->store = sg_store_free(a->store);
         if (q->costing)
                 q->unpriced = sg_costing_end(q->costing);
         q->costing = sg_costing_free(q->costing);
@@ -193,17 +205,14 @@ int sg_asker_new(struct sg_asker **ret, struct sg_loop *l, const struct sg_store
         sg_list_init(&a->queue);
         (void)pthread_mutex_init(&a->lock, NULL);
         (void)pthread_cond_init(&a->wake, NULL);
-        r = sg_store_open_reader(&a->store, options, err);
-        if (!r) {
+        r = sg_store_options_copy(&a->options, options);
+        if (!r)
                 r = sg_mailbox_new(&a->mailbox, l, on_letter, a);
-                if (!r)
-                        r = sg_thread_start(&a->thread, "asker", run, a);
-                if (r)
-                        (void)sg_error_set(err, r, "", "cannot start a thread");
-        }
+        if (!r)
+                r = sg_thread_start(&a->thread, "asker", run, a);
         if (r) {
                 sg_asker_free(a);
-                return r;
+                return sg_error_set(err, r, "", "cannot start a thread: %s", strerror(-r));
         }
         a->is_running = true;
         *ret = a;
@@ -229,6 +238,7 @@ struct sg_asker *sg_asker_free(struct sg_asker *a)
         if (a->mailbox)
                 sg_mailbox_free(a->mailbox);
         sg_store_free(a->store);
+        sg_store_options_done(&a->options);
         (void)pthread_cond_destroy(&a->wake);
         (void)pthread_mutex_destroy(&a->lock);
         free(a);

@@ -32,20 +32,34 @@
 #define RETRY_USEC_MIN SG_USEC_PER_SEC
 #define RETRY_USEC_MAX (30 * SG_USEC_PER_SEC)
 #define RESCAN_USEC    (30 * SG_USEC_PER_SEC)
+#define STORE_USEC_MAX (10 * SG_USEC_PER_SEC) /* of a round, for the database */
 
 /* ---- a round */
 
-static void undo_round(struct sg_drain *d)
+static int have_store(struct sg_drain *d, struct sg_error *err)
 {
-        if (d->batch.is_begun)
+        int r;
+
+        if (!d->store) {
+                r = sg_store_open(&d->store, &d->options, err);
+                if (r)
+                        return r;
+                sg_store_set_limit(d->store, &d->limit);
+                d->batch.store = d->store;
+        }
+        d->limit.until_usec = sg_clock_usec() + STORE_USEC_MAX;
+        return 0;
+}
+
+static void undo_round(struct sg_drain *d, int error)
+{
+        if (d->store)
                 sg_store_rollback(d->store);
         d->batch.is_begun = false;
+        if (sg_store_is_lost(error))
+                d->store = d->batch.store = sg_store_free(d->store);
         SG_LIST_EACH (&d->files, k) {
-                struct ring_file *f = ring_file_of(k);
-
-                /* It was sought there before. */
-                if (f->reader && sg_drain_seek(f) != 0)
-                        f->reader = sg_ring_reader_free(f->reader);
+                ring_file_of(k)->has_mark = ring_file_of(k)->has_changed = false;
         }
 }
 
@@ -54,7 +68,7 @@ static int read_rings(struct sg_drain *d, struct sg_error *err)
         int r = 0;
 
         SG_LIST_EACH (&d->files, k) {
-                if (!r && ring_file_of(k)->reader)
+                if (!r && ring_file_of(k)->reader && ring_file_of(k)->has_mark)
                         r = sg_drain_ring(&d->batch, ring_file_of(k), err);
         }
         if (!r && d->batch.is_begun) {
@@ -76,6 +90,7 @@ static int finish_round(struct sg_drain *d, bool *ret_has_more, bool *ret_has_wo
                 if (f->has_changed) {
                         if (f->next.sequence != f->committed.sequence)
                                 d->last_wall_usec = sg_clock_wall_usec();
+                        d->n_drained += f->next.sequence - f->committed.sequence;
                         d->n_lost += f->next.n_lost - f->committed.n_lost;
                         f->committed = f->next;
                         f->has_changed = false;
@@ -102,15 +117,19 @@ static int run_round(struct sg_drain *d, uint64_t usec, bool *ret_has_more, bool
                 d->wants_scan = d->wants_prune = true;
         if (d->wants_scan)
                 r = sg_drain_scan(d, err);
+        if (!r)
+                r = have_store(d, err);
+        if (!r)
+                r = sg_drain_read_marks(d, err);
         if (!r && d->wants_prune)
                 r = sg_drain_prune(d, err);
         if (!r)
                 r = read_rings(d, err);
-        if (r) {
-                undo_round(d);
-                return r;
-        }
-        return finish_round(d, ret_has_more, ret_has_worked, err);
+        if (!r)
+                r = finish_round(d, ret_has_more, ret_has_worked, err);
+        if (r)
+                undo_round(d, r);
+        return r;
 }
 
 static void note_result(struct sg_drain *d, int r, const struct sg_error *err)
@@ -144,6 +163,8 @@ static int drain_round(struct sg_drain *d, uint64_t usec, bool *ret_has_more)
         *ret_has_more = false;
         r = run_round(d, usec, ret_has_more, &has_worked, &err);
         note_result(d, r, &err);
+        if (d->on_round)
+                d->on_round(d->owner);
         d->wait_usec = has_worked ? WAIT_USEC_MIN : SG_MIN(2 * d->wait_usec, WAIT_USEC_MAX);
         return r;
 }
@@ -160,6 +181,7 @@ static void on_time(struct sg_timer *t, void *owner)
 static void on_inotify(struct sg_io *io, unsigned ready, void *owner)
 {
         struct sg_drain *d = owner;
+        struct sg_error err;
         char events[4096] __attribute__((__aligned__(__alignof__(struct inotify_event))));
 
         while (read(io->fd, events, sizeof(events)) > 0)
@@ -167,6 +189,8 @@ static void on_inotify(struct sg_io *io, unsigned ready, void *owner)
         d->wants_scan = true;
         if (!d->retry_usec)
                 sg_timer_start(&d->timer, 0);
+        else if (sg_drain_scan(d, &err) != 0) /* what waits is counted meanwhile */
+                d->wants_scan = true;
 }
 
 /* ---- the drain */
@@ -187,8 +211,8 @@ static int watch_directory(struct sg_drain *d)
         return 0;
 }
 
-int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, struct sg_store *store, const char *directory,
-                 struct sg_error *err)
+int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store_options *options,
+                 const char *directory, struct sg_error *err)
 {
         SG_AUTO(sg_drain_free) struct sg_drain *d = calloc(1, sizeof(*d));
         int r;
@@ -196,15 +220,14 @@ int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, struct sg_store *stor
         if (!d)
                 return sg_error_set(err, -ENOMEM, directory, "out of memory");
         d->loop = l;
-        d->store = store;
         d->dir_fd = d->inotify_fd = -1;
         d->wants_scan = d->wants_prune = true;
         d->wait_usec = WAIT_USEC_MIN;
         sg_list_init(&d->files);
         sg_list_init(&d->missing);
-        sg_batch_init(&d->batch, store);
+        sg_batch_init(&d->batch);
         d->path = sg_str_dup(sg_str_from(directory));
-        if (!d->path)
+        if (!d->path || sg_store_options_copy(&d->options, options) != 0)
                 return sg_error_set(err, -ENOMEM, directory, "out of memory");
         r = watch_directory(d);
         if (r) {
@@ -237,6 +260,8 @@ struct sg_drain *sg_drain_free(struct sg_drain *d)
                 (void)close(d->dir_fd);
         sg_drain_forget_all(d);
         sg_batch_done(&d->batch);
+        sg_store_free(d->store);
+        sg_store_options_done(&d->options);
         free(d->path);
         free(d);
         return NULL;
@@ -258,16 +283,36 @@ bool sg_drain_now(struct sg_drain *d, uint64_t budget_usec)
         return !has_more;
 }
 
+void sg_drain_retry(struct sg_drain *d)
+{
+        if (!d->retry_usec)
+                return;
+        d->retry_at_usec = 0;
+        sg_timer_start(&d->timer, 0);
+}
+
+void sg_drain_cancel(struct sg_drain *d)
+{
+        atomic_store_explicit(&d->limit.is_cancelled, true, memory_order_relaxed);
+}
+
+void sg_drain_on_round(struct sg_drain *d, void (*on_round)(void *owner), void *owner)
+{
+        d->on_round = on_round;
+        d->owner = owner;
+}
+
 void sg_drain_get_status(struct sg_drain *d, struct sg_drain_status *ret)
 {
-        struct sg_drain_status s = {.n_lost = d->n_lost, .last_wall_usec = d->last_wall_usec};
+        struct sg_drain_status s = {
+                .n_lost = d->n_lost, .n_drained = d->n_drained, .last_wall_usec = d->last_wall_usec};
 
         SG_LIST_EACH (&d->files, k) {
                 struct ring_file *f = ring_file_of(k);
                 uint64_t written;
 
                 if (!f->reader)
-                        continue;
+                        continue; /* a stranger */
                 s.n_rings++;
                 written = sg_ring_reader_written(f->reader);
                 s.n_waiting += written - SG_MIN(written, f->committed.sequence);

@@ -74,8 +74,50 @@ int sg_drain_seek(struct ring_file *f)
         return r;
 }
 
-/* 0, also when the file is no use; negative when the database fails. */
-static int file_open(struct sg_drain *d, struct ring_file *f, struct sg_error *err)
+/* A commit that failed may have happened all the same, when it was the answer that was lost; and a database that comes back
+ * may be another, which has not got as far. So the marks are read anew after each failure. */
+static int read_mark(struct sg_drain *d, struct ring_file *f, struct sg_error *err)
+{
+        int r = sg_store_ring_get(d->store, f->id, &f->committed, err);
+
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                f->committed = (struct sg_store_ring){0};
+                memcpy(f->committed.id, f->id, sizeof(f->id));
+        }
+        f->has_mark = true;
+        if (sg_drain_seek(f) == 0)
+                return 0;
+        f->is_stranger = true;
+        tell_once(f, "the database's mark is not of this file; it is left alone", NULL);
+        f->reader = sg_ring_reader_free(f->reader);
+        return 0;
+}
+
+int sg_drain_read_marks(struct sg_drain *d, struct sg_error *err)
+{
+        int r = 0;
+
+        SG_LIST_EACH (&d->files, k) {
+                struct ring_file *f = ring_file_of(k);
+
+                if (!r && f->reader && !f->has_mark)
+                        r = read_mark(d, f, err);
+        }
+        return r;
+}
+
+/* Until the database is asked, the ring's own mark says what it holds: it lags at most. */
+static void guess_mark(struct ring_file *f)
+{
+        f->has_mark = false;
+        f->committed = (struct sg_store_ring){0};
+        memcpy(f->committed.id, f->id, sizeof(f->id));
+        f->committed.sequence = sg_ring_reader_released(f->reader);
+}
+
+static void file_open(struct sg_drain *d, struct ring_file *f)
 {
         SG_AUTO(sg_ring_reader_free) struct sg_ring_reader *reader = NULL;
         char path[4096];
@@ -92,27 +134,15 @@ static int file_open(struct sg_drain *d, struct ring_file *f, struct sg_error *e
                           "the "
                           "version that wrote it",
                           NULL);
-                return 0;
+                return;
         }
         if (r < 0) {
                 if (r != -ENOENT)
                         tell_once(f, "cannot be opened, and is tried again", strerror(-r));
-                return 0;
-        }
-        r = sg_store_ring_get(d->store, f->id, &f->committed, err);
-        if (r < 0)
-                return r;
-        if (r > 0) {
-                f->committed = (struct sg_store_ring){0};
-                memcpy(f->committed.id, f->id, sizeof(f->id));
+                return;
         }
         f->reader = SG_GIVE(reader);
-        if (sg_drain_seek(f) != 0) {
-                f->is_stranger = true;
-                tell_once(f, "the database's mark is not of this file; it is left alone", NULL);
-                f->reader = sg_ring_reader_free(f->reader);
-        }
-        return 0;
+        guess_mark(f);
 }
 
 /* ---- the directory */
@@ -151,7 +181,9 @@ static int scan_name(struct sg_drain *d, const char *name, struct sg_error *err)
                 sg_list_push(&d->files, &f->link);
         }
         f->is_seen = true;
-        return f->reader || f->is_stranger ? 0 : file_open(d, f, err);
+        if (!f->reader && !f->is_stranger)
+                file_open(d, f);
+        return 0;
 }
 
 int sg_drain_scan(struct sg_drain *d, struct sg_error *err)

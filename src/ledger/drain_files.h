@@ -3,7 +3,7 @@
  *
  * Shape    sg_drain as its two files see it: drain.c turns the rounds, drain_files.c finds rings, forgets them, and
  *          removes what is finished
- * Thread   main
+ * Thread   the drain's
  */
 #pragma once
 
@@ -19,7 +19,9 @@ struct missing {
 
 struct sg_drain {
         struct sg_loop *loop;
-        struct sg_store *store;
+        struct sg_store_options options;
+        struct sg_store *store; /* NULL: it was lost, or not opened yet */
+        struct sg_store_limit limit;
         char *path;
         int dir_fd, inotify_fd;
         struct sg_io inotify;
@@ -31,8 +33,10 @@ struct sg_drain {
         uint64_t scanned_usec;
         uint64_t wait_usec, retry_usec; /* retry_usec 0: the database answers */
         uint64_t retry_at_usec;
-        uint64_t last_wall_usec, n_lost;
+        uint64_t last_wall_usec, n_lost, n_drained;
         struct sg_error error;
+        void (*on_round)(void *owner);
+        void *owner;
 };
 
 static inline struct ring_file *ring_file_of(struct sg_link *k)
@@ -40,8 +44,10 @@ static inline struct ring_file *ring_file_of(struct sg_link *k)
         return SG_CONTAINER(k, struct ring_file, link);
 }
 
-/* Finds new rings, and forgets those that are gone. Only the database's and the directory's errors. */
+/* Finds new rings, and forgets those that are gone; does not ask the database. Only the directory's errors. */
 int sg_drain_scan(struct sg_drain *d, struct sg_error *err) SG_MUST_CHECK;
+/* Asks the database for the marks of the rings that have none, and seeks there. Only the database's errors. */
+int sg_drain_read_marks(struct sg_drain *d, struct sg_error *err) SG_MUST_CHECK;
 /* Drops marks of the database whose files are gone. */
 int sg_drain_prune(struct sg_drain *d, struct sg_error *err) SG_MUST_CHECK;
 /* Finished and committed: the file goes, then its mark; f is freed. What fails is done in a later round. */

@@ -65,9 +65,9 @@ static void clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
 
 /* ---- the batch */
 
-void sg_batch_init(struct batch *b, struct sg_store *store)
+void sg_batch_init(struct batch *b)
 {
-        *b = (struct batch){.store = store};
+        *b = (struct batch){};
         sg_buf_init(&b->bytes, BATCH_BYTES_MAX);
 }
 

@@ -4,7 +4,7 @@
  * Shape    a ring_file is a ring and how far it has come: `committed` is what the database holds, `next` what it will
  *          hold when the transaction of this round is committed
  * Owner    drain.c owns ring_files; a batch lives for the drain's life and is emptied after each ring
- * Thread   main
+ * Thread   the drain's
  */
 #pragma once
 
@@ -17,6 +17,7 @@ struct ring_file {
         char id[SG_RING_ID_CHARS + 1];
         struct sg_ring_reader *reader; /* NULL: the file is no ring, or cannot be opened now */
         struct sg_store_ring committed, next;
+        bool has_mark;    /* `committed` is what the database said; else it is the last that is known */
         bool is_stranger; /* no ring of ours: told once, left alone */
         bool is_seen;     /* by the last scan */
         bool has_changed; /* `next` is in this round's transaction */
@@ -33,7 +34,7 @@ struct batch_open {
 };
 
 struct batch {
-        struct sg_store *store;
+        struct sg_store *store; /* the drain's, while it has one */
         bool is_begun;
         size_t n_left;            /* records */
         uint64_t until_usec;      /* monotonic */
@@ -43,7 +44,7 @@ struct batch {
         char scratch[SG_RECORD_BYTES_MAX];
 };
 
-void sg_batch_init(struct batch *b, struct sg_store *store);
+void sg_batch_init(struct batch *b);
 void sg_batch_done(struct batch *b);
 
 /* Reads on in f and puts what it finds into the transaction (begun when there is something). Only the database's

@@ -1,5 +1,7 @@
 /* The verbs that make, show and end keys. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
@@ -132,72 +134,184 @@ struct json_object *sg_json_key_change(const struct sg_store_key *key)
         return o;
 }
 
-/* ---- reading one back */
+/* ---- a call on its way through the keeper */
 
-struct read_back {
-        uint64_t id, version;
-        struct json_object *key, *change;
+enum key_verb {
+        KEY_CREATE,
+        KEY_SHOW,
+        KEY_REVOKE,
+        KEY_ROTATE,
 };
+
+struct key_job {
+        struct sg_verb_job verb;
+        enum key_verb what;
+        struct sg_store_key key;
+        char name[SG_KEY_NAME_CHARS_MAX + 1];
+        struct sg_buf models;
+        char secret[SG_APIKEY_CHARS + 1]; /* "": none */
+        /* found */
+        bool is_changed, is_revoked;
+        uint64_t version;
+        struct json_object *shown, *change;
+};
+
+static struct key_job *key_job_of(struct sg_job *job)
+{
+        return SG_CONTAINER(job, struct key_job, verb.job);
+}
+
+static void key_job_free(struct key_job *k)
+{
+        json_object_put(k->shown);
+        json_object_put(k->change);
+        sg_buf_done(&k->models);
+        sg_wipe(k->secret, sizeof(k->secret));
+        free(k);
+}
+
+/* ---- the keeper's part */
 
 static void on_key(const struct sg_store_key *key, void *owner)
 {
-        struct read_back *b = owner;
+        struct key_job *k = owner;
 
-        if (key->id != b->id)
+        if (key->id != k->key.id)
                 return;
-        b->version = key->version;
-        b->key = sg_json_key(key);
-        b->change = sg_json_key_change(key);
+        k->version = key->version;
+        k->shown = sg_json_key(key);
+        k->change = sg_json_key_change(key);
 }
 
-static int read_key_back(struct sg_ledger_server *s, struct read_back *b, struct sg_error *err)
+static int change_key(struct key_job *k, struct sg_store *s, struct sg_error *err)
 {
-        const struct sg_store_key_filter filter = {.from_id = b->id, .limit = 1, .with_revoked = true};
+        switch (k->what) {
+        case KEY_CREATE:
+                return sg_store_key_add(s, &k->key, &k->key.id, err);
+        case KEY_ROTATE:
+                return sg_store_key_rotate(s, k->key.id, &k->key, err);
+        default:
+                return sg_store_key_revoke(s, k->key.id, sg_clock_wall_usec(), err);
+        }
+}
 
-        return sg_store_key_select(s->store, &filter, on_key, b, err);
+static int run_key_job(struct sg_job *job, struct sg_store *s, struct sg_error *err)
+{
+        struct sg_store_key_filter filter = {.limit = 1, .with_revoked = true};
+        struct key_job *k = key_job_of(job);
+        int r = 0;
+
+        /* A secret that nobody will see. */
+        if (k->secret[0] && atomic_load_explicit(&k->verb.is_gone, memory_order_relaxed))
+                return sg_error_set(err, -ECANCELED, "", "nobody waits for it");
+        if (k->what != KEY_CREATE)
+                r = sg_store_key_find(s, k->key.name, &k->key.id, &k->is_revoked, err);
+        if (r || (k->what != KEY_SHOW && k->is_revoked))
+                return r ? r : SG_STORE_E_NONE;
+        if (k->what != KEY_SHOW) {
+                k->verb.has_run = true;
+                r = change_key(k, s, err);
+                if (r)
+                        return r;
+                k->is_changed = true;
+        }
+        filter.from_id = k->key.id;
+        return sg_store_key_select(s, &filter, on_key, k, err);
+}
+
+/* ---- the loop's */
+
+static void reply_key(struct key_job *k)
+{
+        struct json_object *o;
+
+        if (!k->verb.call)
+                return;
+        o = json_object_new_object();
+        json_object_object_add(o, "key", SG_GIVE(k->shown));
+        if (k->secret[0])
+                sg_members_add_text(o, "secret", sg_str_from(k->secret));
+        sg_varlink_reply(k->verb.call, o);
 }
 
 /* Tells the watchers of the change, then the caller. The change is committed: whatever fails now, it stands. */
-static void reply_changed(struct sg_ledger_server *s, struct sg_varlink_call *call, uint64_t id, const char *secret)
+static void key_is_changed(struct key_job *k, const struct sg_error *err)
 {
-        struct read_back b = {.id = id};
-        struct json_object *o;
-        struct sg_error err = {0};
-        int r;
+        struct sg_ledger_server *s = k->verb.server;
 
-        r = read_key_back(s, &b, &err);
-        if (r || !b.key) {
-                sg_watch_tell(s, NULL, 0);
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("DatabaseFailed"),
-                                     "the key was changed, but cannot be read back: %s", r ? err.text : "it has gone");
+        sg_ledger_status_is_stale(s->status);
+        if (k->shown) {
+                sg_watch_tell(s, SG_GIVE(k->change), k->version);
+                reply_key(k);
                 return;
         }
-        sg_watch_tell(s, b.change, b.version);
-        o = json_object_new_object();
-        json_object_object_add(o, "key", b.key);
-        if (secret)
-                sg_members_add_text(o, "secret", sg_str_from(secret));
-        sg_varlink_reply(call, o);
+        sg_watch_tell(s, NULL, 0);
+        if (k->verb.call)
+                sg_varlink_fail_text(k->verb.call, SG_LEDGER_NAME("DatabaseFailed"),
+                                     "the key was changed, but cannot be read back: %s",
+                                     err->text[0] ? err->text : "it has gone");
 }
 
-static void new_secret(char secret[SG_APIKEY_CHARS + 1], struct sg_store_key *key)
+static void key_job_refused(struct key_job *k, int r)
 {
-        sg_apikey_generate(secret);
-        sg_apikey_digest(key->digest, sg_str_from(secret));
-        memcpy(key->prefix, secret, SG_KEY_PREFIX_CHARS);
-        key->prefix[SG_KEY_PREFIX_CHARS] = 0;
+        if (!k->verb.call)
+                return;
+        if (r == SG_STORE_E_EXISTS)
+                sg_varlink_fail_text(k->verb.call, SG_LEDGER_NAME("KeyExists"),
+                                     "there is a key \"%s\" already: choose another name, or rotate or revoke that one",
+                                     k->name);
+        else if (k->is_revoked)
+                sg_varlink_fail_text(k->verb.call, SG_LEDGER_NAME("NoSuchKey"), "key \"%s\" is revoked already",
+                                     k->name);
+        else
+                sg_varlink_fail_text(k->verb.call, SG_LEDGER_NAME("NoSuchKey"),
+                                     "there is no key \"%s\": list the keys to see their names", k->name);
+}
+
+static void key_job_done(struct sg_job *job, int r, const struct sg_error *err)
+{
+        struct key_job *k = key_job_of(job);
+
+        if (k->is_changed)
+                key_is_changed(k, err);
+        else if (r < 0 && k->what == KEY_SHOW)
+                sg_verb_failed(&k->verb, err);
+        else if (r < 0)
+                sg_verb_failed_change(&k->verb, err);
+        else if (r > 0 || !k->shown)
+                key_job_refused(k, r);
+        else
+                reply_key(k);
+        key_job_free(k);
+}
+
+static void new_secret(struct key_job *k)
+{
+        sg_apikey_generate(k->secret);
+        sg_apikey_digest(k->key.digest, sg_str_from(k->secret));
+        memcpy(k->key.prefix, k->secret, SG_KEY_PREFIX_CHARS);
+        k->key.prefix[SG_KEY_PREFIX_CHARS] = 0;
+}
+
+/* NULL: the call has been failed. */
+static struct key_job *key_job_new(struct sg_varlink_call *call, enum key_verb what, struct sg_str name)
+{
+        struct key_job *k = calloc(1, sizeof(*k));
+
+        if (!k) {
+                sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "out of memory: try again later");
+                return NULL;
+        }
+        k->verb.job.run = run_key_job;
+        k->verb.job.done = key_job_done;
+        k->what = what;
+        (void)snprintf(k->name, sizeof(k->name), SG_STR_FMT, SG_STR_ARG(name)); /* a longer one is bad, and only told */
+        k->key.name = sg_str_from(k->name);
+        sg_buf_init(&k->models, MODELS_BYTES_MAX);
+        return k;
 }
 
 /* ---- CreateKey */
-
-static void fail_change(struct sg_varlink_call *call, struct sg_error *err)
-{
-        char text[sizeof(err->text) + 32];
-
-        (void)snprintf(text, sizeof(text), "%s. Nothing was changed", err->text);
-        (void)snprintf(err->text, sizeof(err->text), "%.*s", (int)sizeof(err->text) - 1, text);
-        sg_verb_fail_database(call, err);
-}
 
 static bool read_expiry(struct sg_varlink_call *call, struct json_object *in_sec, struct json_object *at, uint64_t now,
                         uint64_t *ret)
@@ -224,25 +338,9 @@ static bool read_expiry(struct sg_varlink_call *call, struct json_object *in_sec
         return false;
 }
 
-static void add_key(struct sg_ledger_server *s, struct sg_varlink_call *call, struct sg_store_key *key)
+static struct sg_str text_of(struct json_object *o)
 {
-        char secret[SG_APIKEY_CHARS + 1];
-        struct sg_error err = {0};
-        uint64_t id = 0;
-        int r;
-
-        new_secret(secret, key);
-        r = sg_store_key_add(s->store, key, &id, &err);
-        if (r == 0)
-                reply_changed(s, call, id, secret);
-        else if (r == SG_STORE_E_EXISTS)
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("KeyExists"),
-                                     "there is a key \"" SG_STR_FMT
-                                     "\" already: choose another name, or rotate or revoke that one",
-                                     SG_STR_ARG(key->name));
-        else
-                fail_change(call, &err);
-        sg_wipe(secret, sizeof(secret));
+        return sg_str_make(json_object_get_string(o), (size_t)json_object_get_string_len(o));
 }
 
 void sg_verb_create_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -254,115 +352,72 @@ void sg_verb_create_key(struct sg_varlink_call *call, struct json_object *parame
                 {"expires_in_sec", SG_VARLINK_INT, false, &in_sec},
                 {"expires_wall_usec", SG_VARLINK_INT, false, &at},
         };
-        struct sg_store_key key = {.created_wall_usec = sg_clock_wall_usec()};
-        struct sg_buf text;
+        uint64_t now = sg_clock_wall_usec(), expires = 0;
+        struct key_job *k;
         char fault[160];
 
         if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
                 return;
-        key.name = sg_str_make(json_object_get_string(name), (size_t)json_object_get_string_len(name));
-        if (!name_is_good(key.name)) {
+        if (!name_is_good(text_of(name))) {
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("BadName"),
                                      "a key's name has 1 to %u of letters, digits and . _ @ -", SG_KEY_NAME_CHARS_MAX);
                 return;
         }
-        if (!read_expiry(call, in_sec, at, key.created_wall_usec, &key.expires_wall_usec))
+        if (!read_expiry(call, in_sec, at, now, &expires))
                 return;
-        sg_buf_init(&text, MODELS_BYTES_MAX);
-        if (models_text(models, &text, fault, sizeof(fault)) != 0)
+        k = key_job_new(call, KEY_CREATE, text_of(name));
+        if (!k)
+                return;
+        if (models_text(models, &k->models, fault, sizeof(fault)) != 0) {
+                key_job_free(k);
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("BadModels"), "%s", fault);
-        else {
-                key.models = sg_buf_view(&text);
-                add_key(owner, call, &key);
+                return;
         }
-        sg_buf_done(&text);
+        k->key.created_wall_usec = now;
+        k->key.expires_wall_usec = expires;
+        k->key.models = sg_buf_view(&k->models);
+        new_secret(k);
+        sg_verb_post(&k->verb, owner, call);
 }
 
 /* ---- ShowKey, RevokeKey, RotateKey */
 
-/* The key that the call names. live: one that is revoked does not do. False: the call has been failed. */
-static bool find_key(struct sg_ledger_server *s, struct sg_varlink_call *call, struct json_object *parameters,
-                     bool live, uint64_t *ret_id)
+static void by_name(struct sg_varlink_call *call, struct json_object *parameters, struct sg_ledger_server *s,
+                    enum key_verb what)
 {
         struct json_object *name = NULL;
         const struct sg_varlink_parameter expected[] = {{"name", SG_VARLINK_STRING, true, &name}};
-        struct sg_error err = {0};
-        bool is_revoked = false;
-        struct sg_str text;
-        int r;
+        struct key_job *k;
 
         if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
-                return false;
-        text = sg_str_make(json_object_get_string(name), (size_t)json_object_get_string_len(name));
-        r = name_is_good(text) ? sg_store_key_find(s->store, text, ret_id, &is_revoked, &err) : SG_STORE_E_NONE;
-        if (r < 0)
-                sg_verb_fail_database(call, &err);
-        else if (r > 0)
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("NoSuchKey"),
-                                     "there is no key \"%.*s\": list the keys to see their names",
-                                     (int)SG_MIN(text.n, (size_t)SG_KEY_NAME_CHARS_MAX), text.p);
-        else if (live && is_revoked)
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("NoSuchKey"), "key \"" SG_STR_FMT "\" is revoked already",
-                                     SG_STR_ARG(text));
-        return r == 0 && !(live && is_revoked);
+                return;
+        k = key_job_new(call, what, text_of(name));
+        if (!k)
+                return;
+        if (!name_is_good(text_of(name))) {
+                k->verb.call = call;
+                key_job_refused(k, SG_STORE_E_NONE);
+                key_job_free(k);
+                return;
+        }
+        if (what == KEY_ROTATE) {
+                k->key.rotated_wall_usec = sg_clock_wall_usec();
+                new_secret(k);
+        }
+        sg_verb_post(&k->verb, s, call);
 }
 
 void sg_verb_show_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        struct sg_ledger_server *s = owner;
-        struct read_back b = {0};
-        struct sg_error err = {0};
-        struct json_object *o;
-        int r;
-
-        if (!find_key(s, call, parameters, false, &b.id))
-                return;
-        r = read_key_back(s, &b, &err);
-        json_object_put(b.change);
-        if (r) {
-                json_object_put(b.key);
-                sg_verb_fail_database(call, &err);
-                return;
-        }
-        o = json_object_new_object();
-        json_object_object_add(o, "key", b.key);
-        sg_varlink_reply(call, o);
+        by_name(call, parameters, owner, KEY_SHOW);
 }
 
 void sg_verb_revoke_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        struct sg_ledger_server *s = owner;
-        struct sg_error err = {0};
-        uint64_t id;
-        int r;
-
-        if (!find_key(s, call, parameters, true, &id))
-                return;
-        r = sg_store_key_revoke(s->store, id, sg_clock_wall_usec(), &err);
-        SG_ASSERT(r <= 0); /* it was there in this turn, and nobody else writes */
-        if (r)
-                fail_change(call, &err);
-        else
-                reply_changed(s, call, id, NULL);
+        by_name(call, parameters, owner, KEY_REVOKE);
 }
 
 void sg_verb_rotate_key(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        struct sg_ledger_server *s = owner;
-        struct sg_store_key key = {.rotated_wall_usec = sg_clock_wall_usec()};
-        char secret[SG_APIKEY_CHARS + 1];
-        struct sg_error err = {0};
-        uint64_t id;
-        int r;
-
-        if (!find_key(s, call, parameters, true, &id))
-                return;
-        new_secret(secret, &key);
-        r = sg_store_key_rotate(s->store, id, &key, &err);
-        SG_ASSERT(r <= 0);
-        if (r)
-                fail_change(call, &err);
-        else
-                reply_changed(s, call, id, secret);
-        sg_wipe(secret, sizeof(secret));
+        by_name(call, parameters, owner, KEY_ROTATE);
 }

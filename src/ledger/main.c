@@ -1,5 +1,7 @@
 /*
- * scribe-ledger: the process that owns the database. One thread, one loop, beside the thread that writes the log.
+ * scribe-ledger: the process that owns the database. This thread has the sockets and never waits for the database; the
+ * keeper does what the verbs ask of it, the drain moves usage into it, the asker sums usage up, each with a store of its
+ * own. So a database that is not there, at the start or later, is something to be told, and not an end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +18,8 @@
 #include "ledger/options.h"
 #include "sg_build.h"
 
-#define LAST_DRAIN_USEC SG_USEC_PER_SEC
+/* Who starts us waits that long to hear whether the database is there; then it is told that it is not known. */
+#define READY_USEC (3 * SG_USEC_PER_SEC)
 /* After the parent's end of the pipe, its locks on the rings are let go of, too: then what it left open can be settled.
  */
 #define ORPHAN_WAIT_USEC (200 * SG_USEC_PER_MSEC)
@@ -25,11 +28,13 @@ struct program {
         struct sg_ledger_options options;
         struct sg_loop *loop;
         struct sg_signals *signals;
-        struct sg_store *store;
-        struct sg_drain *drain;
+        struct sg_keeper *keeper;
+        struct sg_drainer *drainer;
         struct sg_ledger_server *server;
         struct sg_io parent;
-        struct sg_timer watchdog, end;
+        struct sg_timer watchdog, end, unsure;
+        bool is_ready;
+        int status;
 };
 
 /* ---- what happens while it runs */
@@ -89,6 +94,87 @@ static void on_watchdog(struct sg_timer *t, void *owner)
         sg_timer_start(t, sg_service_watchdog_usec() / 2);
 }
 
+/* ---- the database */
+
+/* To the log, to the service manager's STATUS= and to the exit status. */
+static int say_failed(const struct sg_error *err)
+{
+        char line[sizeof(*err)];
+
+        sg_log_error(SG_LOG_ERR, err);
+        sg_service_failed(err->code, sg_error_line(err, line, sizeof(line)));
+        return sg_error_exit_status(err);
+}
+
+/* At the start only: what somebody must mend (a wrong password, a database of a newer version, a directory of somebody
+ * else) ends the program; what may pass by itself does not, nor anything that comes later. */
+static bool may_pass(int code)
+{
+        switch (code) {
+        case -EHOSTDOWN:
+        case -ETIME:
+        case -ETIMEDOUT:
+        case -ENOSPC:
+        case -EDQUOT:
+        case -EROFS:
+        case -EIO:
+        case -ENOMEM:
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void tell_status(const struct program *p, const struct sg_keeper_status *s)
+{
+        char text[sizeof(s->err) + 64];
+
+        if (s->state == SG_KEEPER_UP)
+                (void)snprintf(text, sizeof(text), "Draining the journal");
+        else
+                (void)snprintf(text, sizeof(text), "The database %s; usage waits in the journal%s%s",
+                               s->state == SG_KEEPER_DOWN ? "does not serve" : "has not answered yet",
+                               s->err.text[0] ? ": " : "", s->err.text);
+        if (p->is_ready)
+                sg_service_status(text);
+        else
+                sg_service_ready(text);
+}
+
+static void be_ready(struct program *p, const struct sg_keeper_status *s)
+{
+        sg_timer_stop(&p->unsure);
+        if (!p->is_ready)
+                sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_LEDGER_READY, "scribe-ledger %s serves %s%s", SG_VERSION,
+                               p->options.store.url,
+                               s->state == SG_KEEPER_UP ? "" : ", which does not answer yet: keys cannot be changed");
+        tell_status(p, s);
+        p->is_ready = true;
+}
+
+static void on_database(const struct sg_keeper_status *s, void *owner)
+{
+        struct program *p = owner;
+
+        if (!p->is_ready && s->state == SG_KEEPER_DOWN && !may_pass(s->err.code)) {
+                p->status = say_failed(&s->err);
+                sg_loop_stop(p->loop);
+                return;
+        }
+        if (s->state == SG_KEEPER_UP)
+                sg_drainer_retry(p->drainer);
+        be_ready(p, s);
+}
+
+static void on_unsure(struct sg_timer *t, void *owner)
+{
+        struct program *p = owner;
+        struct sg_keeper_status s;
+
+        sg_keeper_get_status(p->keeper, &s);
+        be_ready(p, &s);
+}
+
 /* ---- start and end */
 
 static int start_log(const struct sg_config *c, struct sg_error *err)
@@ -109,6 +195,8 @@ static int start_loop(struct program *p, struct sg_error *err)
                 r = sg_timer_init(&p->watchdog, p->loop, on_watchdog, p);
         if (!r)
                 r = sg_timer_init(&p->end, p->loop, on_end, p);
+        if (!r)
+                r = sg_timer_init(&p->unsure, p->loop, on_unsure, p);
         if (!r && p->options.parent_fd >= 0)
                 r = sg_io_init(&p->parent, p->loop, p->options.parent_fd, on_parent, p);
         if (r)
@@ -139,11 +227,20 @@ static int take_socket(void)
 
 static int start_serving(struct program *p, struct sg_error *err)
 {
+        const struct sg_store_options *store = &p->options.store;
+        struct sg_ledger_parts parts = {.store = store};
         int fd = take_socket(), r;
 
-        r = sg_drain_new(&p->drain, p->loop, p->store, p->options.journal_directory, err);
-        if (!r)
-                r = sg_ledger_server_new(&p->server, p->loop, p->store, p->drain, &p->options.access, err);
+        r = sg_keeper_new(&p->keeper, p->loop, store, err);
+        if (r)
+                return r;
+        sg_keeper_on_state(p->keeper, on_database, p);
+        r = sg_drainer_new(&p->drainer, p->loop, store, p->options.journal_directory, err);
+        if (r)
+                return r;
+        parts.keeper = p->keeper;
+        parts.drainer = p->drainer;
+        r = sg_ledger_server_new(&p->server, p->loop, &parts, &p->options.access, err);
         if (r)
                 return r;
         sg_ledger_server_set_prices(p->server, p->options.config);
@@ -162,61 +259,48 @@ static int start(struct program *p, struct sg_error *err)
         if (!r)
                 r = start_log(p->options.config, err);
         if (!r)
-                r = sg_store_open(&p->store, &p->options.store, err);
-        if (!r)
                 r = start_serving(p, err);
         if (r)
                 return r;
         if (sg_service_watchdog_usec())
                 sg_timer_start(&p->watchdog, 0);
-        sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_LEDGER_READY, "scribe-ledger %s serves %s", SG_VERSION,
-                       sg_store_url(p->store));
-        sg_service_ready("Draining the journal");
+        sg_timer_start(&p->unsure, READY_USEC);
         return 0;
 }
 
 static void finish(struct program *p)
 {
+        /* What they still have is answered to calls, which the server has. */
+        sg_keeper_free(p->keeper);
+        sg_drainer_free(p->drainer);
         sg_ledger_server_free(p->server);
-        sg_drain_free(p->drain);
-        sg_store_free(p->store);
         if (p->parent.loop)
                 sg_io_done(&p->parent);
         if (p->watchdog.loop)
                 sg_timer_done(&p->watchdog);
         if (p->end.loop)
                 sg_timer_done(&p->end);
+        if (p->unsure.loop)
+                sg_timer_done(&p->unsure);
         sg_signals_free(p->signals);
         sg_loop_free(p->loop);
         sg_log_stop();
 }
 
-/* To the log, to the service manager's STATUS= and to the exit status. */
-static int say_failed(const struct sg_error *err)
-{
-        char line[sizeof(*err)];
-
-        sg_log_error(SG_LOG_ERR, err);
-        sg_service_failed(err->code, sg_error_line(err, line, sizeof(line)));
-        return sg_error_exit_status(err);
-}
-
 static int run(struct program *p)
 {
         struct sg_error err = {0};
-        int r, status = EXIT_SUCCESS;
+        int r;
 
         r = start(p, &err);
         if (r)
-                status = say_failed(&err);
+                p->status = say_failed(&err);
         else {
                 sg_loop_run(p->loop, SG_USEC_NEVER, NULL, NULL);
                 sg_service_stopping("Writing what is left");
-                if (!sg_drain_now(p->drain, LAST_DRAIN_USEC))
-                        sg_info("some usage stays in the journal until the next start");
         }
         finish(p);
-        return status;
+        return p->status;
 }
 
 static int check(const struct program *p)

@@ -5,67 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/message_id.h"
 #include "ledger/verbs.h"
 #include "sg_build.h"
 
-/* ---- for the verbs */
-
-void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *err)
-{
-        char line[sizeof(*err)];
-
-        sg_varlink_fail_text(call,
-                             err->code == -EBUSY || err->code == -ETIME ? SG_LEDGER_NAME("Busy")
-                                                                        : SG_LEDGER_NAME("DatabaseFailed"),
-                             "%s", sg_error_line(err, line, sizeof(line)));
-}
-
-/* ---- status */
-
-static void get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
-{
-        struct sg_ledger_server *s = owner;
-        struct sg_store_counts counts;
-        struct sg_drain_status drain;
-        struct sg_error err = {0};
-        struct json_object *o;
-        const char *trouble;
-        int r;
-
-        if (!sg_varlink_read(call, parameters, NULL, 0))
-                return;
-        sg_drain_get_status(s->drain, &drain);
-        r = sg_store_count(s->store, sg_clock_wall_usec(), &counts, &err);
-        if (r)
-                counts = (struct sg_store_counts){0};
-        trouble = r ? err.text : drain.error;
-        o = json_object_new_object();
-        sg_members_add_text(o, "state", trouble ? SG_STR("degraded") : SG_STR("ok"));
-        sg_members_add_text(o, "version", sg_str_from(SG_VERSION));
-        sg_members_add_text(o, "database", sg_str_from(sg_store_url(s->store)));
-        sg_members_add_u64(o, "schema_version", (uint64_t)counts.schema_version);
-        sg_members_add_u64(o, "key_version", counts.key_version);
-        sg_members_add_u64(o, "keys_active", counts.n_keys_active);
-        sg_members_add_u64(o, "keys_expired", counts.n_keys_expired);
-        sg_members_add_u64(o, "keys_revoked", counts.n_keys_revoked);
-        sg_members_add_u64(o, "usage_events", counts.n_usage);
-        sg_members_add_u64(o, "open_exchanges", counts.n_open);
-        sg_members_add_u64(o, "rings", drain.n_rings);
-        sg_members_add_u64(o, "records_waiting", drain.n_waiting);
-        sg_members_add_u64(o, "records_lost", drain.n_lost);
-        sg_members_add_u64(o, "last_drain_wall_usec", drain.last_wall_usec);
-        if (trouble)
-                sg_members_add_text(o, "last_error", sg_str_from(trouble));
-        sg_members_add_u64(o, "watchers", s->watchers.n);
-        sg_members_add_u64(o, "start_wall_usec", s->start_wall_usec);
-        sg_varlink_reply(call, o);
-}
-
 static const struct sg_varlink_method methods[] = {
-        {SG_LEDGER_NAME("GetStatus"), SG_VARLINK_VIEW, get_status},
+        {SG_LEDGER_NAME("GetStatus"), SG_VARLINK_VIEW, sg_verb_get_status},
         {SG_LEDGER_NAME("CreateKey"), SG_VARLINK_CHANGE, sg_verb_create_key},
         {SG_LEDGER_NAME("ListKeys"), SG_VARLINK_VIEW, sg_verb_list_keys},
         {SG_LEDGER_NAME("ShowKey"), SG_VARLINK_VIEW, sg_verb_show_key},
@@ -142,8 +88,8 @@ int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledg
 
 /* ---- the server */
 
-int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struct sg_store *store,
-                         struct sg_drain *drain, const struct sg_ledger_access *access, struct sg_error *err)
+int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const struct sg_ledger_parts *parts,
+                         const struct sg_ledger_access *access, struct sg_error *err)
 {
         static const struct sg_varlink_interface interfaces[] = {{"io.scribe.Ledger", sg_ledger_interface}};
         SG_AUTO(sg_ledger_server_free) struct sg_ledger_server *s = calloc(1, sizeof(*s));
@@ -152,13 +98,14 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struc
         if (!s)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         s->loop = l;
-        s->store = store;
-        s->drain = drain;
-        s->start_wall_usec = sg_clock_wall_usec();
+        s->keeper = parts->keeper;
+        s->drainer = parts->drainer;
         sg_list_init(&s->watchers);
         r = sg_ledger_server_set_access(s, access, err);
         if (!r)
-                r = sg_asker_new(&s->asker, l, sg_store_get_options(store), err);
+                r = sg_asker_new(&s->asker, l, parts->store, err);
+        if (!r)
+                r = sg_ledger_status_new(&s->status, l, parts, err);
         if (r)
                 return r;
         r = sg_varlink_server_new(&s->varlink, l,
@@ -192,6 +139,7 @@ struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
                 return NULL;
         /* First: its questions are answered to calls, which the server still has. */
         sg_asker_free(s->asker);
+        sg_ledger_status_free(s->status);
         sg_config_unref(s->config);
         /* Tells the watchers that they are gone, which frees them. */
         sg_varlink_server_free(s->varlink);

@@ -2,14 +2,16 @@
  * ledger/server.h - the verbs of the ledger's socket: keys, the key feed, usage, status
  *
  * Shape    one Varlink server of the interface io.scribe.Ledger (interface.c)
- * Owner    the program owns the server; the server borrows loop, store and drain, which outlive it
+ * Owner    the program owns the server; the server borrows the loop, which outlives it, and keeper and drainer, which are
+ *          freed before it: what they still have is answered then
  * Thread   main
  * Errors   start-up: struct sg_error; on the wire: io.scribe.Ledger.* with a message that says what to do
  */
 #pragma once
 
 #include "config/config.h"
-#include "ledger/drain.h"
+#include "ledger/drainer.h"
+#include "ledger/keeper.h"
 
 struct sg_ledger_server;
 
@@ -20,9 +22,15 @@ struct sg_ledger_access {
         size_t n_admins;
 };
 
-int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, struct sg_store *store,
-                         struct sg_drain *drain, const struct sg_ledger_access *access, struct sg_error *err)
-        SG_MUST_CHECK;
+/* The threads that have the database, and where it is (copied). */
+struct sg_ledger_parts {
+        const struct sg_store_options *store;
+        struct sg_keeper *keeper;
+        struct sg_drainer *drainer;
+};
+
+int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const struct sg_ledger_parts *parts,
+                         const struct sg_ledger_access *access, struct sg_error *err) SG_MUST_CHECK;
 /* Whose prices count from now on; takes a reference. */
 void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *config);
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s);

@@ -10,14 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "ledger/sqlite.h"
 
-#define BUSY_TIMEOUT_MSEC 250   /* the loop waits meanwhile */
+#define BUSY_TIMEOUT_MSEC 1000 /* of another process: ours wait for their turn */
+#define TURN_USEC_MAX     (10 * SG_USEC_PER_SEC)
 #define STEPS_PER_LOOK    10000 /* of SQLite's machine, some 100 us */
 
 /* ---- errors */
@@ -149,14 +149,37 @@ static int run_word(struct sg_store *s, enum sg_sqlite_stmt which, const char *s
         return st ? sg_sqlite_run(q, st, doing, err) : -EIO;
 }
 
+static int take_turn(struct sg_sqlite *q, const char *doing, struct sg_error *err)
+{
+        if (!sg_sqlite_lock_turn(q->lock, TURN_USEC_MAX))
+                return sg_error_set(err, -EBUSY, q->path,
+                                    "%s: another thread of this process still writes: the disk is very slow", doing);
+        q->has_turn = true;
+        return 0;
+}
+
+static void end_turn(struct sg_sqlite *q)
+{
+        if (q->has_turn)
+                sg_sqlite_lock_turn_over(q->lock);
+        q->has_turn = false;
+}
+
 int sg_sqlite_begin(struct sg_store *s, struct sg_error *err)
 {
-        const struct sg_sqlite *q = (const struct sg_sqlite *)s;
+        struct sg_sqlite *q = (struct sg_sqlite *)s;
+        int r;
 
-        if (q->lock_fd < 0)
+        if (!q->lock)
                 return run_word(s, STMT_BEGIN, "BEGIN", "cannot begin to read", err);
+        r = take_turn(q, "cannot begin to write", err);
+        if (r)
+                return r;
         /* Immediately, so that no later statement finds that somebody else writes. */
-        return run_word(s, STMT_BEGIN, "BEGIN IMMEDIATE", "cannot begin to write", err);
+        r = run_word(s, STMT_BEGIN, "BEGIN IMMEDIATE", "cannot begin to write", err);
+        if (r)
+                end_turn(q);
+        return r;
 }
 
 int sg_sqlite_commit(struct sg_store *s, struct sg_error *err)
@@ -167,6 +190,7 @@ int sg_sqlite_commit(struct sg_store *s, struct sg_error *err)
                 r = run_word(s, STMT_COMMIT, "COMMIT", "cannot write", err);
         if (r)
                 sg_sqlite_rollback(s);
+        end_turn((struct sg_sqlite *)s);
         return r;
 }
 
@@ -179,38 +203,10 @@ void sg_sqlite_rollback(struct sg_store *s)
          * and says so. */
         if (!sqlite3_get_autocommit(q->db))
                 (void)run_word(s, STMT_ROLLBACK, "ROLLBACK", "cannot undo", NULL);
+        end_turn(q);
 }
 
 /* ---- opening */
-
-static int take_lock(struct sg_sqlite *q, struct sg_error *err)
-{
-        char name[4096], pid[32] = "";
-        int n, r;
-
-        n = snprintf(name, sizeof(name), "%s.lock", q->path);
-        if (n < 0 || (size_t)n >= sizeof(name))
-                return sg_error_set(err, -ENAMETOOLONG, q->path, "the path is too long");
-        q->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (q->lock_fd < 0) {
-                r = -errno;
-                return sg_error_set(
-                        err, r, name,
-                        "cannot make the lock file (%s): the directory must exist and be the service's user's",
-                        strerror(-r));
-        }
-        if (flock(q->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-                ssize_t got = pread(q->lock_fd, pid, sizeof(pid) - 1, 0);
-
-                return sg_error_set(err, -EBUSY, q->path,
-                                    "another scribe-ledger uses this database (process %.*s): stop it first",
-                                    got > 0 ? (int)strcspn(pid, "\n") : 1, got > 0 ? pid : "?");
-        }
-        n = snprintf(pid, sizeof(pid), "%jd\n", (intmax_t)getpid());
-        if (ftruncate(q->lock_fd, 0) < 0 || pwrite(q->lock_fd, pid, (size_t)n, 0) != n)
-                return sg_error_set(err, -EIO, name, "cannot write the lock file: free some space");
-        return 0;
-}
 
 /* The mode of the database is that of its -wal and -shm, too. */
 static int make_file(const char *path, struct sg_error *err)
@@ -270,8 +266,8 @@ static void sqlite_free(struct sg_store *s)
         for (size_t i = 0; i < STMT_N; i++)
                 (void)sqlite3_finalize(q->stmts[i]);
         (void)sqlite3_close(q->db);
-        if (q->lock_fd >= 0)
-                (void)close(q->lock_fd);
+        end_turn(q);
+        sg_sqlite_lock_drop(q->lock);
         sg_hours_done(&q->hours);
         free(q->path);
         free(q);
@@ -284,7 +280,6 @@ static struct sg_sqlite *sqlite_new(const char *path)
         if (!q)
                 return NULL;
         q->store.driver = &sg_sqlite_driver;
-        q->lock_fd = -1;
         q->path = sg_str_dup(sg_str_from(path));
         if (q->path)
                 return q;
@@ -302,7 +297,9 @@ static int sqlite_open(struct sg_store **ret, const struct sg_store_options *opt
         if (!q)
                 return sg_error_set(err, -ENOMEM, where, "out of memory");
         s = &q->store;
-        r = take_lock(q, err);
+        r = sg_sqlite_lock_take(&q->lock, where, err);
+        if (!r)
+                r = take_turn(q, "cannot open", err);
         if (!r)
                 r = make_file(where, err);
         if (!r)
@@ -314,6 +311,7 @@ static int sqlite_open(struct sg_store **ret, const struct sg_store_options *opt
                 r = set_up(q, err);
         if (!r)
                 r = sg_sqlite_migrate(q->db, where, sg_sqlite_migrations, SG_SCHEMA_VERSION, false, err);
+        end_turn(q);
         if (r)
                 return r;
         *ret = SG_GIVE(s);

@@ -2,7 +2,7 @@
  * ledger/sqlite.h - SQLite behind the store; private to sqlite*.c
  *
  * Shape    one connection; statements are prepared at first use and kept. SQL is constant text, values are parameters
- * Owner    sg_sqlite owns the connection, the statements and the lock file's descriptor
+ * Owner    sg_sqlite owns the connection, the statements and its share of the lock
  * Thread   one
  * Errors   sg_sqlite_fail() turns what SQLite says into an errno and a sentence that says what to do
  */
@@ -12,6 +12,7 @@
 
 #include "ledger/driver.h"
 #include "ledger/hours.h"
+#include "ledger/sqlite_lock.h"
 
 #define SG_SQLITE_APPLICATION_ID 0x53474c31 /* "SGL1", in the file's header: see file(1) */
 
@@ -67,7 +68,8 @@ struct sg_sqlite {
         struct sg_store store;
         sqlite3 *db;
         char *path;
-        int lock_fd;           /* -1: a reader */
+        struct sg_sqlite_lock *lock; /* NULL: a reader */
+        bool has_turn;
         struct sg_hours hours; /* of the transaction, not yet written */
         sqlite3_stmt *stmts[STMT_N];
 };

@@ -41,16 +41,43 @@ static bool copy_text(const char **ret, const char *text)
         return !text || *ret;
 }
 
-static int keep_options(struct sg_store *s, const struct sg_store_options *from, struct sg_error *err)
+int sg_store_options_copy(struct sg_store_options *to, const struct sg_store_options *from)
 {
-        struct sg_store_options *o = &s->options;
+        struct sg_store_options o = {.password = from->password ? sg_secret_ref(from->password) : NULL};
 
-        o->password = from->password ? sg_secret_ref(from->password) : NULL;
-        if (copy_text(&o->url, from->url) && copy_text(&o->ca_file, from->ca_file) &&
-            copy_text(&o->tls_certificate_file, from->tls_certificate_file) &&
-            copy_text(&o->tls_key_file, from->tls_key_file))
+        if (copy_text(&o.url, from->url) && copy_text(&o.ca_file, from->ca_file) &&
+            copy_text(&o.tls_certificate_file, from->tls_certificate_file) &&
+            copy_text(&o.tls_key_file, from->tls_key_file)) {
+                *to = o;
                 return 0;
-        return sg_error_set(err, -ENOMEM, "", "out of memory");
+        }
+        sg_store_options_done(&o);
+        return -ENOMEM;
+}
+
+void sg_store_options_done(struct sg_store_options *o)
+{
+        sg_secret_unref(o->password);
+        free((void *)o->url);
+        free((void *)o->ca_file);
+        free((void *)o->tls_certificate_file);
+        free((void *)o->tls_key_file);
+        *o = (struct sg_store_options){0};
+}
+
+bool sg_store_is_lost(int r)
+{
+        switch (r) {
+        case -EBUSY:
+        case -ETIME:
+        case -ENOMEM:
+        case -ENOSPC:
+        case -EDQUOT:
+        case -EROFS:
+                return false;
+        default:
+                return r < 0;
+        }
 }
 
 static int open_by(struct sg_store **ret, const struct sg_store_options *options, bool is_reader, struct sg_error *err)
@@ -68,9 +95,8 @@ static int open_by(struct sg_store **ret, const struct sg_store_options *options
         r = is_reader ? driver->open_reader(&s, options, where, err) : driver->open(&s, options, where, err);
         if (r)
                 return mark(r, err);
-        r = keep_options(s, options, err);
-        if (r)
-                return r;
+        if (sg_store_options_copy(&s->options, options) != 0)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
         *ret = SG_GIVE(s);
         return 0;
 }
@@ -105,11 +131,7 @@ int sg_store_check(const struct sg_store_options *options, struct sg_error *err)
 struct sg_store *sg_store_free(struct sg_store *s)
 {
         if (s) {
-                sg_secret_unref(s->options.password);
-                free((void *)s->options.url);
-                free((void *)s->options.ca_file);
-                free((void *)s->options.tls_certificate_file);
-                free((void *)s->options.tls_key_file);
+                sg_store_options_done(&s->options);
                 s->driver->free(s);
         }
         return NULL;

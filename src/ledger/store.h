@@ -39,7 +39,12 @@ struct sg_store_options {
         const char *tls_certificate_file, *tls_key_file; /* PEM: shown to the server */
 };
 
-/* Creates, migrates and locks it. What is in the options is copied. */
+/* -ENOMEM */
+int sg_store_options_copy(struct sg_store_options *to, const struct sg_store_options *from) SG_MUST_CHECK;
+void sg_store_options_done(struct sg_store_options *o);
+
+/* Creates, migrates and locks it against other processes; this one may open it several times, each for one thread. What is
+ * in the options is copied. */
 int sg_store_open(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err) SG_MUST_CHECK;
 /* A further view of a database that is open, for one other thread: questions only. */
 int sg_store_open_reader(struct sg_store **ret, const struct sg_store_options *options, struct sg_error *err)
@@ -49,6 +54,9 @@ int sg_store_check(const struct sg_store_options *options, struct sg_error *err)
 struct sg_store *sg_store_free(struct sg_store *s);
 SG_DEFINE_AUTO(struct sg_store *, sg_store_free)
 const char *sg_store_url(const struct sg_store *s);
+/* After this error of any function the store is of no more use: it is freed, and another is opened. After others (the disk
+ * is full, it is somebody else's turn) the same one may succeed later. */
+bool sg_store_is_lost(int r);
 /* Lent as long as the store lives: for another store of the same database. */
 const struct sg_store_options *sg_store_get_options(const struct sg_store *s);
 

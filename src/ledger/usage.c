@@ -151,7 +151,10 @@ static bool read_number(struct sg_varlink_call *call, struct json_object *o, con
 
 struct pending {
         struct sg_varlink_call *call; /* NULL: its client is gone */
-        struct sg_question *question;
+        struct sg_ledger_server *server;
+        struct sg_drain_wish wish;
+        struct sg_question *question; /* NULL: the rings are drained first */
+        struct sg_question_spec spec; /* its texts belong to the call */
         uint64_t limit;
         enum sg_question_about about;
 };
@@ -161,7 +164,12 @@ static void on_gone(struct sg_varlink_call *call, void *owner)
         struct pending *p = owner;
 
         p->call = NULL;
-        sg_asker_cancel(p->question);
+        if (p->question) {
+                sg_asker_cancel(p->question);
+                return;
+        }
+        sg_drainer_forget(p->server->drainer, &p->wish);
+        free(p);
 }
 
 static void add_usage_rows(const struct pending *p, struct json_object *o, struct json_object *array)
@@ -204,30 +212,42 @@ static void answered(void *owner, struct json_object *array, struct json_object 
         free(p);
 }
 
-static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct sg_question_spec *wanted)
+static void ask(struct sg_drain_wish *wish, bool is_all)
 {
-        struct sg_question_spec spec = *wanted;
-        struct pending *p = calloc(1, sizeof(*p));
-        int r = SG_ASKER_E_FULL;
+        struct pending *p = SG_CONTAINER(wish, struct pending, wish);
+        struct sg_varlink_call *call = p->call;
 
-        if (p) {
-                *p = (struct pending){.call = call, .limit = spec.filter.limit, .about = spec.about};
-                spec.filter.limit++;
-                spec.config = s->config;
-                spec.sum_json = sum_json;
-                spec.bill_json = bill_json;
-                spec.event_json = event_json;
-                spec.answered = answered;
-                spec.owner = p;
-                r = sg_asker_ask(s->asker, &spec, &p->question);
-        }
-        if (r == 0) {
-                sg_varlink_call_watch(call, on_gone, p);
+        p->spec.config = p->server->config;
+        if (sg_asker_ask(p->server->asker, &p->spec, &p->question) == 0)
                 return;
-        }
+        sg_varlink_call_watch(call, NULL, NULL);
         free(p);
         sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "%u questions about usage wait already: try again later",
                              SG_ASKER_QUEUE_MAX);
+}
+
+static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct sg_question_spec *wanted)
+{
+        struct pending *p = calloc(1, sizeof(*p));
+
+        if (!p) {
+                sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "out of memory: try again later");
+                return;
+        }
+        *p = (struct pending){.call = call,
+                              .server = s,
+                              .spec = *wanted,
+                              .limit = wanted->filter.limit,
+                              .about = wanted->about,
+                              .wish.done = ask};
+        p->spec.filter.limit++;
+        p->spec.sum_json = sum_json;
+        p->spec.bill_json = bill_json;
+        p->spec.event_json = event_json;
+        p->spec.answered = answered;
+        p->spec.owner = p;
+        sg_varlink_call_watch(call, on_gone, p);
+        sg_drainer_wish(s->drainer, &p->wish, FRESH_USEC);
 }
 
 static void query(struct sg_ledger_server *s, struct sg_varlink_call *call, const struct given *g)
@@ -248,7 +268,6 @@ static void query(struct sg_ledger_server *s, struct sg_varlink_call *call, cons
             !read_number(call, g->to, "to_wall_usec", 0, INT64_MAX, &f->to_wall_usec) ||
             !read_number(call, g->limit, "limit", 1, wants_events ? EVENTS_MAX : SUMS_MAX, &f->limit))
                 return;
-        (void)sg_drain_now(s->drain, FRESH_USEC);
         start(s, call, &spec);
 }
 
@@ -262,7 +281,6 @@ static void query_bills(struct sg_ledger_server *s, struct sg_varlink_call *call
         if (!read_number(call, g->from, "from_wall_usec", 0, INT64_MAX, &f->from_wall_usec) ||
             !read_number(call, g->to, "to_wall_usec", 0, INT64_MAX, &f->to_wall_usec))
                 return;
-        (void)sg_drain_now(s->drain, FRESH_USEC);
         start(s, call, &spec);
 }
 

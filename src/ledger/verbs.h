@@ -1,15 +1,17 @@
 /*
  * ledger/verbs.h - what the files of the server share; private to this room
  *
- * Shape    each verb is a function of the method table in server.c; key.c, watch.c and usage.c hold them by subject
+ * Shape    each verb is a function of the method table in server.c; key.c, watch.c, usage.c and status.c hold them by
+ *          subject. None of them touches the database: they post jobs to the keeper, and answer when those are done
  * Owner    json-c objects returned are the caller's
- * Thread   main
+ * Thread   main; run() of jobs: the keeper's
  */
 #pragma once
 
 #include "base/buf.h"
 #include "ledger/asker.h"
 #include "ledger/server.h"
+#include "ledger/status.h"
 #include "varlink/members.h"
 #include "varlink/varlink.h"
 
@@ -19,21 +21,37 @@ extern const char sg_ledger_interface[];
 
 struct sg_ledger_server {
         struct sg_loop *loop;
-        struct sg_store *store;
-        struct sg_drain *drain;
+        struct sg_keeper *keeper;
+        struct sg_drainer *drainer;
         struct sg_asker *asker;
+        struct sg_ledger_status *status;
         struct sg_config *config; /* for its prices; NULL: none were given */
         struct sg_varlink_server *varlink;
         uid_t *admins;
         size_t n_admins;
-        gid_t group;           /* -1: none */
-        char needed_view[160]; /* "root or group scribe" */
-        struct sg_list watchers;
-        uint64_t start_wall_usec;
+        gid_t group;             /* -1: none */
+        char needed_view[160];   /* "root or group scribe" */
+        struct sg_list watchers; /* and who lists keys */
 };
 
 /* Busy or DatabaseFailed, with err's sentence. */
 void sg_verb_fail_database(struct sg_varlink_call *call, const struct sg_error *err);
+
+/* ---- verb.c: a call that is answered when a job is done. The first member of what a verb posts */
+
+struct sg_verb_job {
+        struct sg_job job; /* run and done are the verb's */
+        struct sg_ledger_server *server;
+        struct sg_varlink_call *call; /* for done(): NULL when its client is gone */
+        _Atomic bool is_gone;         /* for run(), which may spare itself the work */
+        bool has_run;                 /* set by run(): from here on it may have changed something */
+};
+
+/* done() comes in every case, later or at once. */
+void sg_verb_post(struct sg_verb_job *j, struct sg_ledger_server *s, struct sg_varlink_call *call);
+/* Fails the call, if there still is one; of a change it says what is known of its outcome. */
+void sg_verb_failed(struct sg_verb_job *j, const struct sg_error *err);
+void sg_verb_failed_change(struct sg_verb_job *j, const struct sg_error *err);
 
 /* ---- key.c */
 
@@ -49,8 +67,13 @@ struct json_object *sg_json_key_change(const struct sg_store_key *key);
 
 void sg_verb_list_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+size_t sg_watch_count(const struct sg_ledger_server *s);
 /* Tells the watchers of a committed change (given away). NULL: it is not known what changed, they must start again. */
 void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version);
+
+/* ---- status.c */
+
+void sg_verb_get_status(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 
 /* ---- usage.c */
 

@@ -10,20 +10,35 @@ struct watcher {
         struct sg_link link;
         struct sg_ledger_server *server;
         struct sg_varlink_call *call;
-        bool is_watching; /* else ListKeys */
+        struct page *page; /* that the keeper reads for it; NULL: none */
+        bool is_watching;  /* else ListKeys */
+        bool is_at_once;   /* ListKeys without `more` */
         bool with_revoked;
-        uint64_t next_id;
+        uint64_t next_id, version;
 };
 
+/* A share of the keys. Between two of them the keeper does what others ask; jobs are done in their order, so that a page
+ * tells of a change that was told before it, and a change that was told after it. */
 struct page {
+        struct sg_job job;
+        struct watcher *watcher; /* NULL: its client is gone */
+        bool is_watching, with_revoked;
+        uint64_t from_id, limit;
+        /* found */
         struct json_object *array;
-        bool is_watching;
-        uint64_t next_id;
+        uint64_t next_id, version;
 };
+
+static struct page *page_of(struct sg_job *job)
+{
+        return SG_CONTAINER(job, struct page, job);
+}
 
 static void watcher_free(struct watcher *w)
 {
         sg_list_remove(&w->server->watchers, &w->link);
+        if (w->page)
+                w->page->watcher = NULL;
         free(w);
 }
 
@@ -32,29 +47,36 @@ static void on_gone(struct sg_varlink_call *call, void *owner)
         watcher_free(owner);
 }
 
+static void fail(struct watcher *w, const struct sg_error *err)
+{
+        struct sg_varlink_call *call = w->call;
+
+        watcher_free(w);
+        sg_verb_fail_database(call, err);
+}
+
+/* ---- the keeper's part */
+
 static void add_to_page(const struct sg_store_key *key, void *owner)
 {
         struct page *p = owner;
 
         json_object_array_add(p->array, p->is_watching ? sg_json_key_change(key) : sg_json_key(key));
         p->next_id = key->id + 1;
+        p->version = SG_MAX(p->version, key->version);
 }
 
-static int read_page(struct watcher *w, uint64_t limit, struct json_object **ret, struct sg_error *err)
+static int read_page(struct sg_job *job, struct sg_store *s, struct sg_error *err)
 {
-        struct page page = {json_object_new_array(), w->is_watching, w->next_id};
+        struct page *p = page_of(job);
         const struct sg_store_key_filter filter = {
-                .from_id = w->next_id, .limit = limit, .with_revoked = w->with_revoked};
-        int r = sg_store_key_select(w->server->store, &filter, add_to_page, &page, err);
+                .from_id = p->from_id, .limit = p->limit, .with_revoked = p->with_revoked};
 
-        if (r) {
-                json_object_put(page.array);
-                return r;
-        }
-        w->next_id = page.next_id;
-        *ret = page.array;
-        return 0;
+        p->array = json_object_new_array();
+        return sg_store_key_select(s, &filter, add_to_page, p, err);
 }
+
+/* ---- the loop's */
 
 static struct json_object *wrap(const char *name, struct json_object *array)
 {
@@ -64,38 +86,22 @@ static struct json_object *wrap(const char *name, struct json_object *array)
         return o;
 }
 
-/* The picture is whole: from here on only changes. A change made since the first page was told as it happened. */
-static int tell_complete(struct watcher *w, struct sg_error *err)
-{
-        struct sg_store_counts counts;
-        struct json_object *o;
-        int r;
+static void want_page(struct sg_varlink_call *call, void *owner);
 
-        r = sg_store_count(w->server->store, 0, &counts, err);
-        if (r)
-                return r;
-        o = json_object_new_object();
+/* The picture is whole: from here on only changes. A change made since the first page was told as it happened. */
+static void tell_complete(struct watcher *w)
+{
+        struct json_object *o = json_object_new_object();
+
         sg_members_add_bool(o, "complete", true);
-        sg_members_add_u64(o, "version", counts.key_version);
+        sg_members_add_u64(o, "version", w->version);
         (void)sg_varlink_reply_more(w->call, o); /* if it is gone, on_gone comes */
-        return 0;
 }
 
-static void send_page(struct sg_varlink_call *call, void *owner)
+static void send_page(struct watcher *w, struct json_object *array, bool is_last)
 {
-        struct watcher *w = owner;
-        struct json_object *array = NULL;
-        struct sg_error err = {0};
-        bool is_last;
-        int r;
+        struct sg_varlink_call *call = w->call;
 
-        r = read_page(w, PAGE_KEYS, &array, &err);
-        if (r) {
-                watcher_free(w);
-                sg_verb_fail_database(call, &err);
-                return;
-        }
-        is_last = json_object_array_length(array) < PAGE_KEYS;
         if (is_last && !w->is_watching) {
                 watcher_free(w);
                 sg_varlink_reply(call, wrap("keys", array));
@@ -103,63 +109,91 @@ static void send_page(struct sg_varlink_call *call, void *owner)
         }
         if (!sg_varlink_reply_more(call, wrap(w->is_watching ? "changes" : "keys", array)))
                 return;
-        if (!is_last) {
-                sg_varlink_call_when_drained(call, send_page, w);
-                return;
-        }
-        if (tell_complete(w, &err) != 0) {
-                watcher_free(w);
-                sg_verb_fail_database(call, &err);
-        }
+        if (is_last)
+                tell_complete(w);
+        else
+                sg_varlink_call_when_drained(call, want_page, w);
 }
 
-static void start(struct sg_ledger_server *s, struct sg_varlink_call *call, bool is_watching, bool with_revoked)
+static void take_page(struct watcher *w, struct page *p)
+{
+        bool is_last = json_object_array_length(p->array) < p->limit;
+        struct sg_varlink_call *call = w->call;
+
+        w->next_id = p->next_id;
+        w->version = SG_MAX(w->version, p->version);
+        if (w->is_at_once && !is_last) {
+                watcher_free(w);
+                (void)sg_varlink_expect_more(call); /* fails the call, which did not ask for more */
+                return;
+        }
+        send_page(w, SG_GIVE(p->array), is_last);
+}
+
+static void page_is_read(struct sg_job *job, int r, const struct sg_error *err)
+{
+        struct page *p = page_of(job);
+        struct watcher *w = p->watcher;
+
+        if (w) {
+                w->page = NULL;
+                if (r)
+                        fail(w, err);
+                else
+                        take_page(w, p);
+        }
+        json_object_put(p->array);
+        free(p);
+}
+
+static void want_page(struct sg_varlink_call *call, void *owner)
+{
+        struct watcher *w = owner;
+        struct page *p = calloc(1, sizeof(*p));
+
+        if (p) {
+                *p = (struct page){.job = {.run = read_page, .done = page_is_read},
+                                   .watcher = w,
+                                   .is_watching = w->is_watching,
+                                   .with_revoked = w->with_revoked,
+                                   .from_id = w->next_id,
+                                   .next_id = w->next_id,
+                                   .limit = w->is_at_once ? KEYS_AT_ONCE + 1 : PAGE_KEYS};
+                if (sg_keeper_post(w->server->keeper, &p->job) == 0) {
+                        w->page = p;
+                        return;
+                }
+        }
+        free(p);
+        watcher_free(w);
+        sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "too much waits for the database: try again later");
+}
+
+static void start(struct sg_ledger_server *s, const struct watcher *wanted)
 {
         struct watcher *w = calloc(1, sizeof(*w));
 
         if (!w) {
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"), "out of memory: try again later");
+                sg_varlink_fail_text(wanted->call, SG_LEDGER_NAME("Busy"), "out of memory: try again later");
                 return;
         }
-        *w = (struct watcher){.server = s, .call = call, .is_watching = is_watching, .with_revoked = with_revoked};
+        *w = *wanted;
+        w->server = s;
         sg_list_push(&s->watchers, &w->link);
-        sg_varlink_call_watch(call, on_gone, w);
-        send_page(call, w);
-}
-
-static void list_at_once(struct sg_ledger_server *s, struct sg_varlink_call *call, bool with_revoked)
-{
-        struct watcher w = {.server = s, .with_revoked = with_revoked};
-        struct json_object *array = NULL;
-        struct sg_error err = {0};
-        int r;
-
-        r = read_page(&w, KEYS_AT_ONCE + 1, &array, &err);
-        if (r) {
-                sg_verb_fail_database(call, &err);
-                return;
-        }
-        if (json_object_array_length(array) > KEYS_AT_ONCE) {
-                json_object_put(array);
-                (void)sg_varlink_expect_more(call); /* fails the call, which did not ask for more */
-                return;
-        }
-        sg_varlink_reply(call, wrap("keys", array));
+        sg_varlink_call_watch(w->call, on_gone, w);
+        want_page(w->call, w);
 }
 
 void sg_verb_list_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
         struct json_object *revoked = NULL;
         const struct sg_varlink_parameter expected[] = {{"include_revoked", SG_VARLINK_BOOL, false, &revoked}};
-        bool with_revoked;
 
         if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
                 return;
-        with_revoked = revoked && json_object_get_boolean(revoked);
-        if (sg_varlink_call_wants_more(call))
-                start(owner, call, false, with_revoked);
-        else
-                list_at_once(owner, call, with_revoked);
+        start(owner, &(struct watcher){.call = call,
+                                       .is_at_once = !sg_varlink_call_wants_more(call),
+                                       .with_revoked = revoked && json_object_get_boolean(revoked)});
 }
 
 void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
@@ -167,7 +201,17 @@ void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parame
         if (!sg_varlink_read(call, parameters, NULL, 0) || !sg_varlink_expect_more(call))
                 return;
         /* Revoked ones, too: the gateway tells their callers so. */
-        start(owner, call, true, true);
+        start(owner, &(struct watcher){.call = call, .is_watching = true, .with_revoked = true});
+}
+
+size_t sg_watch_count(const struct sg_ledger_server *s)
+{
+        size_t n = 0;
+
+        SG_LIST_EACH (&s->watchers, k) {
+                n += SG_CONTAINER(k, struct watcher, link)->is_watching;
+        }
+        return n;
 }
 
 void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version)
@@ -186,6 +230,7 @@ void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint6
 
                 if (!w->is_watching)
                         continue;
+                w->version = SG_MAX(w->version, version);
                 if (o) {
                         (void)sg_varlink_reply_more(call, json_object_get(o));
                         continue;

@@ -15,6 +15,7 @@
 #include "ledger/store.h"
 
 static char test_dir[200], journal_dir[256], db_path[256], db_url[300];
+__attribute__((__unused__)) static const struct sg_store_options options_of_test = {.url = db_url};
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
 {

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "journal/ring.h"
-#include "ledger/drain.h"
+#include "ledger/drain_files.h"
 #include "ledger/sqlite.h"
 
 #define KILLS 40
@@ -29,7 +29,7 @@ static void bench_start(struct bench *b)
 
         assert_int_equal(sg_loop_new(&b->loop), 0);
         b->store = open_store();
-        assert_int_equal(sg_drain_new(&b->drain, b->loop, b->store, journal_dir, &err), 0);
+        assert_int_equal(sg_drain_new(&b->drain, b->loop, &options_of_test, journal_dir, &err), 0);
 }
 
 static void bench_stop(struct bench *b)
@@ -336,7 +336,8 @@ static void test_a_full_database_loses_nothing(void **state)
 
         assert_int_equal(sg_ring_create(&ring, journal_dir, 1u << 20, &err), 0);
         bench_start(&b);
-        q = (struct sg_sqlite *)b.store;
+        assert_true(sg_drain_now(b.drain, LONG)); /* opens the store */
+        q = (struct sg_sqlite *)b.drain->store;
         for (int i = 0; i < 1000; i++)
                 close_one(ring, open_one(ring, 1), 1);
         assert_int_equal(sqlite3_exec(q->db, "PRAGMA max_page_count = 20", NULL, NULL, NULL), SQLITE_OK);
@@ -438,7 +439,7 @@ static _Noreturn void drain_for_ever(void)
         struct sg_loop *l;
 
         /* The lock of the one that was killed goes with it. */
-        if (sg_loop_new(&l) || open_url(&s, db_url, NULL) || sg_drain_new(&d, l, s, journal_dir, NULL))
+        if (sg_loop_new(&l) || open_url(&s, db_url, NULL) || sg_drain_new(&d, l, &options_of_test, journal_dir, NULL))
                 _exit(1);
         for (;;)
                 (void)sg_drain_now(d, LONG);

@@ -28,8 +28,8 @@
 
 struct bench {
         struct sg_loop *loop;
-        struct sg_store *store;
-        struct sg_drain *drain;
+        struct sg_keeper *keeper;
+        struct sg_drainer *drainer;
         struct sg_ledger_server *server;
         struct sg_varlink_caller *caller;
         char path[256];
@@ -56,15 +56,18 @@ static struct sg_config *prices_in_force; /* of the next bench; NULL: none */
 static void bench_start(struct bench *b, const struct sg_ledger_access *access)
 {
         static const struct sg_ledger_access nobody = {0};
+        struct sg_ledger_parts parts;
         struct sg_error err = {0};
 
         *b = (struct bench){0};
         (void)snprintf(b->path, sizeof(b->path), "%s/ledger.socket", test_dir);
         assert_int_equal(sg_loop_new(&b->loop), 0);
-        b->store = open_store();
-        assert_int_equal(sg_drain_new(&b->drain, b->loop, b->store, journal_dir, &err), 0);
-        assert_int_equal(sg_ledger_server_new(&b->server, b->loop, b->store, b->drain, access ? access : &nobody, &err),
-                         0);
+        parts.store = &options_of_test;
+        assert_int_equal(sg_keeper_new(&b->keeper, b->loop, &options_of_test, &err), 0);
+        assert_int_equal(sg_drainer_new(&b->drainer, b->loop, &options_of_test, journal_dir, &err), 0);
+        parts.keeper = b->keeper;
+        parts.drainer = b->drainer;
+        assert_int_equal(sg_ledger_server_new(&b->server, b->loop, &parts, access ? access : &nobody, &err), 0);
         assert_int_equal(sg_ledger_server_listen(b->server, b->path, &err), 0);
         if (prices_in_force)
                 sg_ledger_server_set_prices(b->server, prices_in_force);
@@ -77,9 +80,9 @@ static void bench_stop(struct bench *b)
         sg_varlink_caller_free(b->caller);
         sg_loop_stop_soon(b->loop);
         assert_int_equal(pthread_join(b->thread, NULL), 0);
+        sg_keeper_free(b->keeper);
+        sg_drainer_free(b->drainer);
         sg_ledger_server_free(b->server);
-        sg_drain_free(b->drain);
-        sg_store_free(b->store);
         sg_loop_free(b->loop);
 }
 
@@ -628,8 +631,15 @@ static void test_status_counts(void **state)
 
         bench_start(&b, NULL);
         json_object_put(expect(&b, "CreateKey", "{\"name\":\"alice\"}"));
+        /* Counted in the background, at once after a change. */
         o = expect(&b, "GetStatus", "{}");
+        while (get_int(o, "keys_active") != 1) {
+                json_object_put(o);
+                o = expect(&b, "GetStatus", "{}");
+        }
         assert_string_equal(get_text(o, "state"), "ok");
+        assert_string_equal(get_text(o, "database_state"), "up");
+        assert_true(get_int(o, "counted_wall_usec") >= get_int(o, "start_wall_usec"));
         assert_string_equal(get_text(o, "database"), db_url);
         assert_int_equal(get_int(o, "schema_version"), SG_SCHEMA_VERSION);
         assert_int_equal(get_int(o, "keys_active"), 1);
@@ -710,7 +720,7 @@ static void test_an_unknown_admin_is_an_error(void **state)
         struct sg_ledger_server *server = NULL;
         struct sg_error err = {0};
 
-        assert_int_equal(sg_ledger_server_new(&server, NULL, NULL, NULL, &access, &err), -ESRCH);
+        assert_int_equal(sg_ledger_server_new(&server, NULL, &(struct sg_ledger_parts){0}, &access, &err), -ESRCH);
         assert_non_null(strstr(err.text, "no-such-user"));
 }
 

@@ -1,6 +1,7 @@
 /* What is SQLite's own: one file, one ledger, what else may be in the file, locks and full disks. */
 #include <errno.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 
 #include "common.h"
 
@@ -31,16 +32,57 @@ static void refuse(int code, const char *text)
         assert_non_null(strstr(err.text, text));
 }
 
+/* Another process: what it is told when it opens the database while this one has it. */
 static void test_a_second_ledger_is_refused(void **state)
 {
-        struct sg_store *s = open_store();
+        int go[2], status;
+        struct sg_store *s;
         char pid[32];
+        pid_t child;
 
         (void)snprintf(pid, sizeof(pid), "(process %d)", (int)getpid());
-        refuse(-EBUSY, pid);
-        refuse(-EBUSY, "stop it first");
+        assert_int_equal(pipe(go), 0);
+        child = fork(); /* before: a lock would be inherited */
+        assert_true(child >= 0);
+        if (child == 0) {
+                struct sg_error err = {0};
+                char byte;
+
+                s = NULL;
+                if (read(go[0], &byte, 1) != 1 || open_url(&s, db_url, &err) != -EBUSY || !strstr(err.text, pid) ||
+                    !strstr(err.text, "stop it first"))
+                        _exit(1);
+                _exit(0);
+        }
+        s = open_store();
+        assert_int_equal(write(go[1], "x", 1), 1);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        close(go[0]);
+        close(go[1]);
         sg_store_free(s);
         sg_store_free(open_store());
+}
+
+/* The threads of one ledger have a store each; they write one after the other, and see what the others wrote. */
+static void test_one_process_may_have_several_stores(void **state)
+{
+        struct sg_store *a = open_store(), *b = open_store();
+        struct sg_record rec = sample(1);
+
+        assert_int_equal(sg_store_begin(a, NULL), 0);
+        assert_int_equal(sg_store_usage_add(a, "r", &rec, NULL), 0);
+        assert_int_equal(total(b).n_requests, 0);
+        assert_int_equal(sg_store_commit(a, NULL), 0);
+        assert_int_equal(total(b).n_requests, 1);
+        sg_store_free(a); /* the lock stays with the other */
+        assert_int_equal(sg_store_begin(b, NULL), 0);
+        sg_store_rollback(b);
+        assert_int_equal(sg_store_begin(b, NULL), 0);
+        assert_int_equal(sg_store_usage_add(b, "r", &rec, NULL), 0);
+        assert_int_equal(sg_store_commit(b, NULL), 0);
+        assert_int_equal(total(b).n_requests, 2);
+        sg_store_free(b);
 }
 
 static void run_sql(const char *sql)
@@ -204,6 +246,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_the_database_is_its_owners_only),
                 TEST(test_a_second_ledger_is_refused),
+                TEST(test_one_process_may_have_several_stores),
                 TEST(test_a_newer_schema_is_refused_with_both_versions),
                 TEST(test_a_foreign_database_is_left_as_it_is),
                 TEST(test_what_is_no_database_is_refused),
