@@ -108,6 +108,8 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const
                 r = sg_ledger_status_new(&s->status, l, parts, err);
         if (r)
                 return r;
+        if (sg_totals_new(&s->totals, l, s->keeper, sg_watch_tell_totals, s) != 0)
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
         r = sg_varlink_server_new(&s->varlink, l,
                                   &(struct sg_varlink_server_options){
                                           .vendor = "scribe-gateway",
@@ -131,6 +133,7 @@ void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *c
 {
         sg_config_unref(s->config);
         s->config = sg_config_ref(config);
+        sg_totals_set_config(s->totals, config);
 }
 
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
@@ -144,6 +147,7 @@ struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
         /* Tells the watchers that they are gone, which frees them. */
         sg_varlink_server_free(s->varlink);
         SG_ASSERT(sg_list_is_empty(&s->watchers));
+        sg_totals_free(s->totals);
         free(s->admins);
         free(s);
         return NULL;

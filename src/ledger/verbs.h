@@ -12,6 +12,7 @@
 #include "ledger/asker.h"
 #include "ledger/server.h"
 #include "ledger/status.h"
+#include "ledger/totals.h"
 #include "varlink/members.h"
 #include "varlink/varlink.h"
 
@@ -25,6 +26,7 @@ struct sg_ledger_server {
         struct sg_drainer *drainer;
         struct sg_asker *asker;
         struct sg_ledger_status *status;
+        struct sg_totals *totals;
         struct sg_config *config; /* for its prices; NULL: none were given */
         struct sg_varlink_server *varlink;
         uid_t *admins;
@@ -70,6 +72,8 @@ void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parame
 size_t sg_watch_count(const struct sg_ledger_server *s);
 /* Tells the watchers of a committed change (given away). NULL: it is not known what changed, they must start again. */
 void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version);
+/* What was used of limits (given away), to those who have the picture. owner: the server. */
+void sg_watch_tell_totals(struct json_object *totals, void *owner);
 
 /* ---- status.c */
 

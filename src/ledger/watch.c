@@ -14,6 +14,7 @@ struct watcher {
         bool is_watching;  /* else ListKeys */
         bool is_at_once;   /* ListKeys without `more` */
         bool with_revoked;
+        bool is_complete; /* it has the picture */
         uint64_t next_id, version;
 };
 
@@ -39,6 +40,8 @@ static void watcher_free(struct watcher *w)
         sg_list_remove(&w->server->watchers, &w->link);
         if (w->page)
                 w->page->watcher = NULL;
+        if (sg_watch_count(w->server) == 0)
+                sg_totals_stop(w->server->totals);
         free(w);
 }
 
@@ -95,6 +98,8 @@ static void tell_complete(struct watcher *w)
 
         sg_members_add_bool(o, "complete", true);
         sg_members_add_u64(o, "version", w->version);
+        w->is_complete = true;
+        sg_totals_want_all(w->server->totals);
         (void)sg_varlink_reply_more(w->call, o); /* if it is gone, on_gone comes */
 }
 
@@ -238,6 +243,21 @@ void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint6
                 watcher_free(w);
                 sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"),
                                      "a change could not be read: watch again for the full picture");
+        }
+        json_object_put(o);
+}
+
+/* A watcher that has no picture yet would not know of whom it is told. */
+void sg_watch_tell_totals(struct json_object *totals, void *owner)
+{
+        struct sg_ledger_server *s = owner;
+        struct json_object *o = wrap("totals", totals);
+
+        SG_LIST_EACH (&s->watchers, k) {
+                struct watcher *w = SG_CONTAINER(k, struct watcher, link);
+
+                if (w->is_complete)
+                        (void)sg_varlink_reply_more(w->call, json_object_get(o));
         }
         json_object_put(o);
 }
