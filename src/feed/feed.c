@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log_limit.h"
@@ -24,6 +25,7 @@ struct sg_feed {
         struct sg_picture *picture;
         struct sg_varlink_client *client;
         bool in_picture, is_complete; /* of the full picture on this connection */
+        bool is_stale;                /* as the ledger on this connection says */
         bool is_out, outage_is_told, write_failure_is_told;
         struct sg_log_limit outages;
         uint64_t wait_usec;
@@ -160,6 +162,7 @@ struct news {
         struct json_object *changes; /* NULL: none */
         uint64_t version;
         bool has_version, complete;
+        bool has_stale, stale; /* the ledger itself may not know all changes */
 };
 
 static bool read_news(struct news *n, struct json_object *o)
@@ -181,6 +184,12 @@ static bool read_news(struct news *n, struct json_object *o)
                 if (!json_object_is_type(value, json_type_boolean))
                         return false;
                 n->complete = json_object_get_boolean(value);
+        }
+        if (json_object_object_get_ex(o, "stale", &value) && value) {
+                if (!json_object_is_type(value, json_type_boolean))
+                        return false;
+                n->has_stale = true;
+                n->stale = json_object_get_boolean(value);
         }
         return true;
 }
@@ -251,14 +260,40 @@ static void tell_return(struct sg_feed *f)
         sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_LEDGER_BACK, "the ledger at %s tells the keys again", f->socket);
 }
 
+/* A ledger that starts beside us is not there at first: that is told only when it lasts. */
+static void tell_outage(struct sg_feed *f, const char *reason)
+{
+        if (f->is_out || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
+                return;
+        feed_is_out(f, true);
+        tell_held_outages(f);
+        f->outage_is_told = sg_log_limit_take(&f->outages, sg_loop_now_usec(f->loop));
+        if (f->outage_is_told)
+                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_LOST,
+                               "the ledger at %s does not tell the keys: %s; %zu known keys go on working", f->socket,
+                               reason, sg_keytable_count(f->table));
+}
+
+/* With a complete picture: is it all that there is? Several ledgers may share a database; one that cannot ask it does not
+ * know what the others did, and then an unknown key may be one of theirs. */
+static void stand(struct sg_feed *f)
+{
+        if (f->is_stale) {
+                tell_outage(f, "its database does not answer, and other ledgers may have changed keys");
+                feed_go(f, SG_FEED_STALE);
+                return;
+        }
+        tell_return(f);
+        feed_go(f, SG_FEED_CURRENT);
+}
+
 static void picture_is_complete(struct sg_feed *f)
 {
         sg_keytable_picture_end(f->table);
         f->in_picture = false;
         f->is_complete = true;
         f->wait_usec = WAIT_MIN_USEC;
-        tell_return(f);
-        feed_go(f, SG_FEED_CURRENT);
+        stand(f);
         sg_info("%zu keys are known, as of version %" PRIu64, sg_keytable_count(f->table), sg_feed_version(f));
         write_picture(f);
 }
@@ -276,40 +311,32 @@ static int take_news(struct sg_feed *f, struct json_object *parameters)
                 sg_keytable_picture_begin(f->table);
                 f->in_picture = true;
         }
+        if (news.has_stale)
+                f->is_stale = news.stale;
         version = news.has_version && (f->is_complete || news.complete) ? news.version : sg_feed_version(f);
         is_collected = collect_changes(f, news.changes, version);
         r = apply_changes(f, news.changes);
         if (r)
                 return r;
         atomic_store_explicit(&f->version, version, memory_order_relaxed);
-        if (f->is_complete)
-                keep_changes(f, is_collected);
-        else if (news.complete)
-                picture_is_complete(f);
+        if (!f->is_complete) {
+                if (news.complete)
+                        picture_is_complete(f);
+                return 0;
+        }
+        keep_changes(f, is_collected);
+        if (news.has_stale)
+                stand(f);
         return 0;
 }
 
 /* ---- the connection */
 
-/* A ledger that starts beside us is not there at first: that is told only when it lasts. */
-static void tell_outage(struct sg_feed *f, const char *reason)
-{
-        if (f->is_out || (!f->is_complete && f->wait_usec < WAIT_MAX_USEC))
-                return;
-        feed_is_out(f, true);
-        tell_held_outages(f);
-        f->outage_is_told = sg_log_limit_take(&f->outages, sg_loop_now_usec(f->loop));
-        if (f->outage_is_told)
-                sg_log_notable(SG_LOG_WARNING, SG_MESSAGE_LEDGER_LOST,
-                               "the ledger at %s does not tell the keys: %s; %zu known keys go on working", f->socket,
-                               reason, sg_keytable_count(f->table));
-}
-
 static void drop(struct sg_feed *f, const char *reason)
 {
         tell_outage(f, reason);
         f->client = sg_varlink_client_free(f->client);
-        f->in_picture = f->is_complete = false;
+        f->in_picture = f->is_complete = f->is_stale = false;
         if (sg_feed_get_state(f) == SG_FEED_CURRENT)
                 feed_go(f, SG_FEED_STALE);
         sg_timer_start(&f->connect_again, f->wait_usec);
@@ -325,14 +352,27 @@ static void on_connected(struct sg_varlink_client *c, void *owner)
                 drop(f, strerror(-r));
 }
 
+/* The error's name, and what the ledger says of it. */
+static const char *say_refusal(const char *error_name, struct json_object *parameters, char *out, size_t out_bytes)
+{
+        struct json_object *message = NULL;
+
+        if (!json_object_object_get_ex(parameters, "message", &message) ||
+            !json_object_is_type(message, json_type_string))
+                return error_name;
+        (void)snprintf(out, out_bytes, "%s: %s", error_name, json_object_get_string(message));
+        return out;
+}
+
 static void on_reply(struct sg_varlink_client *c, const char *error_name, struct json_object *parameters,
                      bool continues, void *owner)
 {
         struct sg_feed *f = owner;
+        char reason[512];
         int r;
 
         if (error_name) {
-                drop(f, error_name);
+                drop(f, say_refusal(error_name, parameters, reason, sizeof(reason)));
                 return;
         }
         r = take_news(f, parameters);

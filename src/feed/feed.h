@@ -22,8 +22,9 @@
 struct sg_feed;
 
 enum sg_feed_state {
-        SG_FEED_EMPTY,   /* nothing known: no picture on disk, the ledger not reached yet */
-        SG_FEED_STALE,   /* keys from the picture on disk or from before the connection broke */
+        SG_FEED_EMPTY, /* nothing known: no picture on disk, the ledger not reached yet */
+        SG_FEED_STALE, /* keys from the picture on disk or from before the connection broke, or the ledger says that it
+                            does not know what others changed */
         SG_FEED_CURRENT, /* connected, picture complete, changes arrive as they happen */
         SG_FEED_N,
 };

@@ -10,6 +10,7 @@
 
 struct sg_store_driver {
         const char *scheme; /* "sqlite" */
+        bool is_shared;     /* several ledgers may have one database */
         /* -ENOTSUP: of a newer version; -EUCLEAN: damaged; -EMEDIUMTYPE: none of ours; else what the system said */
         /* where: what stands behind the scheme in options->url */
         int (*open)(struct sg_store **ret, const struct sg_store_options *options, const char *where,

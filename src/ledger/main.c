@@ -108,10 +108,16 @@ static int say_failed(const struct sg_error *err)
 
 /* At the start only: what somebody must mend (a wrong password, a database of a newer version, a directory of somebody
  * else) ends the program; what may pass by itself does not, nor anything that comes later. */
-static bool may_pass(int code)
+static bool may_pass(int code, bool is_shared)
 {
         switch (code) {
+        case -EBUSY:
+                return is_shared; /* a file that another ledger has is another matter */
+        case -EAGAIN:
+        case -ECONNREFUSED:
+        case -ECONNRESET:
         case -EHOSTDOWN:
+        case -EHOSTUNREACH:
         case -ETIME:
         case -ETIMEDOUT:
         case -ENOSPC:
@@ -152,17 +158,24 @@ static void be_ready(struct program *p, const struct sg_keeper_status *s)
         p->is_ready = true;
 }
 
+static void database_is_up(struct program *p)
+{
+        sg_drainer_retry(p->drainer);
+        sg_ledger_server_database_is_up(p->server);
+}
+
 static void on_database(const struct sg_keeper_status *s, void *owner)
 {
         struct program *p = owner;
 
-        if (!p->is_ready && s->state == SG_KEEPER_DOWN && !may_pass(s->err.code)) {
+        if (!p->is_ready && s->state == SG_KEEPER_DOWN &&
+            !may_pass(s->err.code, sg_store_is_shared(&p->options.store))) {
                 p->status = say_failed(&s->err);
                 sg_loop_stop(p->loop);
                 return;
         }
         if (s->state == SG_KEEPER_UP)
-                sg_drainer_retry(p->drainer);
+                database_is_up(p);
         be_ready(p, s);
 }
 

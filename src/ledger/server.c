@@ -88,6 +88,26 @@ int sg_ledger_server_set_access(struct sg_ledger_server *s, const struct sg_ledg
 
 /* ---- the server */
 
+static void on_others(struct json_object *news, uint64_t version, void *owner)
+{
+        struct sg_ledger_server *s = owner;
+
+        sg_ledger_status_is_stale(s->status);
+        sg_watch_tell_news(s, news, version);
+}
+
+static void on_stale(bool is_stale, void *owner)
+{
+        if (is_stale)
+                sg_warning("the database has not answered for %u s: other ledgers may have changed keys, so gateways "
+                           "answer "
+                           "unknown keys with 503",
+                           (unsigned)(SG_OTHERS_STALE_USEC / SG_USEC_PER_SEC));
+        else
+                sg_notice("the database answers: what other ledgers changed is known again");
+        sg_watch_tell_stale(owner, is_stale);
+}
+
 int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const struct sg_ledger_parts *parts,
                          const struct sg_ledger_access *access, struct sg_error *err)
 {
@@ -106,6 +126,9 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const
                 r = sg_asker_new(&s->asker, l, parts->store, err);
         if (!r)
                 r = sg_ledger_status_new(&s->status, l, parts, err);
+        if (!r)
+                r = sg_others_new(&s->others, l, parts->store, parts->keeper,
+                                  &(struct sg_others_ear){on_others, on_stale, s}, err);
         if (r)
                 return r;
         if (sg_totals_new(&s->totals, l, s->keeper, sg_watch_tell_totals, s) != 0)
@@ -136,12 +159,18 @@ void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *c
         sg_totals_set_config(s->totals, config);
 }
 
+void sg_ledger_server_database_is_up(struct sg_ledger_server *s)
+{
+        sg_others_hint(s->others);
+}
+
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
 {
         if (!s)
                 return NULL;
         /* First: its questions are answered to calls, which the server still has. */
         sg_asker_free(s->asker);
+        sg_others_free(s->others);
         sg_ledger_status_free(s->status);
         sg_config_unref(s->config);
         /* Tells the watchers that they are gone, which frees them. */

@@ -33,6 +33,8 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const
                          const struct sg_ledger_access *access, struct sg_error *err) SG_MUST_CHECK;
 /* Whose prices count from now on; takes a reference. */
 void sg_ledger_server_set_prices(struct sg_ledger_server *s, struct sg_config *config);
+/* The keeper has its store again: what others changed meanwhile is asked for at once. */
+void sg_ledger_server_database_is_up(struct sg_ledger_server *s);
 struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s);
 SG_DEFINE_AUTO(struct sg_ledger_server *, sg_ledger_server_free)
 

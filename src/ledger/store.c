@@ -65,9 +65,18 @@ void sg_store_options_done(struct sg_store_options *o)
         *o = (struct sg_store_options){0};
 }
 
+bool sg_store_is_shared(const struct sg_store_options *options)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(options->url, &where, NULL);
+
+        return driver && driver->is_shared;
+}
+
 bool sg_store_is_lost(int r)
 {
         switch (r) {
+        case -EAGAIN:
         case -EBUSY:
         case -ETIME:
         case -ENOMEM:

@@ -51,6 +51,8 @@ int sg_store_open_reader(struct sg_store **ret, const struct sg_store_options *o
         SG_MUST_CHECK;
 /* Only looks: can it be opened, is its schema known? A missing database is fine when it can be made. */
 int sg_store_check(const struct sg_store_options *options, struct sg_error *err) SG_MUST_CHECK;
+/* May other machines' ledgers have the same database? */
+bool sg_store_is_shared(const struct sg_store_options *options);
 struct sg_store *sg_store_free(struct sg_store *s);
 SG_DEFINE_AUTO(struct sg_store *, sg_store_free)
 const char *sg_store_url(const struct sg_store *s);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "ledger/asker.h"
+#include "ledger/others.h"
 #include "ledger/server.h"
 #include "ledger/status.h"
 #include "ledger/totals.h"
@@ -27,6 +28,7 @@ struct sg_ledger_server {
         struct sg_asker *asker;
         struct sg_ledger_status *status;
         struct sg_totals *totals;
+        struct sg_others *others;
         struct sg_config *config; /* for its prices; NULL: none were given */
         struct sg_varlink_server *varlink;
         uid_t *admins;
@@ -74,6 +76,9 @@ size_t sg_watch_count(const struct sg_ledger_server *s);
 void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version);
 /* What was used of limits (given away), to those who have the picture. owner: the server. */
 void sg_watch_tell_totals(struct json_object *totals, void *owner);
+/* The same with a whole reply of WatchKeys. */
+void sg_watch_tell_news(struct sg_ledger_server *s, struct json_object *news, uint64_t version);
+void sg_watch_tell_stale(struct sg_ledger_server *s, bool is_stale);
 
 /* ---- status.c */
 

@@ -100,6 +100,8 @@ static void tell_complete(struct watcher *w)
         sg_members_add_u64(o, "version", w->version);
         w->is_complete = true;
         sg_totals_want_all(w->server->totals);
+        if (sg_others_is_stale(w->server->others))
+                sg_members_add_bool(o, "stale", true);
         (void)sg_varlink_reply_more(w->call, o); /* if it is gone, on_gone comes */
 }
 
@@ -219,32 +221,47 @@ size_t sg_watch_count(const struct sg_ledger_server *s)
         return n;
 }
 
-void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version)
+static void begin_anew(struct watcher *w)
 {
-        struct json_object *o = NULL, *array;
+        struct sg_varlink_call *call = w->call;
 
-        if (change) {
-                array = json_object_new_array();
-                json_object_array_add(array, change);
-                o = wrap("changes", array);
-                sg_members_add_u64(o, "version", version);
-        }
+        watcher_free(w);
+        sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"),
+                             "not every change is known by itself: watch again for the full picture");
+}
+
+void sg_watch_tell_news(struct sg_ledger_server *s, struct json_object *news, uint64_t version)
+{
         SG_LIST_EACH (&s->watchers, k) {
                 struct watcher *w = SG_CONTAINER(k, struct watcher, link);
-                struct sg_varlink_call *call = w->call;
 
                 if (!w->is_watching)
                         continue;
                 w->version = SG_MAX(w->version, version);
-                if (o) {
-                        (void)sg_varlink_reply_more(call, json_object_get(o));
-                        continue;
-                }
-                watcher_free(w);
-                sg_varlink_fail_text(call, SG_LEDGER_NAME("Busy"),
-                                     "a change could not be read: watch again for the full picture");
+                if (news)
+                        (void)sg_varlink_reply_more(w->call, json_object_get(news));
+                else
+                        begin_anew(w);
         }
-        json_object_put(o);
+        json_object_put(news);
+}
+
+void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version)
+{
+        struct json_object *news = NULL, *array;
+
+        if (change) {
+                array = json_object_new_array();
+                json_object_array_add(array, change);
+                news = wrap("changes", array);
+                sg_members_add_u64(news, "version", version);
+        }
+        sg_watch_tell_news(s, news, version);
+}
+
+void sg_watch_tell_stale(struct sg_ledger_server *s, bool is_stale)
+{
+        sg_watch_tell_news(s, wrap("stale", json_object_new_boolean(is_stale)), 0);
 }
 
 /* A watcher that has no picture yet would not know of whom it is told. */

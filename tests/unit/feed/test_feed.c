@@ -381,6 +381,35 @@ static void test_a_picture_that_cannot_be_written_does_not_stop_changes(void **s
         assert_int_equal(rmdir(w->broken), 0);
 }
 
+/* Several ledgers on one database: one that cannot ask it goes on telling what it knows, and says that it may be less than
+ * there is. */
+static void test_a_ledger_may_say_that_it_is_stale(void **state)
+{
+        struct world *w = *state;
+
+        begin(w);
+        tell(w, "{\"stale\":true}");
+        until(w, is_stale);
+        assert_true(sg_feed_is_out(w->feed));
+        tell(w, NEWS(KEY(1, true), 11, false));
+        until_version(w, 11);
+        assert_true(find(w, 1)->is_revoked);
+        assert_true(is_stale(w));
+        tell(w, "{\"stale\":false}");
+        until(w, is_current);
+        assert_false(sg_feed_is_out(w->feed));
+        assert_int_equal(w->n_watches, 1);
+        /* A new picture begins anew, and may be stale from its birth. */
+        tell(w, "{\"stale\":1}");
+        until(w, is_watch_gone);
+        until(w, is_watching);
+        tell(w, "{\"changes\":[" KEY(1, false) "],\"version\":12,\"complete\":true,\"stale\":true}");
+        until_version(w, 12);
+        assert_true(is_stale(w));
+        tell(w, "{\"stale\":false}");
+        until(w, is_current);
+}
+
 static void test_states_have_names(void **state)
 {
         for (int s = 0; s < SG_FEED_N; s++)
@@ -401,6 +430,7 @@ int main(void)
                 feed_test(test_without_anything_start_up_waits_two_seconds),
                 feed_test(test_a_broken_picture_is_set_aside),
                 feed_test(test_a_picture_that_cannot_be_written_does_not_stop_changes),
+                feed_test(test_a_ledger_may_say_that_it_is_stale),
                 cmocka_unit_test(test_states_have_names),
         };
 
