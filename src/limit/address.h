@@ -7,7 +7,7 @@
  * Owner    the daemon; kept over reloads as long as the limits are the same
  * Thread   any, without locks
  * Errors   -ENOMEM at birth
- * Limits   of kind requests, per minute or hour; SG_LIMITS_MAX of them; n_addresses rounded up to a power of two
+ * Limits   of kind requests, per minute or hour, none of them soft; SG_LIMITS_MAX of them; n_addresses rounded up to a power of two
  */
 #pragma once
 

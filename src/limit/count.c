@@ -359,6 +359,16 @@ void sg_count_look(const struct sg_limit_word *w, const struct sg_limit *limit, 
         }
 }
 
+uint64_t sg_count_held(const struct sg_limit_word *w, unsigned column)
+{
+        const enum sg_limit_window window = sg_word_window(atomic_load(&w->id));
+        const uint64_t held = atomic_load(&w->held[column]);
+
+        if (window == SG_WINDOW_NONE)
+                return lane_of(atomic_load(&w->used), column);
+        return sg_window_is_calendar(window) ? sg_amount_of(held) : held;
+}
+
 uint64_t sg_count_wait(const struct sg_limit_word *w, const struct sg_limit *limit, uint64_t n,
                        const struct sg_count_time *t, bool *ret_fits)
 {

@@ -34,6 +34,8 @@ void sg_count_look(const struct sg_limit_word *w, const struct sg_limit *limit, 
 /* Until n more may fit; 0: they do, or it is not time that they wait for. SG_USEC_NEVER: n is more than all of it. */
 uint64_t sg_count_wait(const struct sg_limit_word *w, const struct sg_limit *limit, uint64_t n,
                        const struct sg_count_time *t, bool *ret_fits);
+/* What a process holds of it. */
+uint64_t sg_count_held(const struct sg_limit_word *w, unsigned column);
 /* Days and months: at least so much. */
 void sg_count_floor(struct sg_limit_word *w, uint64_t period, uint64_t used, uint64_t wall_usec);
 /* What a process that is no more held. One at a time for each column. */

@@ -9,7 +9,7 @@
  *          starts anew), wall_usec for days and months
  * Owner    the daemon owns sg_limits, which outlives every reservation and set of limits; a reservation is the exchange's
  * Thread   reserve, settle, views: any, without locks. The rest: the main thread
- * Errors   SG_LIMIT_E_*; -errno at birth. A file that cannot be used is no error: the words are in memory then, and the
+ * Errors   SG_LIMIT_E_*; -errno at birth, -ENOMEM and -E2BIG (SG_LIMIT_HOLDS_MAX) when reserving. A file that cannot be used is no error: the words are in memory then, and the
  *          text says why
  * Limits   SG_LIMIT_WORDS_MAX words; beyond them limits are kept in memory only, for this process
  * Source   GCRA: ITU-T I.371. docs/limits.md says why the sums hold
@@ -64,7 +64,7 @@ struct sg_limit_warning {
 struct sg_limits_options {
         const char *path;       /* of the words; NULL: in memory */
         const char *saved_path; /* of the copy; NULL: none */
-        /* Once for each limit and period; in the thread that reserved or settled. */
+        /* Once for each limit and period (minutes, hours, concurrency: an hour), in the thread that reserved. NULL: none. */
         void (*on_warning)(const struct sg_limit_warning *w, void *owner);
         void *owner;
 };
@@ -85,12 +85,13 @@ int sg_limits_save(struct sg_limits *l, uint64_t now_usec, uint64_t wall_usec) S
 struct sg_limit_hold {
         struct sg_limit_word *word;
         uint64_t n;
-        uint8_t kind, window; /* enum sg_limit_kind, enum sg_limit_window */
-        bool is_bound;        /* taken of a grant, too */
-        uint32_t period;      /* of days and months: settled there, also when it is over */
-        uint32_t refunded;    /* of buckets: what the word said when it was taken */
-        uint64_t end;         /* of buckets: of its place */
-        uint64_t amount;      /* of the limit */
+        uint8_t kind, window;  /* enum sg_limit_kind, enum sg_limit_window */
+        bool is_bound;         /* taken of a grant, too */
+        uint32_t grant_period; /* in which is_bound */
+        uint32_t period;       /* of days and months: settled there, also when it is over */
+        uint32_t refunded;     /* of buckets: what the word said when it was taken */
+        uint64_t end;          /* of buckets: of its place */
+        uint64_t amount;       /* of the limit */
 };
 /* Empty when it is all zeros. Settling and releasing empty it; nothing else has to be freed. */
 struct sg_reservation {
@@ -111,11 +112,12 @@ struct sg_limit_refusal {
         const struct sg_limited *who;
         struct sg_limit limit;
         uint64_t used, asked; /* used: what is reserved included */
-        uint64_t wait_usec;   /* until it may fit; SG_USEC_NEVER: it is more than the limit */
-        bool is_alone;        /* Redis is not there: this node's share alone was spent */
+        uint64_t
+                wait_usec; /* until it may fit; SG_USEC_NEVER: it is more than the limit; 0: no time says (concurrency) */
+        bool is_alone;     /* Redis is not there: this node's share alone was spent */
 };
 
-/* All of it or nothing; adds to *r. More of what *r has already may be asked for: an estimate that grew. Soft limits never
+/* All of it or nothing; adds to *r. What is not asked for is not counted: an estimate of tokens or cost is at least 1. More of what *r has already may be asked for: an estimate that grew. Soft limits never
  * refuse, and are counted all the same. */
 int sg_limits_reserve(struct sg_limits *l, const struct sg_limit_ask *ask, struct sg_reservation *r,
                       struct sg_limit_refusal *ret_refusal) SG_MUST_CHECK;
@@ -128,7 +130,9 @@ void sg_limits_release(struct sg_limits *l, struct sg_reservation *r, uint64_t n
 
 /* ---- what is known of it from elsewhere */
 
-/* What the ledger has counted in a day or month that is not before the word's own: it is at least so much. */
+/* What the ledger has counted in a day or month that is not before the word's own: it is at least so much. Where the word
+ * is in the future of the clock (as of sg_limits_tend()), which was ahead and came back, the period that is now takes its
+ * place. */
 void sg_limits_floor(struct sg_limits *l, const struct sg_limited *who, const struct sg_limit *limit, uint64_t period,
                      uint64_t used);
 /* Of a wall clock: days since 1970, months since 1970; 0 for other windows. */
@@ -141,18 +145,19 @@ struct sg_limit_state {
         uint64_t used;       /* reserved included */
         uint64_t reserved;   /* by exchanges that are open, in all processes */
         uint64_t remaining;  /* for the whole fleet as far as it is known here; 0 of a limit that is passed */
-        uint64_t reset_usec; /* until all of it is there again */
+        uint64_t reset_usec; /* until all of it is there again; 0: it is, or no time says (concurrency) */
         uint64_t granted;    /* to this node and not used; UINT64_MAX: this node needs no grants */
         bool is_alone;       /* Redis is not there */
         uint64_t bound;      /* is_alone: by how much the fleet may pass the limit at most */
 };
 void sg_limits_view(struct sg_limits *l, const struct sg_limited *who, size_t at, uint64_t now_usec, uint64_t wall_usec,
                     struct sg_limit_state *ret);
-/* Of all limits of that kind the one with the smallest part left: what headers tell. False: there is none. */
+/* Of all limits of that kind that may refuse the one with the smallest part left: what headers tell. False: there is
+ * none. */
 bool sg_limits_tightest(struct sg_limits *l, const struct sg_limited *who, size_t n_who, enum sg_limit_kind kind,
                         uint64_t now_usec, uint64_t wall_usec, struct sg_limit_state *ret);
-/* The budget of `who` of which most is used, in percent of its amount, minus its downgrade_percent: 0 and more means that
- * models are to be downgraded. INT_MIN: there is none. */
+/* Of the budgets of `who` that have a downgrade_percent the one that is furthest beyond it: what is used in percent of its
+ * amount, minus that. 0 and more means that models are to be downgraded. INT_MIN: there is none. */
 int sg_limits_downgrade(struct sg_limits *l, const struct sg_limited *who, size_t n_who, uint64_t now_usec,
                         uint64_t wall_usec);
 /* Words in use, and sums of what is reserved in them by this process: zero when nothing is open. */

@@ -42,6 +42,15 @@ uint64_t sg_word_id(const struct sg_limited *who, const struct sg_limit *limit)
                limit->window;
 }
 
+bool sg_word_id_is_good(uint64_t id)
+{
+        const enum sg_limit_kind k = sg_word_kind(id);
+        const enum sg_limit_window w = sg_word_window(id);
+
+        return id == 0 || (w < SG_WINDOW_N && (k == SG_LIMIT_CONCURRENT) == (w == SG_WINDOW_NONE) &&
+                           (k != SG_LIMIT_COST || sg_window_is_calendar(w)));
+}
+
 /* ---- grants */
 
 uint64_t sg_grant_pack(uint64_t period, int64_t units)

@@ -52,6 +52,8 @@ struct sg_limit_word {
 _Static_assert(sizeof(struct sg_limit_word) == 64, "a cache line");
 
 uint64_t sg_word_id(const struct sg_limited *who, const struct sg_limit *limit);
+/* Whether it may be one, or zero: of files. */
+bool sg_word_id_is_good(uint64_t id);
 
 static inline enum sg_limit_kind sg_word_kind(uint64_t id)
 {
