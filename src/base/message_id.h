@@ -58,6 +58,9 @@
 #define SG_MESSAGE_ENDPOINT_TRIPPED     "1f32dd91fc3eb0d5418003e150308f97" /* an endpoint failed again and again and is left alone */
 #define SG_MESSAGE_ENDPOINT_RETURNED    "b2cff95921ff8d8346086a4d84acad67" /* such an endpoint serves again */
 
+#define SG_MESSAGE_LIMITS_ANEW          "36fc2f0e43f2499eb3e63c46766e481d" /* the counts of limits begin anew, or are not kept */
+#define SG_MESSAGE_LIMIT_NEAR           "7aec0ce93e8b44d18e3d4f202436e6fe" /* a limit is used up to the mark at which it warns */
+#define SG_MESSAGE_LIMIT_SOFT_PASSED    "72619be7e6504de7a800f64d52e3d791" /* a soft limit is passed */
 #define SG_MESSAGE_LANE_RESTS               "890d14a3b6c6bd609e1413fb7f8bb3b0" /* a lane or a credential of a provider rests */
 #define SG_MESSAGE_LANE_TRIPPED             "c92b31c492d7879b8ff2c1467391ccc0" /* a lane failed again and again and is left alone */
 #define SG_MESSAGE_LANE_RETURNED            "d8e1e0ba62ed72ccdf20bf9dd68be063" /* a lane or credential serves again */

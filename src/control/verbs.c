@@ -165,6 +165,7 @@ const struct sg_varlink_method sg_control_verbs[] = {
         {"io.scribe.Gateway.ListUpstreams", SG_VARLINK_VIEW, sg_control_list_upstreams},
         {"io.scribe.Gateway.DrainUpstream", SG_VARLINK_CHANGE, sg_control_drain_upstream},
         {"io.scribe.Gateway.EnableUpstream", SG_VARLINK_CHANGE, sg_control_enable_upstream},
+        {"io.scribe.Gateway.ShowLimits", SG_VARLINK_VIEW, sg_control_show_limits},
         {"io.scribe.Gateway.ListLanes", SG_VARLINK_VIEW, sg_control_list_lanes},
         {"io.scribe.Gateway.DrainLane", SG_VARLINK_CHANGE, sg_control_drain_lane},
         {"io.scribe.Gateway.EnableLane", SG_VARLINK_CHANGE, sg_control_enable_lane},

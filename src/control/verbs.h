@@ -26,6 +26,8 @@ void sg_control_drain_upstream(struct sg_varlink_call *call, struct json_object 
 void sg_control_enable_upstream(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 /* The name of the caller's user, or its number. */
 const char *sg_control_user(const struct sg_varlink_call *call, char out[64]);
+/* limits.c */
+void sg_control_show_limits(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 /* lanes.c */
 void sg_control_list_lanes(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 void sg_control_drain_lane(struct sg_varlink_call *call, struct json_object *parameters, void *owner);

@@ -47,6 +47,8 @@ int sg_daemon_init(struct sg_daemon *d, const char *config_directory, struct sg_
                 r = sg_timer_init(&d->drain_timer, d->loop, sg_daemon_on_drain_time, d);
         if (!r)
                 r = sg_timer_init(&d->watchdog_timer, d->loop, sg_daemon_on_watchdog_time, d);
+        if (!r)
+                r = sg_timer_init(&d->limits_timer, d->loop, sg_daemon_on_limits_time, d);
         return r ? sg_error_set(err, r, "", "the event loop could not be set up") : 0;
 }
 
@@ -350,9 +352,11 @@ void sg_daemon_done(struct sg_daemon *d)
         sg_snapshot_unref(atomic_exchange(&d->shared.snapshot, NULL));
         sg_rcu_barrier();
         sg_keytable_free(d->shared.keys);
+        sg_daemon_end_limits(d);
         sg_config_unref(d->first_config);
         sg_timer_done(&d->drain_timer);
         sg_timer_done(&d->watchdog_timer);
+        sg_timer_done(&d->limits_timer);
         sg_mailbox_free(d->mailbox);
         sg_signals_free(d->signals);
         sg_loop_free(d->loop);

@@ -48,7 +48,9 @@ struct sg_daemon {
         struct sg_predecessor *predecessor; /* until it has given us the service; or NULL */
         struct sg_successor *successor;     /* until it has the service; or NULL */
         struct sg_ledger_child *ledger;
-        struct sg_timer drain_timer, watchdog_timer;
+        struct sg_timer drain_timer, watchdog_timer, limits_timer;
+        uint64_t limits_saved_usec;
+        bool is_limits_save_failing; /* said once */
         uint64_t watchdog_usec;
         bool is_watchdog_angry; /* a worker hangs; said once */
 };
@@ -61,6 +63,11 @@ int sg_daemon_start_log(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK
 int sg_daemon_raise_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+/* limits.c: before anything is served. */
+int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+/* No exchange is left. */
+void sg_daemon_end_limits(struct sg_daemon *d);
+void sg_daemon_on_limits_time(struct sg_timer *t, void *owner);
 int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 /* After the configuration; the dependencies are asked from now on. */
 int sg_daemon_start_probes(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;

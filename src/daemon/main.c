@@ -22,6 +22,8 @@ static int start(struct sg_daemon *d, struct sg_error *err)
         if (!r)
                 sg_lanes_open_quotas(atomic_load_explicit(&d->shared.snapshot, memory_order_relaxed));
         if (!r)
+                r = sg_daemon_start_limits(d, err);
+        if (!r)
                 r = sg_daemon_take_listeners(d, err);
         if (!r)
                 r = sg_daemon_start_feed(d, err);

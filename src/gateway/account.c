@@ -10,6 +10,7 @@
 #include "base/message_id.h"
 #include "gateway/attempts.h"
 #include "gateway/dialect.h"
+#include "gateway/limiting.h"
 #include "gateway/record.h"
 #include "gateway/service.h"
 #include "gateway/sync.h"
@@ -344,6 +345,7 @@ enum sg_step sg_stage_account(struct sg_exchange *x)
                         settle_attempts(x);
                 if (x->serving)
                         settle_service(x);
+                sg_limiting_settle(x);
                 x->outcome = outcome_of(x);
                 if (x->outcome == SG_OUTCOME_CLIENT_GONE && !x->has_begun)
                         x->status = 499; /* nobody was told anything; nginx's number for it */

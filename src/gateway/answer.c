@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "gateway/attempts.h"
+#include "gateway/limiting.h"
 #include "gateway/service.h"
 
 static int add_common_fields(struct sg_exchange *x)
@@ -18,6 +19,8 @@ static int add_common_fields(struct sg_exchange *x)
                 r = sg_h1_add_header(&x->fields, SG_STR("request-id"), sg_str_from(x->request_id));
         if (!r && x->attempts)
                 r = sg_attempts_add_fields(x);
+        if (!r)
+                r = sg_limiting_add_fields(x);
         if (!r)
                 r = sg_buf_add(&x->fields, SG_STR("content-type: application/json\r\n"));
         return r;
@@ -255,7 +258,7 @@ void sg_answer_failure(struct sg_exchange *x)
                 r = add_common_fields(x);
         if (!r)
                 r = sg_service_add_cors(x);
-        if (!r && row->retry_after_sec && !is_providers)
+        if (!r && (row->retry_after_sec || x->retry_after_sec) && !is_providers)
                 r = sg_h1_add_header_u64(&x->fields, SG_STR("retry-after"),
                                          x->retry_after_sec ? x->retry_after_sec : row->retry_after_sec);
         if (!r && x->status == 401)

@@ -274,17 +274,31 @@ void sg_attempts_settle(struct sg_exchange *x)
         settle(x, fault_of(x, x->failure), x->note ? x->note : sg_failure_name(x->failure));
 }
 
+static void unpick(struct sg_exchange *x)
+{
+        settle(x, SG_LANE_CLIENT, NULL);
+        x->attempts->n--; /* nobody was asked */
+        x->provider = NULL;
+        x->model_upstream = NULL;
+}
+
+void sg_attempts_avoid_lane(struct sg_exchange *x)
+{
+        const struct sg_config_provider *p = x->provider->config;
+
+        unpick(x);
+        if (!x->model)
+                x->provider = sg_snapshot_provider(x->snapshot, p); /* there is no other */
+}
+
 bool sg_attempts_avoid_dialect(struct sg_exchange *x)
 {
         const size_t n = x->model ? x->model->n_targets + x->model->n_fallbacks : 0;
         struct sg_attempts *a = x->attempts;
 
-        settle(x, SG_LANE_CLIENT, NULL);
         a->cannot |= 1u << x->upstream_op;
-        a->n--; /* nobody was asked */
+        unpick(x);
         a->tried.n--;
-        x->provider = NULL;
-        x->model_upstream = NULL;
         for (size_t i = 0; i < n; i++)
                 if (can_serve(x->model->targets[i].provider, x))
                         return true;

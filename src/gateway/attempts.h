@@ -43,6 +43,8 @@ enum sg_step sg_attempts_pick(struct sg_exchange *x);
 /* This one's dialect has no words for what the request says: it is as if it had not been picked, and no other of that dialect
  * will be. False: the model leads to none of another dialect, so that the request is at fault. */
 bool sg_attempts_avoid_dialect(struct sg_exchange *x);
+/* A limit is in the way of this one: it is as if it had not been picked, and is not picked again. */
+void sg_attempts_avoid_lane(struct sg_exchange *x);
 /* The attempt failed with f before the client saw anything: true when another begins. text: for log and views, or NULL. */
 bool sg_attempts_again(struct sg_exchange *x, enum sg_failure f, const char *text);
 /* No one can be asked after the attempt that failed: what is told is that one's failure. False: there was none. */

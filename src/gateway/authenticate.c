@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 #include "gateway/exchange.h"
+#include "gateway/limiting.h"
 #include "gateway/service.h"
 
 /* A key that is bound to models may use a service that stands among them as "service:NAME". */
@@ -24,6 +25,8 @@ enum sg_step sg_stage_authenticate(struct sg_exchange *x)
         uint8_t digest[SG_APIKEY_DIGEST_BYTES];
         const struct sg_key *key;
 
+        if (sg_limiting_address(x) == SG_STEP_FINISH)
+                return SG_STEP_FINISH;
         if (x->serving && x->serving->service->config->auth != SG_SERVICE_AUTH_KEY)
                 return sg_service_authenticate(x);
         if (!x->has_credential)
@@ -53,7 +56,10 @@ enum sg_step sg_stage_authenticate(struct sg_exchange *x)
 
 enum sg_step sg_stage_admit(struct sg_exchange *x)
 {
-        /* The body is welcome only now that the caller is known. */
-        sg_client_send_continue(x->client);
-        return SG_STEP_NEXT;
+        enum sg_step step = sg_limiting_admit(x);
+
+        /* The body is welcome only now that the caller is known, and has room. */
+        if (step == SG_STEP_NEXT)
+                sg_client_send_continue(x->client);
+        return step;
 }

@@ -10,6 +10,7 @@
 #include "gateway/attempts.h"
 #include "gateway/dialect.h"
 #include "gateway/echo.h"
+#include "gateway/limiting.h"
 #include "gateway/record.h"
 #include "gateway/service.h"
 
@@ -101,23 +102,43 @@ static int write_body(struct sg_exchange *x, struct sg_llm_fault *fault)
         return r;
 }
 
+/* A lane that limits allow; where there is none, perhaps one of a cheaper model. */
+static enum sg_step choose_lane(struct sg_exchange *x)
+{
+        for (;;) {
+                enum sg_step step = sg_limiting_model(x);
+
+                if (step != SG_STEP_NEXT)
+                        return step;
+                while (x->attempts->has_pick || sg_attempts_pick(x) == SG_STEP_NEXT) {
+                        enum sg_limiting_lane may = sg_limiting_lane(x);
+
+                        if (may != SG_LIMITING_MAY_NOT)
+                                return may == SG_LIMITING_MAY ? SG_STEP_NEXT : SG_STEP_WAIT;
+                        sg_attempts_avoid_lane(x);
+                }
+                if (sg_limiting_instead(x) == SG_STEP_FINISH) {
+                        sg_attempts_take_back(x);
+                        return SG_STEP_FINISH;
+                }
+                x->attempts->tried = (struct sg_lane_tried){0};
+        }
+}
+
 /* What one dialect has no words for another target may understand; if there is none, the client is told the field. That the one
  * there is cannot be asked now is not the request's fault. */
 static enum sg_step choose_provider(struct sg_exchange *x)
 {
         struct sg_llm_fault fault = {0};
+        enum sg_step step;
         int r;
 
-        if (!x->attempts->has_pick && sg_attempts_pick(x) == SG_STEP_FINISH)
-                return SG_STEP_FINISH;
-        r = write_body(x, &fault);
-        while (r == SG_LLM_E_BAD_FIELD && sg_attempts_avoid_dialect(x)) {
-                if (sg_attempts_pick(x) == SG_STEP_FINISH) {
-                        sg_attempts_take_back(x);
-                        return SG_STEP_FINISH;
-                }
+        do {
+                step = choose_lane(x);
+                if (step != SG_STEP_NEXT)
+                        return step;
                 r = write_body(x, &fault);
-        }
+        } while (r == SG_LLM_E_BAD_FIELD && sg_attempts_avoid_dialect(x));
         switch (r) {
         case 0:
                 return SG_STEP_NEXT;
@@ -221,8 +242,10 @@ static bool is_first_attempt(const struct sg_exchange *x)
 
 enum sg_step sg_stage_connect(struct sg_exchange *x)
 {
-        if (x->attempts && choose_provider(x) == SG_STEP_FINISH)
-                return SG_STEP_FINISH;
+        enum sg_step step = x->attempts ? choose_provider(x) : SG_STEP_NEXT;
+
+        if (step != SG_STEP_NEXT)
+                return step;
         if (x->key && is_first_attempt(x) && open_record(x) == SG_STEP_FINISH)
                 return SG_STEP_FINISH;
         return x->serving ? sg_service_connect(x) : call_provider(x);

@@ -14,6 +14,7 @@
 #include "base/secret.h"
 #include "gateway/attempts.h"
 #include "gateway/connection.h"
+#include "gateway/limiting.h"
 #include "gateway/service.h"
 
 #define EXCHANGE_MAGIC   0xe4c4a46eu
@@ -95,6 +96,7 @@ static void exchange_free(struct sg_exchange *x)
         SG_ASSERT(x->stage == SG_STAGE_OVER && !x->client && !x->upcall);
         sg_serving_free(x->serving);
         sg_attempts_free(x->attempts);
+        sg_limiting_free(x->limiting);
         sg_timer_done(&x->timer);
         sg_buf_done(&x->path);
         asked_free(x->asked);
@@ -278,6 +280,8 @@ static void exchange_on_time(struct sg_timer *t, void *owner)
                 sg_account_unsynced(x);
                 return;
         }
+        if (sg_limiting_give_up(x))
+                return;
         f = lateness_of(x);
         if (x->serving && sg_service_try_again(x, f, "no answer in time"))
                 return;

@@ -79,6 +79,7 @@ struct sg_streaming {
 
 struct sg_serving;
 struct sg_attempts;
+struct sg_limiting;
 
 /* It and what hangs on it are each below a kilobyte: what is larger costs malloc() its slow way. */
 struct sg_exchange {
@@ -109,6 +110,7 @@ struct sg_exchange {
         bool has_other_method;         /* a service takes the path, but not the method */
         struct sg_serving *serving;    /* what belongs to a [service], or NULL: service.h */
         struct sg_attempts *attempts;  /* and to a provider, since prepare: attempts.h */
+        struct sg_limiting *limiting;  /* and to limits, or NULL: limiting.h */
         struct sg_str model_id;        /* of GET /v1/models/{id}; view of path */
 
         /* authenticate */

@@ -41,6 +41,14 @@ enum sg_failure {
         SG_FAIL_NO_CERTIFICATE,
         SG_FAIL_CERTIFICATE_FORBIDDEN,
         SG_FAIL_ORIGIN_FORBIDDEN,
+        /* the caller's limits, and those of a model or provider */
+        SG_FAIL_LIMIT_ADDRESS,
+        SG_FAIL_LIMIT_REQUESTS,
+        SG_FAIL_LIMIT_TOKENS,
+        SG_FAIL_LIMIT_CONCURRENT,
+        SG_FAIL_LIMIT_BUDGET,
+        SG_FAIL_NO_PRICE,
+        SG_FAIL_LIMITS_UNKNOWN,
         /* the gateway's own limits */
         SG_FAIL_CONNECTIONS_FULL,
         SG_FAIL_BODIES_FULL,

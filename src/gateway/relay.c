@@ -13,6 +13,7 @@
 #include "gateway/attempts.h"
 #include "gateway/connect.h"
 #include "gateway/dialect.h"
+#include "gateway/limiting.h"
 #include "gateway/relay.h"
 #include "gateway/service.h"
 
@@ -40,6 +41,9 @@ static bool is_returned(const struct sg_exchange *x, const struct sg_head *head,
         for (size_t i = 0; i < SG_N_ELEMENTS(not_returned); i++)
                 if (sg_str_ieq(h->name, not_returned[i]))
                         return false;
+        if (sg_limiting_tells(x) && (sg_str_istarts(h->name, SG_STR("x-ratelimit-")) ||
+                                     sg_str_istarts(h->name, SG_STR("anthropic-ratelimit-"))))
+                return false;                                 /* those of the account there are not the caller's */
         return !sg_str_istarts(h->name, SG_STR("x-scribe-")); /* our own word */
 }
 
@@ -55,6 +59,8 @@ static int take_fields(struct sg_exchange *x, const struct sg_head *head)
                 r = sg_h1_add_header(&x->fields, SG_STR("date"), sg_worker_date(x->worker));
         if (!r)
                 r = sg_attempts_add_fields(x);
+        if (!r)
+                r = sg_limiting_add_fields(x);
         if (!r && x->surface == SG_SURFACE_ANTHROPIC && !sg_head_find(head, SG_STR("request-id")))
                 r = sg_h1_add_header(&x->fields, SG_STR("request-id"), sg_str_from(x->request_id));
         for (size_t i = 0; !r && i < head->n_headers; i++)

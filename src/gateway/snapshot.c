@@ -215,6 +215,8 @@ int sg_snapshot_new(struct sg_snapshot **ret, struct sg_config *config, const st
         s->config = sg_config_ref(config);
         if (sg_lanes_new(&s->lanes, config, previous ? previous->lanes : NULL))
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
+        if (sg_addresses_new(&s->addresses, config, previous ? previous->addresses : NULL))
+                return sg_error_set(err, -ENOMEM, "", "out of memory");
         s->providers = calloc(config->n_providers ? config->n_providers : 1, sizeof(*s->providers));
         if (!s->providers)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
@@ -264,6 +266,7 @@ struct sg_snapshot *sg_snapshot_unref(struct sg_snapshot *s)
                 sg_tls_identity_unref(s->listeners[i].identity);
         free(s->listeners);
         sg_tls_trust_unref(s->system_trust);
+        sg_addresses_unref(s->addresses);
         sg_lanes_unref(s->lanes);
         sg_config_unref(s->config);
         free(s);

@@ -12,6 +12,7 @@
 
 #include "base/rcu.h"
 #include "config/config.h"
+#include "gateway/addresses.h"
 #include "upstream/backends.h"
 #include "upstream/lanes.h"
 #include "upstream/upstream.h"
@@ -40,11 +41,12 @@ struct sg_snapshot {
         struct sg_rcu_head rcu;
         _Atomic uint32_t n_refs;
         struct sg_config *config;
-        struct sg_tls_trust *system_trust;           /* shared with later snapshots; NULL when no provider needs it */
-        struct sg_snapshot_provider *providers;      /* in the order of config->providers */
-        struct sg_snapshot_service *services;        /* in the order of config->services */
-        struct sg_snapshot_listener *listeners;      /* in the order of config->listeners */
-        struct sg_lanes *lanes;                      /* of config; what is known of them outlives the snapshot */
+        struct sg_tls_trust *system_trust;      /* shared with later snapshots; NULL when no provider needs it */
+        struct sg_snapshot_provider *providers; /* in the order of config->providers */
+        struct sg_snapshot_service *services;   /* in the order of config->services */
+        struct sg_snapshot_listener *listeners; /* in the order of config->listeners */
+        struct sg_lanes *lanes;                 /* of config; what is known of them outlives the snapshot */
+        struct sg_addresses *addresses; /* NULL: addresses are not limited; counts go on as long as the limits stay */
         const struct sg_config_model *default_model; /* [model "default"], or NULL */
 };
 

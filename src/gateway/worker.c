@@ -8,6 +8,7 @@
 #include "gateway/connection.h"
 #include "gateway/echo.h"
 #include "gateway/exchange.h"
+#include "gateway/limiting.h"
 #include "gateway/sync.h"
 
 #define TURN_USEC_MAX (100 * SG_USEC_PER_MSEC) /* the RCU grace period and the watchdog rely on it */
@@ -18,7 +19,8 @@ enum letter_kind {
         LETTER_DRAIN,
         LETTER_CUT,
         LETTER_STOP,
-        LETTER_SYNCED
+        LETTER_SYNCED,
+        LETTER_GRANTS
 };
 
 struct worker_letter {
@@ -58,6 +60,11 @@ void sg_worker_stop(struct sg_worker *w)
 void sg_worker_tell_synced(struct sg_worker *w)
 {
         worker_post(w, LETTER_SYNCED);
+}
+
+void sg_worker_tell_grants(struct sg_worker *w)
+{
+        worker_post(w, LETTER_GRANTS);
 }
 
 static void worker_begin_listening(struct sg_worker *w)
@@ -171,6 +178,9 @@ static void worker_on_letter(struct sg_letter *letter, void *owner)
                 return;
         case LETTER_SYNCED:
                 sg_sync_arrived(w);
+                return;
+        case LETTER_GRANTS:
+                sg_limiting_on_grants(w);
                 return;
         }
         SG_UNREACHABLE();
@@ -301,6 +311,7 @@ int sg_worker_new(struct sg_worker **ret, unsigned number, struct sg_shared *sha
         sg_repeats_init(&w->repeats);
         sg_list_init(&w->connections);
         sg_list_init(&w->exchanges);
+        sg_list_init(&w->waiting_grants);
         sg_list_init(&w->waiting_sync);
         sg_buf_init(&w->out, 3 * SG_HEAD_BYTES_MAX);
         sg_buf_init(&w->events, 2 * SG_SSE_EVENT_BYTES_MAX);

@@ -21,6 +21,7 @@
 #include "gateway/snapshot.h"
 #include "http/message.h"
 #include "journal/ring.h"
+#include "limit/limit.h"
 #include "loop/loop.h"
 #include "net/listen.h"
 #include "probe/probe.h"
@@ -40,7 +41,10 @@ struct sg_shared {
         struct sg_sync *sync;           /* set before the workers' threads start, freed (NULL) after they have ended */
         _Atomic uint64_t bodies_bytes;  /* (any) held request and answer bodies */
         _Atomic uint64_t n_connections; /* (any) */
-        _Atomic bool is_ready;          /* (any) what /ready says until a worker drains */
+        struct sg_limits *limits;       /* (any) set before the workers, freed after them */
+        void (*want_grants)(void *owner); /* (any) an exchange waits until this node is granted more */
+        void *want_grants_owner;
+        _Atomic bool is_ready; /* (any) what /ready says until a worker drains */
         uint64_t started_wall_usec;
         const char *version;
         struct sg_shared_listener {
@@ -95,6 +99,7 @@ struct sg_worker {
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
         struct sg_list connections;                            /* (worker) struct sg_connection.link */
         struct sg_list exchanges;                              /* (worker) struct sg_exchange.link */
+        struct sg_list waiting_grants;                         /* (worker) struct sg_limiting.link */
         struct sg_list waiting_sync;   /* (worker) struct sg_exchange.sync_link, in order of sequence */
         bool is_draining, is_stopping; /* (worker) */
         uint64_t warm_number;          /* (worker) of the configuration whose warm connections are kept */
@@ -122,6 +127,7 @@ void sg_worker_drain(struct sg_worker *w);       /* accept what waits, then no m
 void sg_worker_cut(struct sg_worker *w);         /* the drain took too long: end open exchanges now */
 void sg_worker_stop(struct sg_worker *w);        /* leave sg_worker_run() */
 void sg_worker_tell_synced(struct sg_worker *w); /* sg_ring_synced() has moved */
+void sg_worker_tell_grants(struct sg_worker *w); /* what waits for grants may ask again */
 
 /* For the rest of this room (worker's thread). */
 struct sg_snapshot *sg_worker_snapshot(struct sg_worker *w); /* counted: unref it */
