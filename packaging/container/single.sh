@@ -135,11 +135,9 @@ single_fingerprint() { # PUBLISH
 run_container() { # PUBLISH: what compose.single.yaml says, without compose
     local name options=() log=(--log-driver json-file --log-opt max-size=10m --log-opt max-file=3)
     if [ "$ENGINE" = podman ]; then
-        # No tmpfs that belongs to user 10001 (podman 4.3): the image's own volume for the runtime directory instead.
+        # The runtime directory is the image's own volume.
         options+=(--read-only-tmpfs=false)
         log=(--log-driver k8s-file --log-opt max-size=10mb)
-    else
-        options+=(--tmpfs "/run/scribe-gateway:size=1m,mode=0750,uid=10001,gid=10001")
     fi
     for name in LLM_BASE_URL LLM_DEFAULT_MODEL LLM_HIGH_PRECISION_MODEL LOG_LEVEL; do options+=(--env "$name=${!name:-}"); done
     engine run --detach --name "$CONTAINER" --env SERVICE_TYPE=api-gateway --env SCRIBE_LISTEN=0.0.0.0:8000 \

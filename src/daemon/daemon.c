@@ -127,16 +127,25 @@ static int journal_directory(const struct sg_daemon *d, char out[4096])
         return snprintf(out, 4096, "%s/journal", d->first_config->state_directory) < 4096 ? 0 : -ENAMETOOLONG;
 }
 
+/* Shorter than a socket's path: the settings see to that. */
+static void stage_directory(const struct sg_daemon *d, char out[4096])
+{
+        (void)snprintf(out, 4096, "%s/journal", d->first_config->runtime_directory);
+}
+
 int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err)
 {
-        char journal[4096];
+        char journal[4096], stage[4096];
         int r = make_directory(d->first_config->state_directory, err);
 
         if (!r)
                 r = make_directory(d->first_config->runtime_directory, err);
         if (!r && journal_directory(d, journal))
                 r = sg_error_set(err, -ENAMETOOLONG, d->first_config->state_directory, "the path is too long");
-        return r ? r : make_directory(journal, err);
+        stage_directory(d, stage);
+        if (!r)
+                r = make_directory(journal, err);
+        return r ? r : make_directory(stage, err);
 }
 
 /* ---- keys and the ledger */
@@ -214,13 +223,14 @@ static void *worker_thread(void *arg)
 
 static int make_workers(struct sg_daemon *d, struct sg_error *err)
 {
-        char journal[4096];
+        char journal[4096], stage[4096];
         int r = journal_directory(d, journal);
 
+        stage_directory(d, stage);
         for (unsigned i = 0; !r && i < d->first_config->workers; i++) {
                 struct sg_ring *ring;
 
-                r = sg_ring_create(&ring, journal, d->first_config->journal_bytes, err);
+                r = sg_ring_create(&ring, journal, stage, d->first_config->journal_bytes, err);
                 if (!r)
                         r = sg_worker_new(&d->workers[i], i, &d->shared, ring, err);
                 if (r)

@@ -157,16 +157,17 @@ static enum sg_step choose_provider(struct sg_exchange *x)
 }
 
 /* Loud, but not a line for each exchange. */
-static void tell_journal_full(struct sg_worker *w, bool is_counted)
+static void tell_journal_full(struct sg_worker *w, bool is_stage, bool is_counted)
 {
         uint64_t now_usec = sg_loop_now_usec(w->loop);
 
         if (w->journal_full_told_usec && now_usec - w->journal_full_told_usec < JOURNAL_FULL_TELL_USEC)
                 return;
         w->journal_full_told_usec = now_usec;
-        sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_FULL,
-                       "the journal of worker %u is full, as the ledger does not drain it (its own log says why): %s",
-                       w->number,
+        sg_log_notable(SG_LOG_ERR, SG_MESSAGE_JOURNAL_FULL, "the journal of worker %u is full, as %s: %s", w->number,
+                       is_stage ? "neither the disk of the state directory nor the ledger takes it, and there is no "
+                                  "more memory for it in the runtime directory"
+                                : "the ledger does not drain it (its own log says why)",
                        is_counted ? "usage passes without a record (when_full = count)"
                                   : "new work is refused with 503");
 }
@@ -183,14 +184,14 @@ static enum sg_step open_record(struct sg_exchange *x)
                 x->has_record = true;
                 return SG_STEP_NEXT;
         }
-        if (r == SG_RING_E_FULL)
-                tell_journal_full(x->worker, is_counted);
-        if (r == SG_RING_E_FULL && is_counted) {
+        SG_ASSERT(r == SG_RING_E_FULL || r == SG_RING_E_STAGE);
+        tell_journal_full(x->worker, r == SG_RING_E_STAGE, is_counted);
+        if (is_counted) {
                 sg_exchange_note(x, "no usage record: the journal is full");
                 sg_count(&x->worker->counters.n_unrecorded, 1);
                 return SG_STEP_NEXT;
         }
-        return sg_exchange_fail(x, r == SG_RING_E_FULL ? SG_FAIL_JOURNAL_FULL : SG_FAIL_INTERNAL, NULL);
+        return sg_exchange_fail(x, SG_FAIL_JOURNAL_FULL, NULL);
 }
 
 /* A connection that breaks without an answer says nothing of what became of the request (RFC 9110, section 9.2.2). Asking a

@@ -43,7 +43,7 @@ static void sync_all(struct sg_sync *s)
         for (size_t i = 0; i < s->n_workers; i++) {
                 struct sg_worker *w = s->workers[i];
 
-                if (sg_ring_synced(w->ring) != sg_ring_written(w->ring)) {
+                if (sg_ring_wants_sync(w->ring)) {
                         int r = sg_ring_sync(w->ring);
 
                         has_tried = true;

@@ -9,6 +9,8 @@
  *          ring's random identity, the position, the sequence, the length and the record: a frame of an earlier lap,
  *          of another ring, or one forged inside a client's model name does not pass. (A wrap marker would do the same
  *          job as going on at the start, and waste the end of the circle.)
+ *          A stage is a file of the same bytes at the same places, in memory: the writer appends there, and the sync
+ *          thread copies. A frame counts wherever it is found whole
  */
 #pragma once
 
@@ -20,8 +22,9 @@
 
 #define RING_MAGIC "SGRING\r\n"
 /* Raised with each new form of a record, so that an older ledger leaves such a ring alone and says so, and does not take
- * its records for damage. The form of the ring itself is still the first. */
-#define RING_VERSION       2u
+ * its records for damage; and for 3, whose newest records stand in the stage, which it would not look at. The form of
+ * the ring itself is still the first. */
+#define RING_VERSION       3u
 #define RING_VERSION_FIRST 1u
 #define RING_HEADER_BYTES  4096u
 #define RING_BYTES_MAX     (UINT64_C(1) << 40)
@@ -65,6 +68,10 @@ static inline uint64_t ring_frame_bytes(uint64_t record_bytes)
 
 #define RING_CLOSE_FRAME_BYTES                                                                                         \
         ((RING_FRAME_HEAD_BYTES + SG_RECORD_CLOSE_BYTES_MAX + RING_ALIGN - 1) & ~(RING_ALIGN - 1))
+/* Without raw_usage, which may be dropped. */
+#define RING_SHORT_CLOSE_FRAME_BYTES                                                                                   \
+        ((RING_FRAME_HEAD_BYTES + SG_RECORD_CLOSE_BYTES_MAX - SG_RAW_USAGE_BYTES_MAX + RING_ALIGN - 1) &               \
+         ~(RING_ALIGN - 1))
 /* Behind the last frame the sequence word of the next stays writable, so that it can be set to zero. */
 #define RING_SPARE_BYTES RING_FRAME_HEAD_BYTES
 

@@ -212,7 +212,7 @@ static int watch_directory(struct sg_drain *d)
 }
 
 int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store_options *options,
-                 const char *directory, struct sg_error *err)
+                 const char *directory, const char *stage_directory, struct sg_error *err)
 {
         SG_AUTO(sg_drain_free) struct sg_drain *d = calloc(1, sizeof(*d));
         int r;
@@ -227,7 +227,8 @@ int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store
         sg_list_init(&d->missing);
         sg_batch_init(&d->batch);
         d->path = sg_str_dup(sg_str_from(directory));
-        if (!d->path || sg_store_options_copy(&d->options, options) != 0)
+        d->stage_path = sg_str_dup(sg_str_from(stage_directory));
+        if (!d->path || !d->stage_path || sg_store_options_copy(&d->options, options) != 0)
                 return sg_error_set(err, -ENOMEM, directory, "out of memory");
         r = watch_directory(d);
         if (r) {
@@ -263,6 +264,7 @@ struct sg_drain *sg_drain_free(struct sg_drain *d)
         sg_store_free(d->store);
         sg_store_options_done(&d->options);
         free(d->path);
+        free(d->stage_path);
         free(d);
         return NULL;
 }

@@ -21,8 +21,9 @@
 
 struct sg_drain;
 
+/* stage_directory: where the rings' stages are, if they are not beside them. */
 int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store_options *options,
-                 const char *directory, struct sg_error *err) SG_MUST_CHECK;
+                 const char *directory, const char *stage_directory, struct sg_error *err) SG_MUST_CHECK;
 struct sg_drain *sg_drain_free(struct sg_drain *d);
 SG_DEFINE_AUTO(struct sg_drain *, sg_drain_free)
 

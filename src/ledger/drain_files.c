@@ -15,7 +15,8 @@
 #include "base/log.h"
 #include "ledger/drain_files.h"
 
-#define LITTER_SEC   60 /* an unfinished ring.new without a lock is left this long */
+#define LITTER_SEC   60   /* an unfinished ring.new without a lock is left this long */
+#define STAGE_SEC    3600 /* a stage without a ring and a lock: the journal's directory may come back */
 #define MISSING_USEC (3600 * SG_USEC_PER_SEC)
 
 /* ---- files */
@@ -117,14 +118,23 @@ static void guess_mark(struct ring_file *f)
         f->committed.sequence = sg_ring_reader_released(f->reader);
 }
 
+/* In the runtime directory, or beside the ring, where that is no memory. */
+static void stage_path(const struct sg_drain *d, const char *id, char *out, size_t out_bytes)
+{
+        (void)snprintf(out, out_bytes, "%s/%s" SG_RING_STAGE, d->stage_path, id);
+        if (access(out, F_OK) < 0)
+                (void)snprintf(out, out_bytes, "%s/%s" SG_RING_STAGE, d->path, id);
+}
+
 static void file_open(struct sg_drain *d, struct ring_file *f)
 {
         SG_AUTO(sg_ring_reader_free) struct sg_ring_reader *reader = NULL;
-        char path[4096];
+        char path[4096], stage[4096];
         int r;
 
         (void)snprintf(path, sizeof(path), "%s/%s" SG_RING_SUFFIX, d->path, f->id);
-        r = sg_ring_reader_open(&reader, path);
+        stage_path(d, f->id, stage, sizeof(stage));
+        r = sg_ring_reader_open(&reader, path, stage);
         if (r == 0 && strcmp(sg_ring_reader_id(reader), f->id) != 0)
                 r = SG_RING_E_BAD;
         if (r > 0) {
@@ -147,18 +157,18 @@ static void file_open(struct sg_drain *d, struct ring_file *f)
 
 /* ---- the directory */
 
-static void remove_litter(struct sg_drain *d, const char *name)
+static void remove_litter(int dir_fd, const char *name, time_t sec)
 {
         struct stat st;
         int fd;
 
-        if (fstatat(d->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-            time(NULL) - st.st_mtime < LITTER_SEC)
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+            time(NULL) - st.st_mtime < sec)
                 return;
-        fd = openat(d->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(d->dir_fd, name, 0) == 0)
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir_fd, name, 0) == 0)
                 sg_info("removed %s, which a gateway left behind while making it", name);
         (void)close(fd);
 }
@@ -169,7 +179,7 @@ static int scan_name(struct sg_drain *d, const char *name, struct sg_error *err)
         struct ring_file *f;
 
         if (name_is_ring(name, SG_RING_NEW, id))
-                remove_litter(d, name);
+                remove_litter(d->dir_fd, name, LITTER_SEC);
         if (!name_is_ring(name, SG_RING_SUFFIX, id))
                 return 0;
         f = file_find(d, id);
@@ -184,6 +194,21 @@ static int scan_name(struct sg_drain *d, const char *name, struct sg_error *err)
         if (!f->reader && !f->is_stranger)
                 file_open(d, f);
         return 0;
+}
+
+/* A gateway that was killed between making the stage and making its ring, or a ring that was taken away. */
+static void scan_stages(struct sg_drain *d, const char *path)
+{
+        DIR *dir = opendir(path);
+        char id[SG_RING_ID_CHARS + 1];
+        struct dirent *e;
+
+        while (dir && (e = readdir(dir))) {
+                if (name_is_ring(e->d_name, SG_RING_STAGE, id) && !file_find(d, id))
+                        remove_litter(dirfd(dir), e->d_name, STAGE_SEC);
+        }
+        if (dir)
+                (void)closedir(dir);
 }
 
 int sg_drain_scan(struct sg_drain *d, struct sg_error *err)
@@ -218,6 +243,8 @@ int sg_drain_scan(struct sg_drain *d, struct sg_error *err)
                 file_free(d, f);
                 d->wants_prune = true;
         }
+        scan_stages(d, d->path);
+        scan_stages(d, d->stage_path);
         d->wants_scan = false;
         d->scanned_usec = sg_clock_usec();
         return 0;
@@ -309,9 +336,13 @@ static int set_aside(struct sg_drain *d, struct ring_file *f, const char *name)
 
 int sg_drain_retire(struct sg_drain *d, struct ring_file *f, struct sg_error *err)
 {
-        char name[SG_RING_ID_CHARS + 16];
+        char name[SG_RING_ID_CHARS + 16], stage[4096];
         int r;
 
+        /* First: as long as the ring is there, it is found again. */
+        stage_path(d, f->id, stage, sizeof(stage));
+        if (unlink(stage) < 0 && errno != ENOENT)
+                sg_debug("%s: %s", stage, strerror(errno));
         (void)snprintf(name, sizeof(name), "%s" SG_RING_SUFFIX, f->id);
         if (f->committed.n_lost)
                 r = set_aside(d, f, name);

@@ -22,7 +22,7 @@ struct sg_drain {
         struct sg_store_options options;
         struct sg_store *store; /* NULL: it was lost, or not opened yet */
         struct sg_store_limit limit;
-        char *path;
+        char *path, *stage_path;
         int dir_fd, inotify_fd;
         struct sg_io inotify;
         struct sg_timer timer;

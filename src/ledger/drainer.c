@@ -228,7 +228,7 @@ static int start(struct sg_drainer *d, struct sg_loop *l)
 }
 
 int sg_drainer_new(struct sg_drainer **ret, struct sg_loop *l, const struct sg_store_options *options,
-                   const char *directory, struct sg_error *err)
+                   const char *directory, const char *stage_directory, struct sg_error *err)
 {
         SG_AUTO(sg_drainer_free) struct sg_drainer *d = calloc(1, sizeof(*d));
         int r;
@@ -240,7 +240,7 @@ int sg_drainer_new(struct sg_drainer **ret, struct sg_loop *l, const struct sg_s
         r = sg_loop_new(&d->loop);
         if (r)
                 return sg_error_set(err, r, "", "cannot start the drain's loop: %s", strerror(-r));
-        r = sg_drain_new(&d->drain, d->loop, options, directory, err);
+        r = sg_drain_new(&d->drain, d->loop, options, directory, stage_directory, err);
         if (r)
                 return r;
         sg_drain_on_round(d->drain, publish, d);

@@ -18,7 +18,7 @@
 struct sg_drainer;
 
 int sg_drainer_new(struct sg_drainer **ret, struct sg_loop *l, const struct sg_store_options *options,
-                   const char *directory, struct sg_error *err) SG_MUST_CHECK;
+                   const char *directory, const char *stage_directory, struct sg_error *err) SG_MUST_CHECK;
 /* Drains what is there for about a second, and ends. Every wish still gets its done(). */
 struct sg_drainer *sg_drainer_free(struct sg_drainer *d);
 SG_DEFINE_AUTO(struct sg_drainer *, sg_drainer_free)

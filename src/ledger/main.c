@@ -248,7 +248,7 @@ static int start_serving(struct program *p, struct sg_error *err)
         if (r)
                 return r;
         sg_keeper_on_state(p->keeper, on_database, p);
-        r = sg_drainer_new(&p->drainer, p->loop, store, p->options.journal_directory, err);
+        r = sg_drainer_new(&p->drainer, p->loop, store, p->options.journal_directory, p->options.stage_directory, err);
         if (r)
                 return r;
         parts.keeper = p->keeper;

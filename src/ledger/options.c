@@ -95,7 +95,9 @@ int sg_ledger_options_read(struct sg_ledger_options *o, struct sg_error *err)
                 o->socket_path = path_in(c->runtime_directory, "ledger.socket");
         if (!o->journal_directory)
                 o->journal_directory = path_in(c->state_directory, "journal");
-        if (!o->socket_path || !o->journal_directory)
+        if (!o->stage_directory)
+                o->stage_directory = path_in(c->runtime_directory, "journal");
+        if (!o->socket_path || !o->journal_directory || !o->stage_directory)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         o->access = (struct sg_ledger_access){.group = c->group, .admins = c->admins, .n_admins = c->n_admins};
         o->store = (struct sg_store_options){.url = c->ledger_database,
@@ -113,5 +115,6 @@ void sg_ledger_options_done(struct sg_ledger_options *o)
         sg_config_unref(o->config);
         free(o->socket_path);
         free(o->journal_directory);
+        free(o->stage_directory);
         *o = (struct sg_ledger_options){.parent_fd = -1};
 }

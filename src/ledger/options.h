@@ -19,7 +19,7 @@ struct sg_ledger_options {
         struct sg_config *config;
         struct sg_store_options store;
         struct sg_ledger_access access;
-        char *socket_path, *journal_directory;
+        char *socket_path, *journal_directory, *stage_directory;
 };
 
 /* 0: go on. 1: all is said and done (--help, --version). -EINVAL: the arguments are wrong, which has been said. */

@@ -120,6 +120,14 @@ def full_state(gateway):
     return f"{gateway.state}/journal", "free some space", errno.ENOSPC
 
 
+def full_runtime_directory(gateway):
+    run = gateway.directory / "small"
+    run.mkdir()
+    replace_line(gateway, "runtime_directory", run)
+    gateway.wrapper = [*ENTER, 'mount -t tmpfs -o size=64k none "$0"; exec "$@"', str(run), *gateway.wrapper]
+    return f"{run}/journal", "journal's newest records", errno.ENOSPC
+
+
 CASES = [
     (broken_configuration, "CONFIGURATION", MUST_BE_MENDED),
     (missing_configuration, "CONFIGURATION", MUST_BE_MENDED),
@@ -133,6 +141,7 @@ CASES = [
     (missing_runtime_directory, "DIRECTORY", MAY_PASS),
     pytest.param(read_only_state, "DIRECTORY", MAY_PASS, marks=needs_namespaces),
     pytest.param(full_state, "DISK_FULL", MAY_PASS, marks=needs_namespaces),
+    pytest.param(full_runtime_directory, "DISK_FULL", MAY_PASS, marks=needs_namespaces),
 ]
 CASE_NAMES = [getattr(case, "values", case)[0].__name__ for case in CASES]
 

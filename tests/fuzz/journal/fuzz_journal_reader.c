@@ -34,7 +34,7 @@ static void read_path(const char *name)
         struct sg_record rec;
         int e = 0;
 
-        if (sg_ring_reader_open(&r, name) != 0)
+        if (sg_ring_reader_open(&r, name, NULL) != 0)
                 return;
         if (sg_ring_reader_seek(r, 0, 0) == SG_RING_E_BAD)
                 abort();

@@ -12,19 +12,20 @@
 
 #include "journal/ring.h"
 
-static char test_dir[256];
+/* The stages in memory, as in the runtime directory: only there they have a window. */
+static char test_dir[256], stage_dir[] = "/dev/shm/sg-test-stage-XXXXXX";
 
 static int test_setup(void **state)
 {
         const char *tmp = getenv("TMPDIR");
 
         (void)snprintf(test_dir, sizeof(test_dir), "%s/sg-test-ring-XXXXXX", tmp ? tmp : "/tmp");
-        return mkdtemp(test_dir) ? 0 : -1;
+        return mkdtemp(test_dir) && mkdtemp(stage_dir) ? 0 : -1;
 }
 
-static int test_teardown(void **state)
+static int remove_directory(const char *path)
 {
-        DIR *d = opendir(test_dir);
+        DIR *d = opendir(path);
         struct dirent *e;
 
         while (d && (e = readdir(d)))
@@ -32,7 +33,12 @@ static int test_teardown(void **state)
                         (void)unlinkat(dirfd(d), e->d_name, 0);
         if (d)
                 (void)closedir(d);
-        return rmdir(test_dir);
+        return rmdir(path);
+}
+
+static int test_teardown(void **state)
+{
+        return remove_directory(test_dir) | remove_directory(stage_dir);
 }
 
 __attribute__((__unused__)) static const char *ring_path(const char *id)
@@ -40,6 +46,14 @@ __attribute__((__unused__)) static const char *ring_path(const char *id)
         static char path[400];
 
         (void)snprintf(path, sizeof(path), "%s/%s%s", test_dir, id, SG_RING_SUFFIX);
+        return path;
+}
+
+__attribute__((__unused__)) static const char *stage_path(const char *id)
+{
+        static char path[400];
+
+        (void)snprintf(path, sizeof(path), "%s/%s%s", stage_dir, id, SG_RING_STAGE);
         return path;
 }
 

@@ -23,14 +23,16 @@ static _Noreturn void child(struct told *told, size_t bytes)
 {
         struct sg_ring *ring;
 
-        if (sg_ring_create(&ring, test_dir, bytes, NULL) != 0)
+        if (sg_ring_create(&ring, test_dir, stage_dir, bytes, NULL) != 0)
                 _exit(1);
         for (uint64_t n = 1;; n++) {
                 struct sg_record rec = sample(n);
                 uint64_t exchange, sequence;
 
-                if (sg_ring_open(ring, &rec, &exchange) == SG_RING_E_FULL) {
+                if (sg_ring_open(ring, &rec, &exchange) != 0) {
                         told->started = true;
+                        if (sg_ring_sync(ring) != 0)
+                                _exit(1);
                         sched_yield();
                         n--;
                         continue;
@@ -78,7 +80,7 @@ static void kill_round(struct told *told, bool drains, uint64_t after_usec)
 {
         struct sg_ring_reader *reader;
         struct seen seen = {0};
-        char path[600];
+        char path[600], stage[600];
         uint64_t until;
         pid_t pid;
         int status, e;
@@ -87,11 +89,13 @@ static void kill_round(struct told *told, bool drains, uint64_t after_usec)
         pid = fork();
         assert_true(pid >= 0);
         if (pid == 0)
-                child(told, drains ? SG_RING_BYTES_MIN : 4u << 20);
+                child(told, drains ? 1u << 20 : 4u << 20);
         while (!told->started)
                 sched_yield();
         (void)snprintf(path, sizeof(path), "%s", only_path());
-        assert_int_equal(sg_ring_reader_open(&reader, path), 0);
+        (void)snprintf(stage, sizeof(stage), "%s/%.*s" SG_RING_STAGE, stage_dir, SG_RING_ID_CHARS,
+                       strrchr(path, '/') + 1);
+        assert_int_equal(sg_ring_reader_open(&reader, path, stage), 0);
         for (until = sg_clock_usec() + after_usec; sg_clock_usec() < until;) {
                 if (drains) {
                         e = read_all(reader, &seen);
@@ -112,6 +116,7 @@ static void kill_round(struct told *told, bool drains, uint64_t after_usec)
         assert_true(seen.closed <= seen.opened);
         sg_ring_reader_free(reader);
         assert_int_equal(unlink(path), 0);
+        assert_int_equal(unlink(stage), 0);
 }
 
 static void test_sigkill_loses_and_invents_nothing(void **state)

@@ -12,8 +12,8 @@ static void open_both(struct sg_ring **ring, struct sg_ring_reader **reader, siz
 {
         struct sg_error err;
 
-        assert_int_equal(sg_ring_create(ring, test_dir, bytes, &err), 0);
-        assert_int_equal(sg_ring_reader_open(reader, ring_path(sg_ring_id(*ring))), 0);
+        assert_int_equal(sg_ring_create(ring, test_dir, stage_dir, bytes, &err), 0);
+        assert_int_equal(sg_ring_reader_open(reader, ring_path(sg_ring_id(*ring)), stage_path(sg_ring_id(*ring))), 0);
         assert_string_equal(sg_ring_reader_id(*reader), sg_ring_id(*ring));
 }
 
@@ -26,6 +26,13 @@ static void drop_both(struct sg_ring *ring, struct sg_ring_reader *reader)
         assert_true(sg_ring_reader_is_orphan(reader));
         sg_ring_reader_free(reader);
         assert_int_equal(unlink(path), 0);
+}
+
+/* The disk has it, and the database. */
+static void release(struct sg_ring *ring, struct sg_ring_reader *reader)
+{
+        assert_int_equal(sg_ring_sync(ring), 0);
+        sg_ring_reader_release(reader);
 }
 
 static uint64_t exchange_once(struct sg_ring *ring, uint64_t n)
@@ -77,7 +84,7 @@ static void test_records_come_out_in_order_over_many_laps(void **state)
                 if (n % 3 == 0)
                         assert_int_equal(next_is(reader), SG_RING_E_END);
                 if (n % 40 == 0)
-                        sg_ring_reader_release(reader);
+                        release(ring, reader);
         }
         assert_int_equal(sg_ring_reader_written(reader), sequence);
         drop_both(ring, reader);
@@ -144,11 +151,15 @@ static void test_full_ring_refuses_new_work_and_keeps_room_for_closes(void **sta
 
 static void write_mark(const char *id, const struct ring_mark *mark)
 {
-        int fd = open(ring_path(id), O_RDWR);
+        const char *const paths[] = {ring_path(id), stage_path(id)};
 
-        assert_true(fd >= 0);
-        assert_int_equal(pwrite(fd, mark, sizeof(*mark), RING_MARK_AT), sizeof(*mark));
-        close(fd);
+        for (size_t i = 0; i < SG_N_ELEMENTS(paths); i++) {
+                int fd = open(paths[i], O_RDWR);
+
+                assert_true(fd >= 0);
+                assert_int_equal(pwrite(fd, mark, sizeof(*mark), RING_MARK_AT), sizeof(*mark));
+                close(fd);
+        }
 }
 
 static void test_nonsense_marks_are_ignored(void **state)
@@ -208,7 +219,7 @@ static void *run_writer(void *arg)
                 struct sg_record rec = sample(n);
                 uint64_t exchange, sequence;
 
-                if (sg_ring_open(race->ring, &rec, &exchange) == SG_RING_E_FULL) {
+                if (sg_ring_open(race->ring, &rec, &exchange) != 0) {
                         sched_yield();
                         continue;
                 }
@@ -236,7 +247,7 @@ static void *run_sync(void *arg)
         return NULL;
 }
 
-static void test_writer_reader_and_sync_at_once(void **state)
+static void race_once(size_t bytes)
 {
         struct race race = {.n = 30000};
         struct sg_ring_reader *reader;
@@ -244,7 +255,7 @@ static void test_writer_reader_and_sync_at_once(void **state)
         uint64_t sequence = 0;
         void *failed;
 
-        open_both(&race.ring, &reader, SG_RING_BYTES_MIN);
+        open_both(&race.ring, &reader, bytes);
         assert_int_equal(pthread_create(&writer, NULL, run_writer, &race), 0);
         assert_int_equal(pthread_create(&syncer, NULL, run_sync, &race), 0);
         while (sequence < 2 * race.n) {
@@ -273,6 +284,17 @@ static void test_writer_reader_and_sync_at_once(void **state)
         drop_both(race.ring, reader);
 }
 
+static void test_writer_reader_and_sync_at_once(void **state)
+{
+        race_once(SG_RING_BYTES_MIN);
+}
+
+/* Many laps of a window of memory. */
+static void test_writer_reader_and_sync_at_once_in_a_window(void **state)
+{
+        race_once(1u << 20);
+}
+
 static void test_seek_goes_on_where_the_database_ends(void **state)
 {
         struct sg_ring *ring;
@@ -286,7 +308,7 @@ static void test_seek_goes_on_where_the_database_ends(void **state)
                 expect(reader, s % 2 ? SG_RECORD_OPEN : SG_RECORD_CLOSE, (s - 1) / 2, s);
         sg_ring_reader_position(reader, &sequence, &offset);
         assert_int_equal(sequence, 8);
-        assert_int_equal(sg_ring_reader_open(&second, ring_path(sg_ring_id(ring))), 0);
+        assert_int_equal(sg_ring_reader_open(&second, ring_path(sg_ring_id(ring)), stage_path(sg_ring_id(ring))), 0);
         assert_int_equal(sg_ring_reader_seek(second, sequence, offset), 0);
         expect(second, SG_RECORD_OPEN, 4, 9);
         assert_int_equal(sg_ring_reader_seek(second, sequence, offset + 4), SG_RING_E_BAD);
@@ -318,7 +340,7 @@ static void test_seek_behind_the_mark_reads_what_is_left_or_says_gone(void **sta
                 (void)exchange_once(ring, n++);
                 while (next_is(reader) == 0)
                         continue;
-                sg_ring_reader_release(reader);
+                release(ring, reader);
         }
         sg_ring_reader_position(reader, &sequence, &offset);
         assert_true(offset > SG_RING_BYTES_MIN);
@@ -332,14 +354,122 @@ static void test_seek_behind_the_mark_reads_what_is_left_or_says_gone(void **sta
 
 static void damage(const char *id, uint64_t at, uint8_t bits)
 {
-        int fd = open(ring_path(id), O_RDWR);
-        uint8_t byte;
+        const char *const paths[] = {ring_path(id), stage_path(id)};
 
-        assert_true(fd >= 0);
-        assert_int_equal(pread(fd, &byte, 1, (off_t)(RING_HEADER_BYTES + at)), 1);
-        byte ^= bits;
-        assert_int_equal(pwrite(fd, &byte, 1, (off_t)(RING_HEADER_BYTES + at)), 1);
+        for (size_t i = 0; i < SG_N_ELEMENTS(paths); i++) {
+                int fd = open(paths[i], O_RDWR);
+                uint8_t byte;
+
+                assert_true(fd >= 0);
+                assert_int_equal(pread(fd, &byte, 1, (off_t)(RING_HEADER_BYTES + at)), 1);
+                byte ^= bits;
+                assert_int_equal(pwrite(fd, &byte, 1, (off_t)(RING_HEADER_BYTES + at)), 1);
+                close(fd);
+        }
+}
+
+static void test_damage_on_disk_is_none_while_the_stage_has_it(void **state)
+{
+        struct sg_ring *ring;
+        struct sg_ring_reader *reader;
+        int fd;
+
+        open_both(&ring, &reader, SG_RING_BYTES_MIN);
+        (void)exchange_once(ring, 0);
+        assert_int_equal(sg_ring_sync(ring), 0);
+        fd = open(ring_path(sg_ring_id(ring)), O_RDWR);
+        assert_int_equal(pwrite(fd, "damage", 6, RING_HEADER_BYTES + 20), 6);
         close(fd);
+        expect(reader, SG_RECORD_OPEN, 0, 1);
+        expect(reader, SG_RECORD_CLOSE, 0, 2);
+        drop_both(ring, reader);
+}
+
+/* What the sync thread did not come to: an orphan's last records are in the stage alone. */
+static void test_what_the_disk_does_not_have_is_in_the_stage(void **state)
+{
+        struct sg_ring *ring;
+        struct sg_ring_reader *reader, *disk;
+        uint64_t lost;
+
+        open_both(&ring, &reader, SG_RING_BYTES_MIN);
+        assert_int_equal(sg_ring_reader_open(&disk, ring_path(sg_ring_id(ring)), NULL), 0);
+        (void)exchange_once(ring, 0);
+        assert_int_equal(sg_ring_sync(ring), 0);
+        (void)exchange_once(ring, 1);
+        assert_int_equal(sg_ring_written(ring), 4);
+        assert_int_equal(sg_ring_synced(ring), 2);
+        expect(disk, SG_RECORD_OPEN, 0, 1);
+        expect(disk, SG_RECORD_CLOSE, 0, 2);
+        assert_int_equal(next_is(disk), SG_RING_E_END);
+        assert_int_equal(sg_ring_reader_written(disk), 2);
+        for (uint64_t s = 1; s <= 4; s++)
+                expect(reader, s % 2 ? SG_RECORD_OPEN : SG_RECORD_CLOSE, (s - 1) / 2, s);
+        assert_int_equal(next_is(reader), SG_RING_E_END);
+        assert_int_equal(sg_ring_reader_written(reader), 4);
+        assert_int_equal(sg_ring_reader_resync(disk, &lost), SG_RING_E_END);
+        sg_ring_reader_free(disk);
+        drop_both(ring, reader);
+}
+
+/* A ledger of before knows no stage: its mark counts all the same. */
+static void test_a_mark_on_disk_reaches_the_writer(void **state)
+{
+        struct sg_ring *ring;
+        struct sg_ring_reader *reader, *disk;
+        struct sg_ring_fill fill;
+
+        open_both(&ring, &reader, SG_RING_BYTES_MIN);
+        assert_int_equal(sg_ring_reader_open(&disk, ring_path(sg_ring_id(ring)), NULL), 0);
+        (void)exchange_once(ring, 0);
+        assert_int_equal(sg_ring_sync(ring), 0);
+        while (next_is(disk) == 0)
+                continue;
+        sg_ring_reader_release(disk);
+        sg_ring_get_fill(ring, &fill);
+        assert_int_equal(fill.drained, 0);
+        assert_int_equal(sg_ring_sync(ring), 0);
+        sg_ring_get_fill(ring, &fill);
+        assert_int_equal(fill.drained, 2);
+        sg_ring_reader_free(disk);
+        drop_both(ring, reader);
+}
+
+static void test_another_ring_s_stage_is_not_read(void **state)
+{
+        struct sg_ring *ring, *other;
+        struct sg_ring_reader *reader, *other_reader, *mixed;
+
+        open_both(&ring, &reader, SG_RING_BYTES_MIN);
+        open_both(&other, &other_reader, SG_RING_BYTES_MIN);
+        (void)exchange_once(other, 0);
+        assert_int_equal(sg_ring_reader_open(&mixed, ring_path(sg_ring_id(ring)), stage_path(sg_ring_id(other))), 0);
+        assert_int_equal(sg_ring_reader_written(mixed), 0);
+        assert_int_equal(next_is(mixed), SG_RING_E_END);
+        sg_ring_reader_free(mixed);
+        drop_both(ring, reader);
+        drop_both(other, other_reader);
+}
+
+static void test_a_window_of_memory_follows_the_records(void **state)
+{
+        const uint64_t bytes = 16u << 20;
+        struct sg_ring *ring;
+        struct sg_ring_reader *reader;
+        struct stat st;
+
+        open_both(&ring, &reader, bytes);
+        for (uint64_t n = 0; n < 40000; n++) { /* more than a lap */
+                (void)exchange_once(ring, n);
+                expect(reader, SG_RECORD_OPEN, n, 2 * n + 1);
+                expect(reader, SG_RECORD_CLOSE, n, 2 * n + 2);
+                if (n % 100 == 0) {
+                        release(ring, reader);
+                        assert_int_equal(stat(stage_path(sg_ring_id(ring)), &st), 0);
+                        assert_true((uint64_t)st.st_blocks * 512 <= 512u * 1024u);
+                }
+        }
+        drop_both(ring, reader);
 }
 
 static void test_any_damaged_byte_of_the_last_frame_hides_it(void **state)
@@ -388,7 +518,7 @@ static void test_resync_finds_the_frames_behind_damage(void **state)
                 (void)exchange_once(ring, n);
                 while (next_is(reader) == 0)
                         continue;
-                sg_ring_reader_release(reader);
+                release(ring, reader);
                 sg_ring_reader_position(reader, &sequence, &offset);
                 if (offset % SG_RING_BYTES_MIN > SG_RING_BYTES_MIN - 600)
                         break;
@@ -464,6 +594,8 @@ static void test_a_file_cut_under_the_reader_is_no_crash(void **state)
                 (void)exchange_once(ring, n);
         expect(reader, SG_RECORD_OPEN, 0, 1);
         ring = sg_ring_free(ring);
+        sg_ring_reader_free(reader);
+        assert_int_equal(sg_ring_reader_open(&reader, path, NULL), 0);
         assert_int_equal(truncate(path, RING_HEADER_BYTES + 50), 0);
         assert_int_equal(sg_ring_reader_seek(reader, 0, 0), 0);
         assert_int_not_equal(next_is(reader), 0);
@@ -472,7 +604,7 @@ static void test_a_file_cut_under_the_reader_is_no_crash(void **state)
         assert_int_equal(next_is(reader), SG_RING_E_END);
         sg_ring_reader_release(reader);
         sg_ring_reader_free(reader);
-        assert_int_equal(sg_ring_reader_open(&reader, path), SG_RING_E_BAD);
+        assert_int_equal(sg_ring_reader_open(&reader, path, NULL), SG_RING_E_BAD);
         assert_int_equal(unlink(path), 0);
 }
 
@@ -487,7 +619,7 @@ static int open_as_version(const char *path, uint32_t version)
         fixed.fixed_crc = htole32(ring_fixed_crc(&fixed));
         assert_int_equal(pwrite(fd, &fixed, sizeof(fixed), 0), sizeof(fixed));
         close(fd);
-        return sg_ring_reader_open(&reader, path);
+        return sg_ring_reader_open(&reader, path, NULL);
 }
 
 /* An upgrade finds rings of the version before; rings of a later one are left alone and not taken for damaged. */
@@ -497,7 +629,7 @@ static void test_rings_of_the_version_before_are_opened_and_those_of_a_later_one
         struct sg_error err;
         char path[400];
 
-        assert_int_equal(sg_ring_create(&ring, test_dir, SG_RING_BYTES_MIN, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, test_dir, stage_dir, SG_RING_BYTES_MIN, &err), 0);
         (void)snprintf(path, sizeof(path), "%s", ring_path(sg_ring_id(ring)));
         sg_ring_free(ring);
         assert_int_equal(open_as_version(path, 0), SG_RING_E_BAD);
@@ -515,7 +647,7 @@ static void test_what_is_no_ring_is_refused(void **state)
         char path[400], other[400];
         int fd;
 
-        assert_int_equal(sg_ring_create(&ring, test_dir, SG_RING_BYTES_MIN, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, test_dir, stage_dir, SG_RING_BYTES_MIN, &err), 0);
         (void)snprintf(path, sizeof(path), "%s", ring_path(sg_ring_id(ring)));
         sg_ring_free(ring);
         for (off_t at = 0; at < (off_t)offsetof(struct ring_fixed, fixed_crc) + 4; at++) {
@@ -525,23 +657,23 @@ static void test_what_is_no_ring_is_refused(void **state)
                 assert_int_equal(pread(fd, &was, 1, at), 1);
                 is = was ^ 0x20;
                 assert_int_equal(pwrite(fd, &is, 1, at), 1);
-                assert_int_equal(sg_ring_reader_open(&reader, path), SG_RING_E_BAD);
+                assert_int_equal(sg_ring_reader_open(&reader, path, NULL), SG_RING_E_BAD);
                 assert_int_equal(pwrite(fd, &was, 1, at), 1);
                 close(fd);
         }
-        assert_int_equal(sg_ring_reader_open(&reader, path), 0);
+        assert_int_equal(sg_ring_reader_open(&reader, path, NULL), 0);
         reader = sg_ring_reader_free(reader);
         assert_int_equal(truncate(path, RING_HEADER_BYTES + SG_RING_BYTES_MIN + 8), 0);
-        assert_int_equal(sg_ring_reader_open(&reader, path), SG_RING_E_BAD);
-        assert_int_equal(sg_ring_reader_open(&reader, test_dir), SG_RING_E_BAD);
+        assert_int_equal(sg_ring_reader_open(&reader, path, NULL), SG_RING_E_BAD);
+        assert_int_equal(sg_ring_reader_open(&reader, test_dir, NULL), SG_RING_E_BAD);
         (void)snprintf(other, sizeof(other), "%s/link%s", test_dir, SG_RING_SUFFIX);
         assert_int_equal(symlink(path, other), 0);
-        assert_int_equal(sg_ring_reader_open(&reader, other), SG_RING_E_BAD);
+        assert_int_equal(sg_ring_reader_open(&reader, other, NULL), SG_RING_E_BAD);
         assert_int_equal(unlink(other), 0);
         assert_int_equal(mkfifo(other, 0600), 0);
-        assert_int_equal(sg_ring_reader_open(&reader, other), SG_RING_E_BAD);
+        assert_int_equal(sg_ring_reader_open(&reader, other, NULL), SG_RING_E_BAD);
         assert_int_equal(unlink(other), 0);
-        assert_int_equal(sg_ring_reader_open(&reader, other), -ENOENT);
+        assert_int_equal(sg_ring_reader_open(&reader, other, NULL), -ENOENT);
         assert_int_equal(unlink(path), 0);
 }
 
@@ -552,9 +684,9 @@ static void test_creating_says_what_to_do(void **state)
         char path[400];
 
         (void)snprintf(path, sizeof(path), "%s/none", test_dir);
-        assert_int_equal(sg_ring_create(&ring, path, SG_RING_BYTES_MIN, &err), -ENOENT);
+        assert_int_equal(sg_ring_create(&ring, path, path, SG_RING_BYTES_MIN, &err), -ENOENT);
         assert_non_null(strstr(err.text, "create it"));
-        assert_int_equal(sg_ring_create(&ring, test_dir, 100, &err), -EINVAL);
+        assert_int_equal(sg_ring_create(&ring, test_dir, stage_dir, 100, &err), -EINVAL);
         assert_null(ring);
 }
 
@@ -578,8 +710,14 @@ int main(void)
                 cmocka_unit_test(test_full_ring_refuses_new_work_and_keeps_room_for_closes),
                 cmocka_unit_test(test_nonsense_marks_are_ignored),
                 cmocka_unit_test(test_writer_reader_and_sync_at_once),
+                cmocka_unit_test(test_writer_reader_and_sync_at_once_in_a_window),
                 cmocka_unit_test(test_seek_goes_on_where_the_database_ends),
                 cmocka_unit_test(test_seek_behind_the_mark_reads_what_is_left_or_says_gone),
+                cmocka_unit_test(test_damage_on_disk_is_none_while_the_stage_has_it),
+                cmocka_unit_test(test_what_the_disk_does_not_have_is_in_the_stage),
+                cmocka_unit_test(test_a_mark_on_disk_reaches_the_writer),
+                cmocka_unit_test(test_another_ring_s_stage_is_not_read),
+                cmocka_unit_test(test_a_window_of_memory_follows_the_records),
                 cmocka_unit_test(test_any_damaged_byte_of_the_last_frame_hides_it),
                 cmocka_unit_test(test_resync_finds_the_frames_behind_damage),
                 cmocka_unit_test(test_a_frame_in_a_model_name_is_no_frame),

@@ -29,7 +29,7 @@ static void bench_start(struct bench *b)
 
         assert_int_equal(sg_loop_new(&b->loop), 0);
         b->store = open_store();
-        assert_int_equal(sg_drain_new(&b->drain, b->loop, &options_of_test, journal_dir, &err), 0);
+        assert_int_equal(sg_drain_new(&b->drain, b->loop, &options_of_test, journal_dir, journal_dir, &err), 0);
 }
 
 static void bench_stop(struct bench *b)
@@ -44,7 +44,7 @@ static struct sg_ring *new_ring(void)
         struct sg_ring *ring = NULL;
         struct sg_error err;
 
-        assert_int_equal(sg_ring_create(&ring, journal_dir, SG_RING_BYTES_MIN, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, journal_dir, journal_dir, SG_RING_BYTES_MIN, &err), 0);
         return ring;
 }
 
@@ -187,7 +187,7 @@ static void test_many_records_take_many_rounds(void **state)
         struct sg_error err;
         struct bench b;
 
-        assert_int_equal(sg_ring_create(&ring, journal_dir, 16u << 20, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, journal_dir, journal_dir, 16u << 20, &err), 0);
         for (uint64_t n = 0; n < 12000; n++)
                 close_one(ring, open_one(ring, n), 1);
         bench_start(&b);
@@ -243,9 +243,12 @@ static void test_damage_in_a_live_ring_does_not_stop_it(void **state)
         struct bench b;
         char path[400];
 
-        path_of(path, sg_ring_id(ring), SG_RING_SUFFIX);
         for (int i = 0; i < 5; i++)
                 close_one(ring, open_one(ring, 1), 1);
+        assert_int_equal(sg_ring_sync(ring), 0);
+        path_of(path, sg_ring_id(ring), SG_RING_SUFFIX);
+        damage(path, 4096 + 20);
+        path_of(path, sg_ring_id(ring), SG_RING_STAGE);
         damage(path, 4096 + 20);
         bench_start(&b);
         assert_true(sg_drain_now(b.drain, LONG)); /* seen once: it may only be slow to show */
@@ -334,7 +337,7 @@ static void test_a_full_database_loses_nothing(void **state)
         struct sg_error err;
         struct bench b;
 
-        assert_int_equal(sg_ring_create(&ring, journal_dir, 1u << 20, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, journal_dir, journal_dir, 1u << 20, &err), 0);
         bench_start(&b);
         assert_true(sg_drain_now(b.drain, LONG)); /* opens the store */
         q = (struct sg_sqlite *)b.drain->store;
@@ -376,7 +379,7 @@ static void test_a_finished_ring_that_is_still_there_only_goes(void **state)
         path_of(path, sg_ring_id(ring), SG_RING_SUFFIX);
         (void)snprintf(mark.id, sizeof(mark.id), "%s", sg_ring_id(ring));
         sg_ring_free(ring);
-        assert_int_equal(sg_ring_reader_open(&reader, path), 0);
+        assert_int_equal(sg_ring_reader_open(&reader, path, NULL), 0);
         while (sg_ring_reader_next(reader, &rec, &sequence) == 0)
                 continue;
         sg_ring_reader_position(reader, &mark.sequence, &mark.offset);
@@ -415,6 +418,7 @@ static void test_an_older_database_goes_on_behind_what_is_gone(void **state)
                 for (int i = 0; i < 50; i++)
                         close_one(ring, open_one(ring, 1), 1);
                 assert_true(sg_drain_now(b.drain, LONG));
+                assert_int_equal(sg_ring_sync(ring), 0);
         }
         bench_stop(&b);
         assert_int_equal(unlink(db_path), 0);
@@ -439,7 +443,8 @@ static _Noreturn void drain_for_ever(void)
         struct sg_loop *l;
 
         /* The lock of the one that was killed goes with it. */
-        if (sg_loop_new(&l) || open_url(&s, db_url, NULL) || sg_drain_new(&d, l, &options_of_test, journal_dir, NULL))
+        if (sg_loop_new(&l) || open_url(&s, db_url, NULL) ||
+            sg_drain_new(&d, l, &options_of_test, journal_dir, journal_dir, NULL))
                 _exit(1);
         for (;;)
                 (void)sg_drain_now(d, LONG);

@@ -64,7 +64,7 @@ static void bench_start(struct bench *b, const struct sg_ledger_access *access)
         assert_int_equal(sg_loop_new(&b->loop), 0);
         parts.store = &options_of_test;
         assert_int_equal(sg_keeper_new(&b->keeper, b->loop, &options_of_test, &err), 0);
-        assert_int_equal(sg_drainer_new(&b->drainer, b->loop, &options_of_test, journal_dir, &err), 0);
+        assert_int_equal(sg_drainer_new(&b->drainer, b->loop, &options_of_test, journal_dir, journal_dir, &err), 0);
         parts.keeper = b->keeper;
         parts.drainer = b->drainer;
         assert_int_equal(sg_ledger_server_new(&b->server, b->loop, &parts, access ? access : &nobody, &err), 0);
@@ -428,7 +428,7 @@ static void test_usage_is_fresh_when_asked(void **state)
         o = expect(&b, "QueryUsage", "{}");
         assert_int_equal(get_int(at(get(o, "rows"), 0), "requests"), 0);
         json_object_put(o);
-        assert_int_equal(sg_ring_create(&ring, journal_dir, SG_RING_BYTES_MIN, &err), 0);
+        assert_int_equal(sg_ring_create(&ring, journal_dir, journal_dir, SG_RING_BYTES_MIN, &err), 0);
         for (int i = 0; i < 3; i++) {
                 rec = sample(1);
                 assert_int_equal(sg_ring_open(ring, &rec, &exchange), 0);
