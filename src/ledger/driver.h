@@ -9,8 +9,8 @@
 #include "ledger/store.h"
 
 struct sg_store_driver {
-        const char *scheme; /* "sqlite" */
-        bool is_shared;     /* several ledgers may have one database */
+        const char *scheme, *other_scheme; /* "sqlite"; NULL: no other */
+        bool is_shared;                    /* several ledgers may have one database */
         /* -ENOTSUP: of a newer version; -EUCLEAN: damaged; -EMEDIUMTYPE: none of ours; else what the system said */
         /* where: what stands behind the scheme in options->url */
         int (*open)(struct sg_store **ret, const struct sg_store_options *options, const char *where,
@@ -96,7 +96,7 @@ static inline bool sg_store_cut_pattern(struct sg_str *pattern)
 
 struct sg_store {
         const struct sg_store_driver *driver;
-        struct sg_store_options options; /* copies */
+        struct sg_store_options options; /* copies; a driver that needs them earlier makes them itself */
 };
 
-extern const struct sg_store_driver sg_sqlite_driver;
+extern const struct sg_store_driver sg_sqlite_driver, sg_pg_driver;

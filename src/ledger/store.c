@@ -4,7 +4,7 @@
 #include "base/message_id.h"
 #include "ledger/driver.h"
 
-static const struct sg_store_driver *const drivers[] = {&sg_sqlite_driver};
+static const struct sg_store_driver *const drivers[] = {&sg_sqlite_driver, &sg_pg_driver};
 
 static const struct sg_store_driver *find_driver(const char *url, const char **ret_where, struct sg_error *err)
 {
@@ -12,12 +12,17 @@ static const struct sg_store_driver *find_driver(const char *url, const char **r
 
         if (sg_str_cut(&rest, ':', &scheme))
                 for (size_t i = 0; i < SG_N_ELEMENTS(drivers); i++)
-                        if (sg_str_eq(scheme, sg_str_from(drivers[i]->scheme)) && rest.n > 0) {
+                        if ((sg_str_eq(scheme, sg_str_from(drivers[i]->scheme)) ||
+                             sg_str_eq(scheme, sg_str_from(drivers[i]->other_scheme))) &&
+                            rest.n > 0) {
                                 *ret_where = rest.p;
                                 return drivers[i];
                         }
-        (void)sg_error_set(err, -EINVAL, "",
-                           "\"%s\" is no database: give sqlite: and a path, as in sqlite:/var/lib/…/ledger.db", url);
+        (void)sg_error_set(
+                err, -EINVAL, "",
+                "\"%s\" is no database: give sqlite: and a path, as in sqlite:/var/lib/…/ledger.db, or a server, as in "
+                "postgresql://scribe_ledger@db.example/scribe",
+                url);
         return NULL;
 }
 
@@ -47,7 +52,7 @@ int sg_store_options_copy(struct sg_store_options *to, const struct sg_store_opt
 
         if (copy_text(&o.url, from->url) && copy_text(&o.ca_file, from->ca_file) &&
             copy_text(&o.tls_certificate_file, from->tls_certificate_file) &&
-            copy_text(&o.tls_key_file, from->tls_key_file)) {
+            copy_text(&o.tls_key_file, from->tls_key_file) && copy_text(&o.node, from->node)) {
                 *to = o;
                 return 0;
         }
@@ -62,6 +67,7 @@ void sg_store_options_done(struct sg_store_options *o)
         free((void *)o->ca_file);
         free((void *)o->tls_certificate_file);
         free((void *)o->tls_key_file);
+        free((void *)o->node);
         *o = (struct sg_store_options){0};
 }
 
@@ -104,7 +110,7 @@ static int open_by(struct sg_store **ret, const struct sg_store_options *options
         r = is_reader ? driver->open_reader(&s, options, where, err) : driver->open(&s, options, where, err);
         if (r)
                 return mark(r, err);
-        if (sg_store_options_copy(&s->options, options) != 0)
+        if (!s->options.url && sg_store_options_copy(&s->options, options) != 0)
                 return sg_error_set(err, -ENOMEM, "", "out of memory");
         *ret = SG_GIVE(s);
         return 0;

@@ -37,6 +37,7 @@ struct sg_store_options {
         struct sg_secret *password;                      /* the store takes a reference of its own */
         const char *ca_file;                             /* PEM: who the server must be vouched for by */
         const char *tls_certificate_file, *tls_key_file; /* PEM: shown to the server */
+        const char *node; /* whose rings are drained into it, where several nodes share a database (ledger/node.h) */
 };
 
 /* -ENOMEM */
