@@ -103,6 +103,7 @@ static void on_time(struct sg_timer *timer, void *owner)
 {
         struct sg_totals *t = owner;
         struct slice *slice = calloc(1, sizeof(*slice));
+        bool wants_all;
 
         if (!slice) {
                 sg_timer_start(timer, ROUND_USEC);
@@ -115,13 +116,14 @@ static void on_time(struct sg_timer *timer, void *owner)
                                 .wants_look = t->is_done,
                                 .wants_all = t->is_done && t->wants_all,
                                 .array = json_object_new_array()};
+        wants_all = slice->wants_all; /* once posted it is the keeper's */
         if (sg_keeper_post(t->keeper, &slice->job) != 0) {
                 slice_free(slice);
                 sg_timer_start(timer, ROUND_USEC);
                 return;
         }
         t->slice = slice;
-        t->wants_all &= !slice->wants_all;
+        t->wants_all &= !wants_all;
 }
 
 int sg_totals_new(struct sg_totals **ret, struct sg_loop *l, struct sg_keeper *k,
