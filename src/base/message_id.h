@@ -31,6 +31,7 @@
 #define SG_MESSAGE_STORE_FAILING        "9b12c87b0f7745cbab7d637e4e97bb04" /* usage cannot be stored */
 #define SG_MESSAGE_STORE_AGAIN          "8bee0ea22f5e483c8dee6aaf773827c8" /* usage is stored again */
 #define SG_MESSAGE_RING_DAMAGED         "1f4c615f9e0f4cc38c3aa3446d3cc27b" /* a ring has records that cannot be read */
+#define SG_MESSAGE_CHANGED_BY           "d6744d40a57d495dabcb4a4abe879fe0" /* somebody has changed keys or groups */
 
 #define SG_MESSAGE_JOURNAL_FULL         "d3657903a38b4a8d999e073284b9f14a" /* a worker's ring is full */
 #define SG_MESSAGE_JOURNAL_SYNC_FAILING "9ffa1094d5294c6d9eb7347d9e3db146" /* rings cannot be written to disk */

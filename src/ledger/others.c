@@ -27,7 +27,7 @@ struct poll {
         struct sg_others *others; /* NULL: it was freed */
         uint64_t after_version;   /* UINT64_MAX: only the version is wanted */
         /* found */
-        struct json_object *keys;
+        struct json_object *groups, *keys;
         uint64_t version;
         size_t n;
 };
@@ -44,13 +44,17 @@ static void add_key(const struct sg_store_key *key, void *owner)
 
 static void add_group(const struct sg_store_group *group, void *owner)
 {
-        ((struct poll *)owner)->n++;
+        struct poll *p = owner;
+
+        if (p->n++ < SG_OTHERS_CHANGES_MAX)
+                json_object_array_add(p->groups, sg_json_group_change(group));
 }
 
 static int run_poll(struct sg_job *job, struct sg_store *s, struct sg_error *err)
 {
         struct poll *p = SG_CONTAINER(job, struct poll, job);
 
+        p->groups = json_object_new_array();
         p->keys = json_object_new_array();
         return sg_store_changes(s, p->after_version, add_key, add_group, p, &p->version, err);
 }
@@ -74,6 +78,7 @@ static void tell(struct sg_others *o, struct poll *p)
                 return;
         }
         news = json_object_new_object();
+        json_object_object_add(news, "groups", SG_GIVE(p->groups));
         json_object_object_add(news, "changes", SG_GIVE(p->keys));
         sg_members_add_u64(news, "version", p->version);
         o->ear.changed(news, p->version, o->ear.owner);
@@ -108,6 +113,7 @@ static void polled(struct sg_job *job, int r, const struct sg_error *err)
                 if (o->is_hinted && r == 0)
                         start_poll(o);
         }
+        json_object_put(p->groups);
         json_object_put(p->keys);
         free(p);
 }

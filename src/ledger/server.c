@@ -13,11 +13,20 @@
 static const struct sg_varlink_method methods[] = {
         {SG_LEDGER_NAME("GetStatus"), SG_VARLINK_VIEW, sg_verb_get_status},
         {SG_LEDGER_NAME("CreateKey"), SG_VARLINK_CHANGE, sg_verb_create_key},
+        {SG_LEDGER_NAME("ChangeKey"), SG_VARLINK_CHANGE, sg_verb_change_key},
         {SG_LEDGER_NAME("ListKeys"), SG_VARLINK_VIEW, sg_verb_list_keys},
         {SG_LEDGER_NAME("ShowKey"), SG_VARLINK_VIEW, sg_verb_show_key},
         {SG_LEDGER_NAME("RevokeKey"), SG_VARLINK_CHANGE, sg_verb_revoke_key},
         {SG_LEDGER_NAME("RotateKey"), SG_VARLINK_CHANGE, sg_verb_rotate_key},
-        /* A view by name, but it hands out digests: the gateway runs as the service's own user. */
+        {SG_LEDGER_NAME("CreateGroup"), SG_VARLINK_CHANGE, sg_verb_create_group},
+        {SG_LEDGER_NAME("ChangeGroup"), SG_VARLINK_CHANGE, sg_verb_change_group},
+        {SG_LEDGER_NAME("RemoveGroup"), SG_VARLINK_CHANGE, sg_verb_remove_group},
+        {SG_LEDGER_NAME("ListGroups"), SG_VARLINK_VIEW, sg_verb_list_groups},
+        {SG_LEDGER_NAME("ShowGroup"), SG_VARLINK_VIEW, sg_verb_show_group},
+        {SG_LEDGER_NAME("ImportKeys"), SG_VARLINK_CHANGE, sg_verb_import_keys},
+        {SG_LEDGER_NAME("QueryAudit"), SG_VARLINK_VIEW, sg_verb_query_audit},
+        /* Views by name, but they hand out digests: the gateway runs as the service's own user. */
+        {SG_LEDGER_NAME("ExportKeys"), SG_VARLINK_CHANGE, sg_verb_export_keys},
         {SG_LEDGER_NAME("WatchKeys"), SG_VARLINK_CHANGE, sg_verb_watch_keys},
         {SG_LEDGER_NAME("QueryUsage"), SG_VARLINK_VIEW, sg_verb_query_usage},
         {SG_LEDGER_NAME("QueryBills"), SG_VARLINK_VIEW, sg_verb_query_bills},

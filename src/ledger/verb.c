@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "ledger/verbs.h"
@@ -50,4 +51,38 @@ void sg_verb_failed_change(struct sg_verb_job *j, const struct sg_error *err)
                            is_unknown ? "Whether it was changed is not known: look before you try again"
                                       : "Nothing was changed");
         sg_verb_failed(j, &told);
+}
+
+int sg_refuse(struct sg_refusal *refusal, const char *name, const char *format, ...)
+{
+        va_list args;
+
+        *refusal = (struct sg_refusal){.name = name, .why.code = -EINVAL};
+        va_start(args, format);
+        (void)vsnprintf(refusal->why.text, sizeof(refusal->why.text), format, args);
+        va_end(args);
+        return SG_VERB_E_REFUSED;
+}
+
+void sg_verb_refused(struct sg_verb_job *j, const struct sg_refusal *refusal)
+{
+        char name[128];
+
+        if (!j->call)
+                return;
+        (void)snprintf(name, sizeof(name), SG_LEDGER_NAME("%s"), refusal->name);
+        sg_varlink_fail_text(j->call, name, "%s", refusal->why.text);
+}
+
+static void no_key(const struct sg_store_key *key, void *owner)
+{
+}
+
+static void no_group(const struct sg_store_group *group, void *owner)
+{
+}
+
+int sg_verb_key_version(struct sg_store *s, uint64_t *ret, struct sg_error *err)
+{
+        return sg_store_changes(s, INT64_MAX, no_key, no_group, NULL, ret, err);
 }

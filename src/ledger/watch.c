@@ -1,33 +1,61 @@
-/* Keys in pages: ListKeys, and WatchKeys, which stays after its last page and is told of each change. */
+/*
+ * Keys and groups in pages: ListKeys, ExportKeys, ListGroups, and WatchKeys, which is told the groups, then the keys, and
+ * stays after its last page for each change.
+ */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "ledger/form.h"
+#include "ledger/tree.h"
 #include "ledger/verbs.h"
 
-#define PAGE_KEYS    1000u
-#define KEYS_AT_ONCE 10000u /* without `more` */
+#define PAGE_ROWS    1000u
+#define ROWS_AT_ONCE 10000u /* without `more` */
+
+/* What pages are made of. A page of groups reads the whole tree each time: they are few. */
+struct kind {
+        const char *member;                                              /* of the reply, and of the page's object */
+        struct json_object *(*key_json)(const struct sg_store_key *key); /* NULL: groups */
+        bool is_change, with_revoked;
+};
+
+static const struct kind listed_keys = {"keys", sg_json_key, false, false};
+static const struct kind exported_keys = {"keys", sg_json_key_record, false, false};
+static const struct kind listed_groups = {"groups", NULL, false, false};
+static const struct kind watched_groups = {"groups", NULL, true, false};
+/* Revoked ones, too: the gateway tells their callers so. */
+static const struct kind watched_keys = {"changes", sg_json_key_change, true, true};
+
+struct filter {
+        char name[SG_KEY_NAME_CHARS_MAX + 2], group[SG_KEY_NAME_CHARS_MAX + 1]; /* "": any */
+        bool with_revoked;
+};
 
 struct watcher {
         struct sg_link link;
         struct sg_ledger_server *server;
         struct sg_varlink_call *call;
         struct page *page; /* that the keeper reads for it; NULL: none */
-        bool is_watching;  /* else ListKeys */
-        bool is_at_once;   /* ListKeys without `more` */
-        bool with_revoked;
-        bool is_complete; /* it has the picture */
-        uint64_t next_id, version;
+        const struct kind *kind;
+        struct filter filter;
+        bool is_at_once;                 /* without `more` */
+        bool is_complete;                /* it has the picture */
+        uint64_t next_id, version, left; /* left: how many are wanted still */
 };
 
-/* A share of the keys. Between two of them the keeper does what others ask; jobs are done in their order, so that a page
- * tells of a change that was told before it, and a change that was told after it. */
+/* Some of the rows. Between two pages the keeper does what others ask; jobs are done in their order, so that a page tells
+ * of a change that was told before it, and a change that was told after it. */
 struct page {
         struct sg_job job;
         struct watcher *watcher; /* NULL: its client is gone */
-        bool is_watching, with_revoked;
+        const struct kind *kind;
+        struct filter filter;
         uint64_t from_id, limit;
         /* found */
         struct json_object *array;
-        uint64_t next_id, version;
+        bool has_more;             /* from next_id on */
+        uint64_t next_id, version; /* next_id 0: none */
+        struct sg_refusal refusal;
 };
 
 static struct page *page_of(struct sg_job *job)
@@ -50,33 +78,79 @@ static void on_gone(struct sg_varlink_call *call, void *owner)
         watcher_free(owner);
 }
 
-static void fail(struct watcher *w, const struct sg_error *err)
+static bool is_watching(const struct watcher *w)
 {
-        struct sg_varlink_call *call = w->call;
-
-        watcher_free(w);
-        sg_verb_fail_database(call, err);
+        return w->kind->is_change;
 }
 
 /* ---- the keeper's part */
 
-static void add_to_page(const struct sg_store_key *key, void *owner)
+/* False: the page is full, and this one begins the next. */
+static bool may_add(struct page *p, uint64_t id, uint64_t version)
+{
+        if (json_object_array_length(p->array) == p->limit) {
+                p->next_id = p->has_more ? p->next_id : id;
+                p->has_more = true;
+                return false;
+        }
+        p->version = SG_MAX(p->version, version);
+        return true;
+}
+
+static void add_key(const struct sg_store_key *key, void *owner)
 {
         struct page *p = owner;
 
-        json_object_array_add(p->array, p->is_watching ? sg_json_key_change(key) : sg_json_key(key));
-        p->next_id = key->id + 1;
-        p->version = SG_MAX(p->version, key->version);
+        if (may_add(p, key->id, key->version))
+                json_object_array_add(p->array, p->kind->key_json(key));
+}
+
+static int read_keys(struct page *p, struct sg_store *s, struct sg_error *err)
+{
+        struct sg_store_key_filter filter = {.name = sg_str_from(p->filter.name),
+                                             .from_id = p->from_id,
+                                             .limit = p->limit + 1,
+                                             .with_revoked = p->filter.with_revoked || p->kind->with_revoked};
+        struct sg_tree tree;
+        int r = 0;
+
+        if (p->filter.group[0])
+                r = sg_store_group_find(s, sg_str_from(p->filter.group), &filter.group_id, err);
+        if (r != SG_STORE_E_NONE)
+                return r ? r : sg_store_key_select(s, &filter, add_key, p, err);
+        r = sg_tree_init(&tree, s, false, err);
+        if (r)
+                return r;
+        r = sg_refuse_group(&p->refusal, &tree, p->filter.group);
+        sg_tree_done(&tree);
+        return r;
+}
+
+static int read_groups(struct page *p, struct sg_store *s, struct sg_error *err)
+{
+        struct sg_tree tree;
+        int r = sg_tree_init(&tree, s, !p->kind->is_change, err);
+
+        if (r)
+                return r;
+        for (size_t i = 0; i < tree.n && !p->has_more; i++) {
+                const struct sg_tree_group *g = &tree.at[i];
+                const struct sg_store_group row = sg_tree_row(g);
+
+                if (g->id >= p->from_id && may_add(p, g->id, g->version))
+                        json_object_array_add(p->array, p->kind->is_change ? sg_json_group_change(&row)
+                                                                           : sg_json_group(&tree, g));
+        }
+        sg_tree_done(&tree);
+        return 0;
 }
 
 static int read_page(struct sg_job *job, struct sg_store *s, struct sg_error *err)
 {
         struct page *p = page_of(job);
-        const struct sg_store_key_filter filter = {
-                .from_id = p->from_id, .limit = p->limit, .with_revoked = p->with_revoked};
 
         p->array = json_object_new_array();
-        return sg_store_key_select(s, &filter, add_to_page, p, err);
+        return p->kind->key_json ? read_keys(p, s, err) : read_groups(p, s, err);
 }
 
 /* ---- the loop's */
@@ -105,36 +179,57 @@ static void tell_complete(struct watcher *w)
         (void)sg_varlink_reply_more(w->call, o); /* if it is gone, on_gone comes */
 }
 
-static void send_page(struct watcher *w, struct json_object *array, bool is_last)
+/* The last one, or the limit is reached. */
+static void send_last_page(struct watcher *w, struct page *p)
 {
         struct sg_varlink_call *call = w->call;
+        struct json_object *o = wrap(p->kind->member, SG_GIVE(p->array));
 
-        if (is_last && !w->is_watching) {
-                watcher_free(w);
-                sg_varlink_reply(call, wrap("keys", array));
-                return;
-        }
-        if (!sg_varlink_reply_more(call, wrap(w->is_watching ? "changes" : "keys", array)))
-                return;
-        if (is_last)
-                tell_complete(w);
-        else
-                sg_varlink_call_when_drained(call, want_page, w);
+        if (p->has_more)
+                sg_members_add_u64(o, "next_id", p->next_id);
+        watcher_free(w);
+        sg_varlink_reply(call, o);
 }
 
 static void take_page(struct watcher *w, struct page *p)
 {
-        bool is_last = json_object_array_length(p->array) < p->limit;
+        size_t n = json_object_array_length(p->array);
         struct sg_varlink_call *call = w->call;
 
         w->next_id = p->next_id;
         w->version = SG_MAX(w->version, p->version);
-        if (w->is_at_once && !is_last) {
+        w->left -= n;
+        if (w->is_at_once && p->has_more && w->left) {
                 watcher_free(w);
                 (void)sg_varlink_expect_more(call); /* fails the call, which did not ask for more */
                 return;
         }
-        send_page(w, SG_GIVE(p->array), is_last);
+        if (!is_watching(w) && (!p->has_more || !w->left)) {
+                send_last_page(w, p);
+                return;
+        }
+        if (n && !sg_varlink_reply_more(call, wrap(p->kind->member, SG_GIVE(p->array))))
+                return;
+        if (!p->has_more && w->kind == &watched_keys) {
+                tell_complete(w);
+                return;
+        }
+        if (!p->has_more) {
+                w->kind = &watched_keys;
+                w->next_id = 0;
+        }
+        sg_varlink_call_when_drained(call, want_page, w);
+}
+
+static void fail(struct watcher *w, const struct page *p, int r, const struct sg_error *err)
+{
+        struct sg_verb_job failed = {.call = w->call};
+
+        watcher_free(w);
+        if (r == SG_VERB_E_REFUSED)
+                sg_verb_refused(&failed, &p->refusal);
+        else
+                sg_verb_failed(&failed, err);
 }
 
 static void page_is_read(struct sg_job *job, int r, const struct sg_error *err)
@@ -145,7 +240,7 @@ static void page_is_read(struct sg_job *job, int r, const struct sg_error *err)
         if (w) {
                 w->page = NULL;
                 if (r)
-                        fail(w, err);
+                        fail(w, p, r, err);
                 else
                         take_page(w, p);
         }
@@ -161,11 +256,10 @@ static void want_page(struct sg_varlink_call *call, void *owner)
         if (p) {
                 *p = (struct page){.job = {.run = read_page, .done = page_is_read},
                                    .watcher = w,
-                                   .is_watching = w->is_watching,
-                                   .with_revoked = w->with_revoked,
+                                   .kind = w->kind,
+                                   .filter = w->filter,
                                    .from_id = w->next_id,
-                                   .next_id = w->next_id,
-                                   .limit = w->is_at_once ? KEYS_AT_ONCE + 1 : PAGE_KEYS};
+                                   .limit = SG_MIN(w->left, w->is_at_once ? ROWS_AT_ONCE : PAGE_ROWS)};
                 if (sg_keeper_post(w->server->keeper, &p->job) == 0) {
                         w->page = p;
                         return;
@@ -186,29 +280,86 @@ static void start(struct sg_ledger_server *s, const struct watcher *wanted)
         }
         *w = *wanted;
         w->server = s;
+        w->left = w->left ? w->left : UINT64_MAX;
+        w->is_at_once = !sg_varlink_call_wants_more(w->call);
         sg_list_push(&s->watchers, &w->link);
         sg_varlink_call_watch(w->call, on_gone, w);
         want_page(w->call, w);
 }
 
+/* ---- the verbs */
+
+static bool read_id(struct sg_varlink_call *call, struct json_object *o, const char *name, uint64_t *ret)
+{
+        int64_t v = o ? json_object_get_int64(o) : 0;
+
+        if (!o)
+                return true;
+        if (v < 1) {
+                sg_varlink_fail_parameter(call, name);
+                return false;
+        }
+        *ret = (uint64_t)v;
+        return true;
+}
+
+static bool read_filter(struct sg_varlink_call *call, struct json_object *name, struct json_object *group,
+                        struct filter *ret)
+{
+        const char *pattern = name ? json_object_get_string(name) : "";
+        const char *group_name = group ? json_object_get_string(group) : "";
+
+        if (name && !sg_form_pattern_is_good(sg_str_from(pattern))) {
+                sg_varlink_fail_text(call, SG_LEDGER_NAME("BadName"),
+                                     "a key's name " SG_FORM_NAME_WORDS "; a * may stand at the end");
+                return false;
+        }
+        if (group && !sg_form_name_is_good(sg_str_from(group_name))) {
+                sg_varlink_fail_text(call, SG_LEDGER_NAME("NoSuchGroup"),
+                                     "there is no such group: a group's name " SG_FORM_NAME_WORDS);
+                return false;
+        }
+        (void)snprintf(ret->name, sizeof(ret->name), "%s", pattern);
+        (void)snprintf(ret->group, sizeof(ret->group), "%s", group_name);
+        return true;
+}
+
 void sg_verb_list_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        struct json_object *revoked = NULL;
-        const struct sg_varlink_parameter expected[] = {{"include_revoked", SG_VARLINK_BOOL, false, &revoked}};
+        struct json_object *revoked = NULL, *name = NULL, *group = NULL, *limit = NULL, *from = NULL;
+        const struct sg_varlink_parameter expected[] = {
+                {"include_revoked", SG_VARLINK_BOOL, false, &revoked},
+                {"name", SG_VARLINK_STRING, false, &name},
+                {"group", SG_VARLINK_STRING, false, &group},
+                {"limit", SG_VARLINK_INT, false, &limit},
+                {"from_id", SG_VARLINK_INT, false, &from},
+        };
+        struct watcher w = {.call = call, .kind = &listed_keys};
 
-        if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)))
+        if (!sg_varlink_read(call, parameters, expected, SG_N_ELEMENTS(expected)) ||
+            !read_id(call, limit, "limit", &w.left) || !read_id(call, from, "from_id", &w.next_id) ||
+            !read_filter(call, name, group, &w.filter))
                 return;
-        start(owner, &(struct watcher){.call = call,
-                                       .is_at_once = !sg_varlink_call_wants_more(call),
-                                       .with_revoked = revoked && json_object_get_boolean(revoked)});
+        w.filter.with_revoked = revoked && json_object_get_boolean(revoked);
+        start(owner, &w);
+}
+
+void sg_verb_export_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (sg_varlink_read(call, parameters, NULL, 0) && sg_varlink_expect_more(call))
+                start(owner, &(struct watcher){.call = call, .kind = &exported_keys});
+}
+
+void sg_verb_list_groups(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
+{
+        if (sg_varlink_read(call, parameters, NULL, 0))
+                start(owner, &(struct watcher){.call = call, .kind = &listed_groups});
 }
 
 void sg_verb_watch_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
-        if (!sg_varlink_read(call, parameters, NULL, 0) || !sg_varlink_expect_more(call))
-                return;
-        /* Revoked ones, too: the gateway tells their callers so. */
-        start(owner, &(struct watcher){.call = call, .is_watching = true, .with_revoked = true});
+        if (sg_varlink_read(call, parameters, NULL, 0) && sg_varlink_expect_more(call))
+                start(owner, &(struct watcher){.call = call, .kind = &watched_groups});
 }
 
 size_t sg_watch_count(const struct sg_ledger_server *s)
@@ -216,7 +367,7 @@ size_t sg_watch_count(const struct sg_ledger_server *s)
         size_t n = 0;
 
         SG_LIST_EACH (&s->watchers, k) {
-                n += SG_CONTAINER(k, struct watcher, link)->is_watching;
+                n += is_watching(SG_CONTAINER(k, struct watcher, link));
         }
         return n;
 }
@@ -235,7 +386,7 @@ void sg_watch_tell_news(struct sg_ledger_server *s, struct json_object *news, ui
         SG_LIST_EACH (&s->watchers, k) {
                 struct watcher *w = SG_CONTAINER(k, struct watcher, link);
 
-                if (!w->is_watching)
+                if (!is_watching(w))
                         continue;
                 w->version = SG_MAX(w->version, version);
                 if (news)
@@ -246,16 +397,16 @@ void sg_watch_tell_news(struct sg_ledger_server *s, struct json_object *news, ui
         json_object_put(news);
 }
 
-void sg_watch_tell(struct sg_ledger_server *s, struct json_object *change, uint64_t version)
+void sg_watch_tell(struct sg_ledger_server *s, struct json_object *groups, struct json_object *keys, uint64_t version)
 {
-        struct json_object *news = NULL, *array;
+        struct json_object *news = groups || keys ? json_object_new_object() : NULL;
 
-        if (change) {
-                array = json_object_new_array();
-                json_object_array_add(array, change);
-                news = wrap("changes", array);
+        if (groups)
+                json_object_object_add(news, "groups", groups);
+        if (keys)
+                json_object_object_add(news, "changes", keys);
+        if (news)
                 sg_members_add_u64(news, "version", version);
-        }
         sg_watch_tell_news(s, news, version);
 }
 

@@ -147,6 +147,13 @@ static bool is_of_kind(struct json_object *value, enum sg_varlink_kind kind)
                         if (!is_plain_string(json_object_array_get_idx(value, i)))
                                 return false;
                 return true;
+        case SG_VARLINK_OBJECTS:
+                if (!json_object_is_type(value, json_type_array))
+                        return false;
+                for (size_t i = 0; i < json_object_array_length(value); i++)
+                        if (!json_object_is_type(json_object_array_get_idx(value, i), json_type_object))
+                                return false;
+                return true;
         }
         SG_UNREACHABLE();
 }

@@ -32,10 +32,6 @@ struct sg_varlink_request {
 int sg_varlink_request_parse(struct sg_varlink_request *r, struct sg_str text, const char **ret_bad) SG_MUST_CHECK;
 void sg_varlink_request_done(struct sg_varlink_request *r);
 
-/* The check behind sg_varlink_read(): NULL, or the name of the parameter that is wrong. */
-const char *sg_varlink_check(struct json_object *parameters, const struct sg_varlink_parameter *expected,
-                             size_t n_expected);
-
 /* Append one whole message with its NUL, or nothing. parameters are borrowed (NULL: {}). SG_BUF_E_FULL, -ENOMEM. */
 int sg_varlink_add_call(struct sg_buf *out, const char *method, struct json_object *parameters, bool more)
         SG_MUST_CHECK;

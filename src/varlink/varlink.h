@@ -127,7 +127,8 @@ enum sg_varlink_kind {
         SG_VARLINK_STRING,
         SG_VARLINK_INT,
         SG_VARLINK_BOOL,
-        SG_VARLINK_STRINGS /* array */
+        SG_VARLINK_STRINGS, /* array */
+        SG_VARLINK_OBJECTS, /* array; what is in them is looked at by sg_varlink_check() */
 };
 struct sg_varlink_parameter {
         const char *name;
@@ -138,6 +139,10 @@ struct sg_varlink_parameter {
 /* Strings with a NUL inside and integers that json-c had to clamp are refused, too. */
 bool sg_varlink_read(struct sg_varlink_call *call, struct json_object *parameters,
                      const struct sg_varlink_parameter *expected, size_t n_expected);
+
+/* The check behind it, for an object inside: NULL, or the name of the member that is wrong. */
+const char *sg_varlink_check(struct json_object *parameters, const struct sg_varlink_parameter *expected,
+                             size_t n_expected);
 
 /* ---- client on a loop: connects, calls, keeps being told */
 
