@@ -412,9 +412,19 @@ const struct sg_key *sg_keytable_find_id(struct sg_keytable *t, uint64_t id)
         return e ? &e->key : NULL;
 }
 
+/* When the index has doubled meanwhile, some of the later buckets have keys of those that were done. */
+bool sg_keytable_each_from(struct sg_keytable *t, size_t *at, size_t n,
+                           void (*each)(const struct sg_key *k, void *owner), void *owner)
+{
+        for (size_t done = 0; *at < t->n_buckets && done < n; ++*at)
+                for (struct entry *e = t->by_id[*at]; e; e = e->next_by_id, done++)
+                        each(&e->key, owner);
+        return *at == t->n_buckets;
+}
+
 void sg_keytable_each(struct sg_keytable *t, void (*each)(const struct sg_key *k, void *owner), void *owner)
 {
-        for (size_t i = 0; i < t->n_buckets; i++)
-                for (struct entry *e = t->by_id[i]; e; e = e->next_by_id)
-                        each(&e->key, owner);
+        size_t at = 0;
+
+        (void)!sg_keytable_each_from(t, &at, SIZE_MAX, each, owner);
 }

@@ -77,3 +77,7 @@ void sg_keytable_picture_end(struct sg_keytable *t);
 size_t sg_keytable_count(const struct sg_keytable *t);
 /* For the picture on disk; main thread. */
 void sg_keytable_each(struct sg_keytable *t, void (*each)(const struct sg_key *k, void *owner), void *owner);
+/* The same piece by piece: goes on at *at (0 at the start) for at least n keys; true at the end. What changes in between may
+ * be left out or told twice; what does not is told. */
+bool sg_keytable_each_from(struct sg_keytable *t, size_t *at, size_t n,
+                           void (*each)(const struct sg_key *k, void *owner), void *owner) SG_MUST_CHECK;

@@ -7,7 +7,7 @@
 #include "base/log_limit.h"
 #include "base/message_id.h"
 #include "feed/feed.h"
-#include "feed/picture.h"
+#include "feed/news.h"
 #include "varlink/varlink.h"
 
 #define WAIT_MIN_USEC    (50 * SG_USEC_PER_MSEC)
@@ -29,12 +29,14 @@ struct sg_feed {
         bool is_out, outage_is_told, write_failure_is_told;
         struct sg_log_limit outages;
         uint64_t wait_usec;
-        struct sg_timer connect_again, empty_lasts, write_again;
+        struct sg_timer connect_again, empty_lasts, write_again, write_on;
         struct sg_deferred ready;
         void (*on_ready)(void *owner);
         void *ready_owner;
         void (*on_outage)(bool is_out, void *owner);
         void *outage_owner;
+        void (*on_total)(const struct sg_feed_total *t, void *owner);
+        void *total_owner;
         _Atomic int state;
         _Atomic uint64_t version, changed_wall_usec;
 };
@@ -111,6 +113,12 @@ void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *o
         f->outage_owner = owner;
 }
 
+void sg_feed_on_totals(struct sg_feed *f, void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner)
+{
+        f->on_total = on_total;
+        f->total_owner = owner;
+}
+
 void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner)
 {
         f->on_ready = on_ready;
@@ -123,15 +131,8 @@ void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), 
 
 /* ---- the picture on disk */
 
-static void write_picture(struct sg_feed *f)
+static void writing_failed(struct sg_feed *f, int r)
 {
-        int r = sg_picture_write(f->picture, f->table, sg_feed_version(f));
-
-        if (!r) {
-                sg_timer_stop(&f->write_again);
-                f->write_failure_is_told = false;
-                return;
-        }
         if (!f->write_failure_is_told)
                 sg_warning(
                         "the picture of the keys cannot be written: %s; a restart without the ledger would know older "
@@ -141,98 +142,59 @@ static void write_picture(struct sg_feed *f)
         sg_timer_start(&f->write_again, WRITE_AGAIN_USEC);
 }
 
+/* A small picture is whole with the first step; a large one takes a step in each turn of the loop. */
+static void write_on(struct sg_feed *f)
+{
+        bool is_done = false;
+        int r = sg_picture_step(f->picture, &is_done);
+
+        if (r)
+                writing_failed(f, r);
+        else if (is_done)
+                f->write_failure_is_told = false;
+        else
+                sg_timer_start(&f->write_on, 1);
+}
+
+static void on_write_on(struct sg_timer *t, void *owner)
+{
+        write_on(owner);
+}
+
+static void write_picture(struct sg_feed *f)
+{
+        int r = sg_picture_begin(f->picture, f->table, sg_feed_version(f));
+
+        sg_timer_stop(&f->write_on);
+        sg_timer_stop(&f->write_again);
+        if (r)
+                writing_failed(f, r);
+        else
+                write_on(f);
+}
+
 static void on_write_again(struct sg_timer *t, void *owner)
 {
         write_picture(owner);
 }
 
-/* After changes: what was appended goes to disk, else all is written. While writing fails the timer does it. The disk may be
- * slow; the changes are in force already. */
+/* While it fails, the timer writes all of it; from when it has begun, what changes goes into that. */
+static bool keeps_changes(const struct sg_feed *f)
+{
+        return !f->write_failure_is_told || sg_picture_is_writing(f->picture);
+}
+
+/* After changes: what was appended goes to disk, else all is written. The disk may be slow; the changes are in force
+ * already. */
 static void keep_changes(struct sg_feed *f, bool is_collected)
 {
-        if (f->write_failure_is_told)
+        if (!keeps_changes(f))
                 return;
         if (!is_collected || sg_picture_sync(f->picture) || sg_picture_is_outgrown(f->picture, f->table))
                 write_picture(f);
 }
 
 /* ---- what the ledger says */
-
-struct news {
-        struct json_object *changes; /* NULL: none */
-        uint64_t version;
-        bool has_version, complete;
-        bool has_stale, stale; /* the ledger itself may not know all changes */
-};
-
-static bool read_news(struct news *n, struct json_object *o)
-{
-        struct json_object *value;
-
-        *n = (struct news){};
-        if (json_object_object_get_ex(o, "changes", &value) && value) {
-                if (!json_object_is_type(value, json_type_array))
-                        return false;
-                n->changes = value;
-        }
-        if (json_object_object_get_ex(o, "version", &value) && value) {
-                if (!sg_feed_read_u64(o, "version", &n->version))
-                        return false;
-                n->has_version = true;
-        }
-        if (json_object_object_get_ex(o, "complete", &value) && value) {
-                if (!json_object_is_type(value, json_type_boolean))
-                        return false;
-                n->complete = json_object_get_boolean(value);
-        }
-        if (json_object_object_get_ex(o, "stale", &value) && value) {
-                if (!json_object_is_type(value, json_type_boolean))
-                        return false;
-                n->has_stale = true;
-                n->stale = json_object_get_boolean(value);
-        }
-        return true;
-}
-
-/* Effective in the table at once, one by one; *ret_collected: and ready to be appended to the file. */
-static size_t count_changes(struct json_object *changes)
-{
-        return changes ? json_object_array_length(changes) : 0;
-}
-
-/* Into the picture before the table: what a client has been told once must hold after SIGKILL, and what was written does. */
-static bool collect_changes(struct sg_feed *f, struct json_object *changes, uint64_t version)
-{
-        size_t n = count_changes(changes);
-
-        if (!f->is_complete || f->write_failure_is_told)
-                return false;
-        for (size_t i = 0; i < n; i++) {
-                struct sg_feed_change change;
-
-                if (!sg_feed_change_read(&change, json_object_array_get_idx(changes, i)) ||
-                    sg_picture_add(f->picture, &change.key))
-                        return false;
-        }
-        return sg_picture_commit(f->picture, version) == 0;
-}
-
-static int apply_changes(struct sg_feed *f, struct json_object *changes)
-{
-        size_t n = count_changes(changes);
-
-        for (size_t i = 0; i < n; i++) {
-                struct sg_feed_change change;
-                int r;
-
-                if (!sg_feed_change_read(&change, json_object_array_get_idx(changes, i)))
-                        return -EBADMSG;
-                r = sg_keytable_apply(f->table, &change.key);
-                if (r)
-                        return r;
-        }
-        return 0;
-}
 
 static void tell_held_outages(struct sg_feed *f)
 {
@@ -298,33 +260,45 @@ static void picture_is_complete(struct sg_feed *f)
         write_picture(f);
 }
 
+/* Totals alone change nothing that is kept. */
+static bool has_changes(const struct sg_feed_news *n)
+{
+        return n->changes || n->groups || n->has_version;
+}
+
 static int take_news(struct sg_feed *f, struct json_object *parameters)
 {
-        struct news news;
+        struct sg_feed_news news;
         bool is_collected;
         uint64_t version;
         int r;
 
-        if (!read_news(&news, parameters))
+        if (!sg_feed_news_read(&news, parameters))
                 return -EBADMSG;
         if (!f->is_complete && !f->in_picture) {
                 sg_keytable_picture_begin(f->table);
                 f->in_picture = true;
         }
         if (news.has_stale)
-                f->is_stale = news.stale;
-        version = news.has_version && (f->is_complete || news.complete) ? news.version : sg_feed_version(f);
-        is_collected = collect_changes(f, news.changes, version);
-        r = apply_changes(f, news.changes);
+                f->is_stale = news.is_stale;
+        version = news.has_version && (f->is_complete || news.is_complete) ? news.version : sg_feed_version(f);
+        /* Into the picture before the table: what a client has been told once must hold after SIGKILL, and what was
+         * written does. */
+        is_collected = f->is_complete && has_changes(&news) && keeps_changes(f) &&
+                       sg_feed_news_collect(&news, f->picture, version) == 0;
+        r = sg_feed_news_apply(&news, f->table);
+        if (!r)
+                r = sg_feed_news_totals(&news, f->on_total, f->total_owner);
         if (r)
                 return r;
         atomic_store_explicit(&f->version, version, memory_order_relaxed);
         if (!f->is_complete) {
-                if (news.complete)
+                if (news.is_complete)
                         picture_is_complete(f);
                 return 0;
         }
-        keep_changes(f, is_collected);
+        if (has_changes(&news))
+                keep_changes(f, is_collected);
         if (news.has_stale)
                 stand(f);
         return 0;
@@ -431,6 +405,8 @@ static int init_timers(struct sg_feed *f)
                 r = sg_timer_init(&f->empty_lasts, f->loop, on_empty_lasts, f);
         if (!r)
                 r = sg_timer_init(&f->write_again, f->loop, on_write_again, f);
+        if (!r)
+                r = sg_timer_init(&f->write_on, f->loop, on_write_on, f);
         return r;
 }
 
@@ -469,6 +445,8 @@ void sg_feed_rest(struct sg_feed *f)
         f->client = sg_varlink_client_free(f->client);
         sg_timer_stop(&f->connect_again);
         sg_timer_stop(&f->write_again);
+        sg_timer_stop(&f->write_on);
+        sg_picture_abort(f->picture);
 }
 
 struct sg_feed *sg_feed_free(struct sg_feed *f)
@@ -488,6 +466,8 @@ struct sg_feed *sg_feed_free(struct sg_feed *f)
                 sg_timer_done(&f->empty_lasts);
         if (f->write_again.loop)
                 sg_timer_done(&f->write_again);
+        if (f->write_on.loop)
+                sg_timer_done(&f->write_on);
         sg_picture_free(f->picture);
         free(f->socket);
         free(f);

@@ -3,15 +3,15 @@
  *
  * Shape    a Varlink client that calls io.scribe.Ledger.WatchKeys and applies what comes to the key table; it
  *          reconnects (50 ms to 1 s) for as long as it lives. Pictures and changes are kept in a file, so that known
- *          keys work after a cold start without the ledger
+ *          keys work after a cold start without the ledger. Totals are handed on, and not kept
  * Owner    the daemon; the table is borrowed
  * Thread   main; each change is synced to disk there (one fdatasync per message of the ledger), each full picture
- *          written
+ *          written, a megabyte in a turn of the loop
  * Errors   start: a broken picture file is set aside with a warning, never fatal
- * Source   the file: one line per key, CRC-32C in hex, space, JSON; changes are appended (and synced), the whole is
- *          written anew (temporary file, fsync, rename) after a full picture or when changes outgrow keys; a torn last
- *          line is cut. The first line is {"format":1,"version":…}; a line with "version" alone says up to which change
- *          the file goes
+ * Source   the file: one line per key, CRC-32C in hex, space, JSON; of a group {"group":{…}}, before keys; changes are
+ *          appended (and synced), the whole is written anew (temporary file, fsync, rename) after a full picture or when
+ *          changes outgrow keys; a torn last line is cut. The first line is {"format":1,"version":…}; a line with
+ *          "version" alone says up to which change the file goes
  */
 #pragma once
 
@@ -30,6 +30,33 @@ enum sg_feed_state {
 };
 const char *sg_feed_state_name(enum sg_feed_state s);
 
+enum sg_feed_total_of {
+        SG_FEED_TOTAL_KEY,
+        SG_FEED_TOTAL_GROUP, /* with all groups and keys below */
+        SG_FEED_TOTAL_MODEL,
+        SG_FEED_TOTAL_PROVIDER,
+        SG_FEED_TOTAL_N,
+};
+
+#define SG_FEED_COSTS_MAX 16u
+
+struct sg_feed_cost {
+        char currency[4]; /* "USD" */
+        uint64_t micro;   /* millionths */
+};
+
+/* What the ledger has counted of all nodes. Lent. */
+struct sg_feed_total {
+        enum sg_feed_total_of of;
+        uint64_t id;                 /* of a key or group */
+        struct sg_str name;          /* of a model or provider */
+        enum sg_limit_window window; /* day or month */
+        uint64_t period;             /* days or months since 1970, as sg_window_period() has it */
+        uint64_t requests, tokens;
+        struct sg_feed_cost costs[SG_FEED_COSTS_MAX];
+        size_t n_costs;
+};
+
 int sg_feed_new(struct sg_feed **ret, struct sg_loop *l, struct sg_keytable *table, const char *ledger_socket,
                 const char *picture_path, struct sg_error *err) SG_MUST_CHECK;
 struct sg_feed *sg_feed_free(struct sg_feed *f);
@@ -44,6 +71,8 @@ uint64_t sg_feed_changed_wall_usec(const struct sg_feed *f); /* last state chang
 bool sg_feed_is_out(const struct sg_feed *f);
 /* Each time that an outage of the ledger is long enough to be told, and when it is over. */
 void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *owner), void *owner);
+/* For each total that the ledger tells, when the changes of the same message are in force. */
+void sg_feed_on_totals(struct sg_feed *f, void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner);
 /* Once, when the state first becomes anything but EMPTY, or after EMPTY lasted 2 s (start-up does not wait for ever).
  */
 void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner);

@@ -8,18 +8,29 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "base/log.h"
 #include "feed/picture.h"
-#include "varlink/strict.h"
+#include "feed/picture_read.h"
 
-#define CRC_CHARS      8u
-#define FORMAT         1u
-#define WRITE_BYTES    (1024u * 1024u)
-#define APPENDED_MIN   1024u /* lines that are appended before a small table is written anew */
-#define LINE_DEPTH_MAX 8
+#define STEP_BYTES   (1024u * 1024u)
+#define STEP_KEYS    2000u /* at least, so that the buffer is not looked at too often */
+#define STEPS_BEHIND 8     /* that the disk may be */
+#define APPENDED_MIN 1024u /* lines that are appended before a small table is written anew */
+
+/* A file that is being written, in steps, while changes go on. */
+struct writing {
+        struct sg_keytable *table; /* NULL: none is */
+        size_t at;                 /* how far in the table */
+        int fd;
+        off_t bytes, synced_bytes; /* handed to the system; and known to be on the disk */
+        size_t n_appended;
+        struct sg_buf b;
+        int r;
+};
 
 struct sg_picture {
         char *path, *new_path, *broken_path;
@@ -27,6 +38,7 @@ struct sg_picture {
         off_t bytes; /* of the file up to the last commit */
         size_t n_appended, n_collected;
         struct sg_buf collected;
+        struct writing next;
 };
 
 static char *with_suffix(const char *path, const char *suffix)
@@ -44,7 +56,7 @@ int sg_picture_new(struct sg_picture **ret, const char *path)
         if (!p)
                 return -ENOMEM;
         p->fd = -1;
-        sg_buf_init(&p->collected, SG_PICTURE_BYTES_MAX);
+        sg_buf_init(&p->collected, SG_PICTURE_BUFFER_BYTES_MAX);
         p->path = strdup(path);
         p->new_path = with_suffix(path, ".new");
         p->broken_path = with_suffix(path, ".broken");
@@ -65,6 +77,7 @@ struct sg_picture *sg_picture_free(struct sg_picture *p)
 {
         if (!p)
                 return NULL;
+        sg_picture_abort(p);
         close_file(p);
         sg_buf_done(&p->collected);
         free(p->path);
@@ -75,81 +88,6 @@ struct sg_picture *sg_picture_free(struct sg_picture *p)
 }
 
 /* ---- reading */
-
-/* The JSON behind a right checksum, or false. */
-static bool check_line(struct sg_str line, struct sg_str *ret_json)
-{
-        uint64_t crc;
-
-        if (line.n < CRC_CHARS + 1 || line.p[CRC_CHARS] != ' ' || sg_str_to_hex64(sg_str_head(line, CRC_CHARS), &crc))
-                return false;
-        *ret_json = sg_str_skip(line, CRC_CHARS + 1);
-        return sg_crc32c(0, ret_json->p, ret_json->n) == crc;
-}
-
-/* The good lines at the start: *ret_bytes. False when what follows is more than one torn line. */
-static bool find_end(struct sg_str text, size_t *ret_bytes)
-{
-        struct sg_str rest = text, line, json;
-
-        while (rest.n) {
-                struct sg_str before = rest;
-
-                if (!sg_str_cut(&rest, '\n', &line) || !check_line(line, &json)) {
-                        *ret_bytes = text.n - before.n;
-                        return sg_str_find_byte(before, '\n') + 1 >= before.n;
-                }
-        }
-        *ret_bytes = text.n;
-        return true;
-}
-
-static struct json_object *parse_line(struct sg_str json)
-{
-        struct json_object *o = NULL;
-
-        return sg_varlink_read_object(&o, json, LINE_DEPTH_MAX) ? NULL : o;
-}
-
-/* Line 1 says the format; each line after it is a version or a change. NULL, or what is wrong with it. */
-static const char *apply_line(struct sg_keytable *t, struct json_object *o, size_t number, uint64_t *version)
-{
-        struct sg_feed_change change;
-        uint64_t format;
-
-        if (!json_object_is_type(o, json_type_object))
-                return "not a JSON object";
-        if (number == 1 && (!sg_feed_read_u64(o, "format", &format) || format != FORMAT))
-                return "not a picture of this format";
-        if (json_object_object_get_ex(o, "version", NULL))
-                return sg_feed_read_u64(o, "version", version) ? NULL : "not a version";
-        if (!sg_feed_change_read(&change, o))
-                return "not a key";
-        return sg_keytable_apply(t, &change.key) ? "out of memory" : NULL;
-}
-
-static int apply_lines(struct sg_picture *p, struct sg_keytable *t, struct sg_str text, uint64_t *ret_version,
-                       struct sg_error *err)
-{
-        struct sg_str line, json;
-        uint64_t version = 0;
-
-        if (text.n == 0)
-                return sg_error_set(err, -EBADMSG, p->path, "the file has no whole line");
-        for (size_t number = 1; sg_str_cut(&text, '\n', &line); number++) {
-                struct json_object *o;
-                const char *wrong;
-
-                SG_ASSERT(check_line(line, &json));
-                o = parse_line(json);
-                wrong = apply_line(t, o, number, &version);
-                json_object_put(o);
-                if (wrong)
-                        return sg_error_set(err, -EBADMSG, p->path, "line %zu is %s", number, wrong);
-        }
-        *ret_version = version;
-        return 0;
-}
 
 /* Nothing of a broken picture may stay. */
 static int set_aside(struct sg_picture *p, struct sg_keytable *t)
@@ -168,23 +106,21 @@ static int open_for_append(struct sg_picture *p, size_t bytes)
         return ftruncate(p->fd, p->bytes) ? -errno : 0;
 }
 
-static int load_text(struct sg_picture *p, struct sg_keytable *t, struct sg_str text,
-                     enum sg_picture_outcome *ret_outcome, uint64_t *ret_version, struct sg_error *err)
+static int load(struct sg_picture *p, struct sg_keytable *t, int fd, enum sg_picture_outcome *ret_outcome,
+                uint64_t *ret_version, struct sg_error *err)
 {
-        size_t good_bytes;
-        int r;
+        size_t good_bytes, bytes;
+        int r = sg_picture_read(t, fd, p->path, ret_version, &good_bytes, &bytes, err);
 
-        if (!find_end(text, &good_bytes))
-                r = sg_error_set(err, -EBADMSG, p->path, "the line at byte %zu is damaged", good_bytes);
-        else
-                r = apply_lines(p, t, sg_str_head(text, good_bytes), ret_version, err);
         if (r == -EBADMSG) {
                 *ret_outcome = SG_PICTURE_BROKEN;
                 r = set_aside(p, t);
                 return r ? sg_error_set(err, r, p->path, "cannot be renamed: %s", strerror(-r)) : 0;
         }
-        if (good_bytes < text.n)
-                sg_debug("%s: a torn line of %zu bytes is cut", p->path, text.n - good_bytes);
+        if (r)
+                return r;
+        if (good_bytes < bytes)
+                sg_debug("%s: a torn line of %zu bytes is cut", p->path, bytes - good_bytes);
         r = open_for_append(p, good_bytes);
         if (r)
                 return sg_error_set(err, r, p->path, "cannot be written: %s", strerror(-r));
@@ -195,20 +131,18 @@ static int load_text(struct sg_picture *p, struct sg_keytable *t, struct sg_str 
 int sg_picture_load(struct sg_picture *p, struct sg_keytable *t, enum sg_picture_outcome *ret_outcome,
                     uint64_t *ret_version, struct sg_error *err)
 {
-        struct sg_buf b;
-        int r;
+        int fd = open(p->path, O_RDONLY | O_CLOEXEC), r = fd < 0 ? -errno : 0;
 
-        sg_buf_init(&b, SG_PICTURE_BYTES_MAX);
-        r = sg_buf_add_file(&b, p->path);
         if (r == -ENOENT) {
                 *ret_outcome = SG_PICTURE_NONE;
-                r = 0;
-        } else if (r) {
-                r = sg_error_set(err, r > 0 ? -EFBIG : r, p->path, "cannot be read: %s", strerror(r > 0 ? EFBIG : -r));
-        } else {
-                r = load_text(p, t, sg_buf_view(&b), ret_outcome, ret_version, err);
+                return 0;
         }
-        sg_buf_done(&b);
+        if (r) {
+                sg_error_set(err, r, p->path, "cannot be read: %s", strerror(-r));
+        } else {
+                r = load(p, t, fd, ret_outcome, ret_version, err);
+                close(fd);
+        }
         if (r)
                 sg_error_about_files(err);
         return r;
@@ -219,11 +153,11 @@ int sg_picture_load(struct sg_picture *p, struct sg_keytable *t, enum sg_picture
 /* Closes the line whose JSON begins at `at` in the buffer; room for the checksum was left before it. */
 static int end_line(struct sg_buf *b, size_t at)
 {
-        char crc[CRC_CHARS + 1];
-        struct sg_str json = sg_str_skip(sg_buf_view(b), at + CRC_CHARS + 1);
+        char crc[SG_PICTURE_CRC_CHARS + 1];
+        struct sg_str json = sg_str_skip(sg_buf_view(b), at + SG_PICTURE_CRC_CHARS + 1);
 
         (void)snprintf(crc, sizeof(crc), "%08x", sg_crc32c(0, json.p, json.n));
-        memcpy(b->data + b->start + at, crc, CRC_CHARS);
+        memcpy(b->data + b->start + at, crc, SG_PICTURE_CRC_CHARS);
         return sg_buf_add(b, SG_STR("\n"));
 }
 
@@ -255,6 +189,21 @@ static int add_key_line(struct sg_buf *b, const struct sg_key *k)
         return r ? r : end_line(b, at);
 }
 
+static int add_group_line(struct sg_buf *b, const struct sg_group_change *c)
+{
+        size_t at;
+        int r;
+
+        r = begin_line(b, &at);
+        if (!r)
+                r = sg_buf_add(b, SG_STR("{\"group\":"));
+        if (!r)
+                r = sg_feed_group_write(b, c);
+        if (!r)
+                r = sg_buf_add(b, SG_STR("}"));
+        return r ? r : end_line(b, at);
+}
+
 static int add_version_line(struct sg_buf *b, uint64_t version, bool is_first)
 {
         size_t at;
@@ -262,7 +211,8 @@ static int add_version_line(struct sg_buf *b, uint64_t version, bool is_first)
 
         r = begin_line(b, &at);
         if (!r && is_first)
-                r = sg_buf_printf(b, "{\"format\":%u,\"version\":%llu}", FORMAT, (unsigned long long)version);
+                r = sg_buf_printf(b, "{\"format\":%u,\"version\":%llu}", SG_PICTURE_FORMAT,
+                                  (unsigned long long)version);
         else if (!r)
                 r = sg_buf_printf(b, "{\"version\":%llu}", (unsigned long long)version);
         return r ? r : end_line(b, at);
@@ -283,12 +233,10 @@ static int write_all(int fd, struct sg_buf *b)
         return 0;
 }
 
-int sg_picture_add(struct sg_picture *p, const struct sg_key_change *c)
+/* A part of a line must not stay: the file is written anew. */
+static int collected_one(struct sg_picture *p, int r)
 {
-        int r = add_change_line(&p->collected, c);
-
         if (r) {
-                /* A part of a line must not stay: the file is written anew. */
                 sg_buf_clear(&p->collected);
                 close_file(p);
                 return r > 0 ? -EFBIG : r;
@@ -297,18 +245,21 @@ int sg_picture_add(struct sg_picture *p, const struct sg_key_change *c)
         return 0;
 }
 
-static int append_collected(struct sg_picture *p, uint64_t version)
+int sg_picture_add(struct sg_picture *p, const struct sg_key_change *c)
 {
-        off_t bytes;
-        int r;
+        return collected_one(p, add_change_line(&p->collected, c));
+}
 
-        if (p->fd < 0)
-                return -EBADF;
-        r = add_version_line(&p->collected, version, false);
-        if (r)
-                return r > 0 ? -EFBIG : r;
-        bytes = p->bytes + (off_t)sg_buf_length(&p->collected);
-        r = write_all(p->fd, &p->collected);
+int sg_picture_add_group(struct sg_picture *p, const struct sg_group_change *c)
+{
+        return collected_one(p, add_group_line(&p->collected, c));
+}
+
+static int append_collected(struct sg_picture *p)
+{
+        const off_t bytes = p->bytes + (off_t)sg_buf_length(&p->collected);
+        int r = write_all(p->fd, &p->collected);
+
         if (r) {
                 /* What was written of it would stand before the lines that follow. */
                 (void)!ftruncate(p->fd, p->bytes);
@@ -320,20 +271,32 @@ static int append_collected(struct sg_picture *p, uint64_t version)
 
 int sg_picture_commit(struct sg_picture *p, uint64_t version)
 {
-        int r = append_collected(p, version);
+        struct writing *w = &p->next;
+        int r = add_version_line(&p->collected, version, false);
 
+        /* What the next file has of these keys may be older: this comes after it. */
+        if (!r && w->table)
+                r = w->r = sg_buf_add(&w->b, sg_buf_view(&p->collected));
+        if (!r && p->fd >= 0)
+                r = append_collected(p);
+        else if (!r && !w->table)
+                r = -EBADF;
         p->n_appended += p->n_collected + 1;
+        w->n_appended += p->n_collected + 1;
         p->n_collected = 0;
         sg_buf_release(&p->collected);
         if (r)
                 close_file(p);
-        return r;
+        return r > 0 ? -EFBIG : r;
 }
 
 int sg_picture_sync(struct sg_picture *p)
 {
-        int r = p->fd < 0 ? -EBADF : fdatasync(p->fd) ? -errno : 0;
+        int r;
 
+        if (p->fd < 0)
+                return p->next.table ? 0 : -EBADF; /* at the end of its writing */
+        r = fdatasync(p->fd) ? -errno : 0;
         if (r)
                 close_file(p); /* what the disk has of it is not known: the file is written anew */
         return r;
@@ -341,45 +304,83 @@ int sg_picture_sync(struct sg_picture *p)
 
 bool sg_picture_is_outgrown(const struct sg_picture *p, const struct sg_keytable *t)
 {
-        return p->fd < 0 || p->n_appended > sg_keytable_count(t) + APPENDED_MIN;
+        return !p->next.table && (p->fd < 0 || p->n_appended > sg_keytable_count(t) + APPENDED_MIN);
 }
 
-struct writing {
-        struct sg_buf b;
-        int fd;
-        off_t bytes;
-        int r;
-};
-
-static void write_out(struct writing *w)
-{
-        w->bytes += (off_t)sg_buf_length(&w->b);
-        w->r = write_all(w->fd, &w->b);
-        sg_buf_clear(&w->b);
-}
+/* ---- the whole, anew */
 
 static void write_key(const struct sg_key *k, void *owner)
 {
         struct writing *w = owner;
 
-        if (w->r)
-                return;
-        w->r = add_key_line(&w->b, k);
-        if (!w->r && sg_buf_length(&w->b) >= WRITE_BYTES)
-                write_out(w);
+        if (!w->r)
+                w->r = add_key_line(&w->b, k);
 }
 
-static int write_table(struct writing *w, struct sg_keytable *t, uint64_t version)
+static void write_group(const struct sg_group *g, void *owner)
 {
-        sg_buf_init(&w->b, SG_PICTURE_BYTES_MAX);
-        w->r = add_version_line(&w->b, version, true);
-        sg_keytable_each(t, write_key, w);
+        const struct sg_group_facts *f = atomic_load_explicit(&g->facts, memory_order_relaxed);
+        struct writing *w = owner;
+        const struct sg_group_change c = {.id = g->id,
+                                          .parent_id = f->parent ? f->parent->id : 0,
+                                          .name = sg_str_from(f->name),
+                                          .limits = f->limits};
+
         if (!w->r)
-                write_out(w);
-        if (!w->r && fsync(w->fd))
-                w->r = -errno;
+                w->r = add_group_line(&w->b, &c);
+}
+
+void sg_picture_abort(struct sg_picture *p)
+{
+        struct writing *w = &p->next;
+
+        if (!w->table)
+                return;
+        close(w->fd);
+        (void)unlink(p->new_path);
         sg_buf_done(&w->b);
-        return w->r > 0 ? -EFBIG : w->r;
+        *w = (struct writing){.fd = -1};
+}
+
+bool sg_picture_is_writing(const struct sg_picture *p)
+{
+        return p->next.table != NULL;
+}
+
+int sg_picture_begin(struct sg_picture *p, struct sg_keytable *t, uint64_t version)
+{
+        struct writing *w = &p->next;
+
+        sg_picture_abort(p);
+        (void)unlink(p->new_path);
+        *w = (struct writing){.fd = open(p->new_path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+        if (w->fd < 0)
+                return -errno;
+        w->table = t;
+        sg_buf_init(&w->b, SG_PICTURE_BUFFER_BYTES_MAX);
+        w->r = add_version_line(&w->b, version, true);
+        sg_keytable_each_group(t, write_group, w);
+        return 0;
+}
+
+/* What is written goes on its way to the disk at once, and the disk is waited for when it is far behind: so no step waits
+ * for long, and little is left for the end. */
+static int flush(struct writing *w)
+{
+        const off_t from = w->bytes, n = (off_t)sg_buf_length(&w->b);
+        int r = write_all(w->fd, &w->b);
+
+        sg_buf_clear(&w->b);
+        if (r)
+                return r;
+        w->bytes += n;
+        (void)sync_file_range(w->fd, from, n, SYNC_FILE_RANGE_WRITE);
+        if (w->bytes - w->synced_bytes > STEPS_BEHIND * (off_t)STEP_BYTES) {
+                (void)sync_file_range(w->fd, w->synced_bytes, STEP_BYTES,
+                                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+                w->synced_bytes += STEP_BYTES;
+        }
+        return 0;
 }
 
 static int sync_directory(const char *path)
@@ -398,27 +399,54 @@ static int sync_directory(const char *path)
         return r;
 }
 
-int sg_picture_write(struct sg_picture *p, struct sg_keytable *t, uint64_t version)
+/* Another process of ours may have begun a file of that name: then that one is right. */
+static int put_in_place(struct sg_picture *p)
 {
-        struct writing w = {};
-        int r;
+        struct stat ours, there;
 
-        (void)unlink(p->new_path);
-        w.fd = open(p->new_path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (w.fd < 0)
+        if (fsync(p->next.fd) || fstat(p->next.fd, &ours) || stat(p->new_path, &there))
                 return -errno;
-        r = write_table(&w, t, version);
-        if (!r && rename(p->new_path, p->path))
-                r = -errno;
-        if (r) {
-                close(w.fd);
-                (void)unlink(p->new_path);
+        if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+                return -ESTALE;
+        return rename(p->new_path, p->path) ? -errno : 0;
+}
+
+static int finish(struct sg_picture *p)
+{
+        struct writing *w = &p->next;
+        int r = put_in_place(p);
+
+        if (r)
+                return r;
+        close_file(p);
+        p->fd = w->fd;
+        p->bytes = w->bytes;
+        p->n_appended = w->n_appended;
+        p->n_collected = 0;
+        sg_buf_release(&p->collected);
+        sg_buf_done(&w->b);
+        *w = (struct writing){.fd = -1};
+        return sync_directory(p->path);
+}
+
+int sg_picture_step(struct sg_picture *p, bool *ret_is_done)
+{
+        struct writing *w = &p->next;
+        bool is_whole = false;
+
+        SG_ASSERT(w->table);
+        while (!w->r && !is_whole && sg_buf_length(&w->b) < STEP_BYTES)
+                is_whole = sg_keytable_each_from(w->table, &w->at, STEP_KEYS, write_key, w);
+        if (!w->r)
+                w->r = flush(w);
+        if (!w->r && is_whole)
+                w->r = finish(p);
+        if (w->r) {
+                const int r = w->r > 0 ? -EFBIG : w->r;
+
+                sg_picture_abort(p);
                 return r;
         }
-        close_file(p);
-        p->fd = w.fd;
-        p->bytes = w.bytes;
-        p->n_appended = p->n_collected = 0;
-        sg_buf_release(&p->collected);
-        return sync_directory(p->path);
+        *ret_is_done = is_whole;
+        return 0;
 }

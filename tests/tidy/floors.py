@@ -32,7 +32,7 @@ TABLE = [
     (4, "upstream", "base config http loop net tls"),
     (4, "probe", "base config http loop net tls"),
     (4, "redis", "base loop net tls"),
-    (4, "feed", "base loop varlink auth"),
+    (4, "feed", "base config json loop varlink auth"),
     (5, "gateway", "*"),
     (6, "control", "*"),
     (7, "daemon", "*"),

@@ -416,6 +416,96 @@ static void test_states_have_names(void **state)
                 assert_true(strlen(sg_feed_state_name((enum sg_feed_state)s)) > 0);
 }
 
+/* ---- groups and totals */
+
+static void test_groups_come_before_their_keys_and_survive_a_cold_start(void **state)
+{
+        struct world *w = *state;
+        const struct sg_group *g;
+
+        begin(w);
+        tell(w, "{\"groups\":[{\"id\":5,\"name\":\"org\"},{\"id\":6,\"name\":\"team\",\"parent\":5,"
+                "\"limits\":[\"8 concurrent\"]}],\"version\":11}");
+        tell(w, "{\"groups\":[{\"id\":7,\"name\":\"old\"}],\"version\":12}");
+        tell(w, "{\"groups\":[{\"id\":7,\"removed\":true}],\"changes\":[{\"id\":2,\"removed\":true}],\"version\":13}");
+        until_version(w, 13);
+        stop_ledger(w);
+        restart_feed(w);
+        assert_int_equal(sg_feed_version(w->feed), 13);
+        g = sg_keytable_find_group(w->table, 6);
+        assert_non_null(g);
+        assert_int_equal(atomic_load(&g->facts)->parent->id, 5);
+        assert_int_equal(atomic_load(&g->facts)->limits->at[0].limit.amount, 8);
+        assert_null(sg_keytable_find_group(w->table, 7));
+        assert_null(find(w, 2));
+}
+
+static struct sg_feed_total last_total;
+static unsigned n_totals;
+
+static void on_total(const struct sg_feed_total *t, void *owner)
+{
+        last_total = *t;
+        last_total.name = SG_STR_NONE;
+        n_totals++;
+}
+
+static bool has_totals(struct world *w)
+{
+        return n_totals == 2;
+}
+
+static void test_totals_are_handed_on_and_not_kept(void **state)
+{
+        struct world *w = *state;
+        struct stat before, after;
+
+        n_totals = 0;
+        begin(w);
+        assert_int_equal(stat(w->picture, &before), 0);
+        tell(w, "{\"totals\":[]}");
+        sg_feed_on_totals(w->feed, on_total, w);
+        tell(w, "{\"totals\":[{\"of\":\"model\",\"name\":\"gpt\",\"window\":\"day\",\"period\":20000,\"requests\":1,"
+                "\"tokens\":2,\"costs\":[]},{\"of\":\"key\",\"id\":1,\"window\":\"month\",\"period\":682,"
+                "\"requests\":3,\"tokens\":4,\"costs\":[{\"currency\":\"USD\",\"amount\":\"0.0025\"}]}]}");
+        until(w, has_totals);
+        assert_int_equal(last_total.of, SG_FEED_TOTAL_KEY);
+        assert_int_equal(last_total.id, 1);
+        assert_int_equal(last_total.window, SG_WINDOW_MONTH);
+        assert_int_equal(last_total.period, 682);
+        assert_int_equal(last_total.requests, 3);
+        assert_int_equal(last_total.tokens, 4);
+        assert_int_equal(last_total.n_costs, 1);
+        assert_string_equal(last_total.costs[0].currency, "USD");
+        assert_int_equal(last_total.costs[0].micro, 2500);
+        assert_int_equal(stat(w->picture, &after), 0);
+        assert_int_equal(before.st_size, after.st_size);
+        assert_int_equal(before.st_ino, after.st_ino);
+        assert_true(is_current(w));
+}
+
+static void test_wrong_groups_and_totals_end_the_connection(void **state)
+{
+        static const char *const wrong[] = {
+                "{\"groups\":{}}",
+                "{\"groups\":[{\"id\":1}]}",
+                "{\"totals\":[{}]}",
+                "{\"totals\":[{\"of\":\"key\",\"id\":1,\"window\":\"week\",\"period\":1,\"requests\":1,\"tokens\":1}]}",
+        };
+        struct world *w = *state;
+
+        begin(w);
+        for (size_t i = 0; i < SG_N_ELEMENTS(wrong); i++) {
+                tell(w, wrong[i]);
+                until(w, is_stale);
+                until(w, is_watch_gone);
+                until(w, is_watching);
+                tell(w, NEWS(KEY(1, false), 10, true));
+                until(w, is_current);
+        }
+        assert_non_null(find(w, 1));
+}
+
 #define feed_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -431,6 +521,9 @@ int main(void)
                 feed_test(test_a_broken_picture_is_set_aside),
                 feed_test(test_a_picture_that_cannot_be_written_does_not_stop_changes),
                 feed_test(test_a_ledger_may_say_that_it_is_stale),
+                feed_test(test_groups_come_before_their_keys_and_survive_a_cold_start),
+                feed_test(test_totals_are_handed_on_and_not_kept),
+                feed_test(test_wrong_groups_and_totals_end_the_connection),
                 cmocka_unit_test(test_states_have_names),
         };
 

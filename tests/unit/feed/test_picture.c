@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,17 @@ static void add_line(char *text, const char *json)
         sprintf(text + strlen(text), "%08x %s\n", sg_crc32c(0, json, strlen(json)), json);
 }
 
+/* In as many steps as it takes. */
+static int write_whole(struct place *p, uint64_t version)
+{
+        bool is_done = false;
+        int r = sg_picture_begin(p->picture, p->table, version);
+
+        while (!r && !is_done)
+                r = sg_picture_step(p->picture, &is_done);
+        return r;
+}
+
 static struct sg_key_change change_of(uint64_t id, bool is_revoked)
 {
         struct sg_key_change c = {.id = id, .name = SG_STR("some"), .is_revoked = is_revoked, .all_models = true};
@@ -129,7 +141,7 @@ static void test_what_was_written_is_loaded(void **state)
 
         for (uint64_t i = 1; i <= 200; i++)
                 apply(p, i, i % 3 == 0);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 42), 0);
+        assert_int_equal(write_whole(p, 42), 0);
         assert_int_equal(stat(p->path, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0600);
         assert_int_equal(reload(p), 0);
@@ -144,7 +156,7 @@ static void test_an_empty_table_is_a_picture_too(void **state)
 {
         struct place *p = *state;
 
-        assert_int_equal(sg_picture_write(p->picture, p->table, 3), 0);
+        assert_int_equal(write_whole(p, 3), 0);
         assert_int_equal(reload(p), 0);
         assert_int_equal(p->outcome, SG_PICTURE_GOOD);
         assert_int_equal(p->version, 3);
@@ -157,7 +169,7 @@ static void test_appended_changes_are_loaded(void **state)
 
         apply(p, 1, false);
         apply(p, 2, false);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 1), 0);
+        assert_int_equal(write_whole(p, 1), 0);
         append(p, 1, true, 2);
         append(p, 3, false, 3);
         assert_int_equal(sg_picture_add(p->picture, &gone), 0);
@@ -292,7 +304,7 @@ static void test_a_failed_append_leaves_the_file_as_it_was(void **state)
         struct stat st;
 
         apply(p, 1, false);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 1), 0);
+        assert_int_equal(write_whole(p, 1), 0);
         assert_int_equal(stat(p->path, &st), 0);
         signal(SIGXFSZ, SIG_IGN);
         assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -317,14 +329,14 @@ static void test_a_failed_write_keeps_the_old_file(void **state)
         struct rlimit limit, before;
 
         apply(p, 1, false);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 1), 0);
+        assert_int_equal(write_whole(p, 1), 0);
         apply(p, 2, false);
         signal(SIGXFSZ, SIG_IGN);
         assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
         limit = before;
         limit.rlim_cur = 100;
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 2), -EFBIG);
+        assert_int_equal(write_whole(p, 2), -EFBIG);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         append(p, 3, false, 3); /* the old file is still appended to */
         assert_int_equal(reload(p), 0);
@@ -338,14 +350,203 @@ static void test_many_appends_outgrow_the_file(void **state)
         unsigned n = 0;
 
         apply(p, 1, false);
-        assert_int_equal(sg_picture_write(p->picture, p->table, 1), 0);
+        assert_int_equal(write_whole(p, 1), 0);
         while (!sg_picture_is_outgrown(p->picture, p->table)) {
                 append(p, 1, n % 2, n);
                 assert_true(++n < 2000);
         }
         assert_true(n > 100);
-        assert_int_equal(sg_picture_write(p->picture, p->table, n), 0);
+        assert_int_equal(write_whole(p, n), 0);
         assert_false(sg_picture_is_outgrown(p->picture, p->table));
+}
+
+/* ---- groups, limits, steps */
+
+static struct sg_limit_set *limits_of(uint64_t amount)
+{
+        const struct sg_limit one = {.kind = SG_LIMIT_CONCURRENT, .amount = amount};
+        struct sg_limit_set *set = NULL;
+
+        assert_int_equal(sg_limit_set_new(&set, &one, 1, NULL), 0);
+        return set;
+}
+
+static void test_groups_and_limits_are_kept(void **state)
+{
+        struct place *p = *state;
+        struct sg_limit_set *limits = limits_of(9);
+        struct sg_key_change key = change_of(1, false);
+        struct sg_group_change org = {.id = 1, .name = SG_STR("org")};
+        struct sg_group_change team = {.id = 2, .parent_id = 1, .name = SG_STR("te\"am"), .limits = limits};
+        const struct sg_group_facts *facts;
+
+        key.group_id = 2;
+        key.limits = limits;
+        assert_int_equal(sg_keytable_apply_group(p->table, &org), 0);
+        assert_int_equal(sg_keytable_apply(p->table, &key), 0);
+        assert_int_equal(write_whole(p, 1), 0);
+        assert_int_equal(sg_picture_add_group(p->picture, &team), 0); /* told later */
+        assert_int_equal(sg_picture_commit(p->picture, 2), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                assert_int_equal(reload(p), 0);
+                assert_int_equal(p->outcome, SG_PICTURE_GOOD);
+                assert_int_equal(find(p, 1)->group->id, 2);
+                assert_true(sg_limit_set_is_same(find(p, 1)->limits, limits));
+                facts = atomic_load(&sg_keytable_find_group(p->table, 2)->facts);
+                assert_string_equal(facts->name, "te\"am");
+                assert_int_equal(facts->parent->id, 1);
+                assert_true(sg_limit_set_is_same(facts->limits, limits));
+                assert_null(atomic_load(&sg_keytable_find_group(p->table, 1)->facts)->limits);
+                assert_int_equal(write_whole(p, 3), 0);
+        }
+        org.is_removed = true;
+        assert_int_equal(sg_picture_add_group(p->picture, &org), 0);
+        assert_int_equal(sg_picture_commit(p->picture, 4), 0);
+        assert_int_equal(reload(p), 0);
+        assert_null(sg_keytable_find_group(p->table, 1));
+        assert_non_null(sg_keytable_find_group(p->table, 2));
+        sg_limit_set_unref(limits);
+}
+
+static void put_many(struct place *p, uint64_t first, uint64_t n)
+{
+        for (uint64_t i = first; i < first + n; i++) {
+                struct sg_key_change c = {.id = i, .name = SG_STR("some"), .all_models = true};
+
+                memcpy(c.digest, &i, sizeof(i));
+                assert_int_equal(sg_keytable_apply(p->table, &c), 0);
+        }
+}
+
+static void change_one(struct place *p, uint64_t id, bool is_removed, uint64_t version)
+{
+        struct sg_key_change c = {.id = id, .name = SG_STR("some"), .is_revoked = true, .is_removed = is_removed};
+
+        memcpy(c.digest, &id, sizeof(id));
+        assert_int_equal(sg_picture_add(p->picture, &c), 0);
+        assert_int_equal(sg_picture_commit(p->picture, version), 0);
+        assert_int_equal(sg_keytable_apply(p->table, &c), 0);
+        assert_int_equal(sg_picture_sync(p->picture), 0);
+}
+
+#define N_MANY 40000u
+
+static void expect_many(struct place *p, uint64_t n)
+{
+        assert_int_equal(p->outcome, SG_PICTURE_GOOD);
+        assert_int_equal(sg_keytable_count(p->table), n);
+        assert_null(sg_keytable_find_id(p->table, 1));
+        assert_null(sg_keytable_find_id(p->table, N_MANY));
+        assert_true(sg_keytable_find_id(p->table, 2)->is_revoked);
+        assert_true(sg_keytable_find_id(p->table, N_MANY - 1)->is_revoked);
+        assert_false(sg_keytable_find_id(p->table, 3)->is_revoked);
+        assert_int_equal(p->version, 5);
+}
+
+/* Of what was written already and of what comes later; and the index doubles in between. */
+static void test_changes_between_steps_are_in_the_old_file_and_in_the_new(void **state)
+{
+        struct place *p = *state;
+        unsigned n_steps = 1;
+        bool is_done = false;
+
+        put_many(p, 1, N_MANY);
+        assert_int_equal(write_whole(p, 1), 0);
+        assert_int_equal(sg_picture_begin(p->picture, p->table, 1), 0);
+        assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+        assert_false(is_done);
+        change_one(p, 1, true, 2);
+        change_one(p, 2, false, 3);
+        change_one(p, N_MANY, true, 4);
+        change_one(p, N_MANY - 1, false, 5);
+        assert_int_equal(reload(p), 0); /* killed here */
+        expect_many(p, N_MANY - 2);
+
+        put_many(p, 1, 2);
+        put_many(p, N_MANY - 1, 2);
+        assert_int_equal(sg_picture_begin(p->picture, p->table, 1), 0);
+        for (is_done = false; !is_done; n_steps++) {
+                assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+                if (n_steps == 1) {
+                        change_one(p, 1, true, 2);
+                        change_one(p, 2, false, 3);
+                        change_one(p, N_MANY, true, 4);
+                        change_one(p, N_MANY - 1, false, 5);
+                        put_many(p, N_MANY + 1, 40000);
+                }
+        }
+        assert_true(n_steps > 3);
+        assert_int_equal(reload(p), 0);
+        expect_many(p, N_MANY - 2 + 40000);
+}
+
+/* The first picture there ever is: what changes meanwhile is kept with its end. */
+static void test_changes_before_the_first_file_is_whole(void **state)
+{
+        struct place *p = *state;
+        bool is_done = false;
+
+        put_many(p, 1, N_MANY);
+        assert_int_equal(sg_picture_begin(p->picture, p->table, 1), 0);
+        assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+        assert_false(is_done);
+        assert_true(sg_picture_is_writing(p->picture));
+        assert_false(sg_picture_is_outgrown(p->picture, p->table));
+        change_one(p, 1, true, 2);
+        change_one(p, 2, false, 3);
+        change_one(p, N_MANY, true, 4);
+        change_one(p, N_MANY - 1, false, 5);
+        while (!is_done)
+                assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+        assert_false(sg_picture_is_writing(p->picture));
+        assert_int_equal(reload(p), 0);
+        expect_many(p, N_MANY - 2);
+}
+
+static void test_what_is_given_up_leaves_the_old_file(void **state)
+{
+        struct place *p = *state;
+        bool is_done = false;
+        char path[128];
+
+        snprintf(path, sizeof(path), "%s.new", p->path);
+        apply(p, 1, false);
+        assert_int_equal(write_whole(p, 7), 0);
+        put_many(p, 100, N_MANY);
+        assert_int_equal(sg_picture_begin(p->picture, p->table, 8), 0);
+        assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+        assert_int_equal(access(path, F_OK), 0);
+        sg_picture_abort(p->picture);
+        sg_picture_abort(p->picture);
+        assert_int_equal(access(path, F_OK), -1);
+
+        /* Nor does one that another process has begun become ours. */
+        assert_int_equal(sg_picture_begin(p->picture, p->table, 8), 0);
+        assert_int_equal(sg_picture_step(p->picture, &is_done), 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(close(open(path, O_CREAT | O_WRONLY, 0600)), 0);
+        while (!is_done && sg_picture_is_writing(p->picture))
+                (void)!sg_picture_step(p->picture, &is_done);
+        assert_false(is_done);
+        assert_int_equal(reload(p), 0);
+        assert_int_equal(p->version, 7);
+        assert_int_equal(sg_keytable_count(p->table), 1);
+        unlink(path);
+}
+
+static void test_a_line_without_end_is_damage(void **state)
+{
+        struct place *p = *state;
+        char *text = calloc(1, 3u << 20);
+
+        assert_non_null(text);
+        add_line(text, "{\"format\":1,\"version\":1}");
+        memset(text + strlen(text), 'x', 2u << 20);
+        write_file(p, text, strlen(text));
+        assert_int_equal(reload(p), 0);
+        assert_int_equal(p->outcome, SG_PICTURE_BROKEN);
+        assert_string_equal(p->err.text, "line 2 is too long");
+        free(text);
 }
 
 #define picture_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -365,6 +566,11 @@ int main(void)
                 picture_test(test_a_failed_append_leaves_the_file_as_it_was),
                 picture_test(test_a_failed_write_keeps_the_old_file),
                 picture_test(test_many_appends_outgrow_the_file),
+                picture_test(test_groups_and_limits_are_kept),
+                picture_test(test_changes_between_steps_are_in_the_old_file_and_in_the_new),
+                picture_test(test_changes_before_the_first_file_is_whole),
+                picture_test(test_what_is_given_up_leaves_the_old_file),
+                picture_test(test_a_line_without_end_is_damage),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
