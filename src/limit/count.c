@@ -9,10 +9,16 @@
  * Giving back. Taking the place [TAT - n W / N, TAT] and giving it back later must not give more than is still there: time
  * that has passed over the place has paid for it already. Let d(s) be what is owed at time s. As in a queue with
  * reflection at zero, what may be given back so that the bucket stands as if n had never been taken is the smaller of
- * n W / N and the least d(s) since it was taken. d is at least the end of the place, minus what others were given back
- * since, minus s; so that end - refunds - now is given back, at most n W / N and at least nothing. It may be less than
- * could be, never more. `refunded` counts what was given back in all, and is added to by compare-and-swap before TAT is
- * lowered: two who give back see each other.
+ * n W / N and the least d(s) since it was taken. Two lower bounds of that least d(s) are at hand, and the larger counts;
+ * so it may be less than could be that is given back, never more:
+ *   d(s) is at least the end of the place, minus what others were given back since, minus now. `state` counts what was
+ *     given back in all. (It wraps after 65,536 windows, which nobody gives back while one place lasts.)
+ *   Between takings d only sinks, so that it is least just before one, just after a giving back, or now. The least of
+ *     those is kept for the present epoch (LOW) and the one before (BEFORE). An epoch ends when the bucket is found full,
+ *     since who took earlier has nothing to be given back by this bound then, or after EPOCH_USEC.
+ * The first is exact for what is given back in the order of taking and soon, the second while others keep the bucket
+ * busy, in any order. Whoever gives back writes both down before TAT is lowered by compare-and-swap: two at once see each
+ * other, and killed in between it gave back too little.
  *
  * Days and months. A clock that steps back finds the period of the word in its future and counts there. The ledger's
  * figure for the period that is now (sg_count_floor) puts a word right that a clock has carried away.
@@ -20,7 +26,18 @@
 #include "limit/count.h"
 
 #define TICKS_PER_USEC UINT64_C(32768)
-#define WINDOWS_SHIFT  20                                                        /* of `refunded` */
+#define WINDOWS_SHIFT  32 /* of what is given back */
+#define STATE_MARKS    16 /* bits of marks below that */
+#define REFUNDED_BITS  48
+#define LOW            2 /* of `held`: 24 bits of epoch, 40 bits of 2^8 ticks */
+#define BEFORE         3
+#define LOW_BITS       40
+#define LOW_MAX        ((UINT64_C(1) << LOW_BITS) - 1) /* nothing seen yet; 2.4 hours and more */
+#define LOW_SHIFT      8
+#define EPOCH_USEC     (120 * SG_USEC_PER_SEC)
+#define EPOCH_COUNT    UINT64_C(0xffff) /* of an epoch's number; above it 8 bits of time */
+#define HELD_LANE_BITS 32
+#define HELD_LANE_MAX  UINT64_C(0xffffffff)
 #define DEBT_TICKS_MAX (UINT64_C(31) * 86400 * SG_USEC_PER_SEC * TICKS_PER_USEC) /* a bucket's, whatever was used */
 #define LANE_BITS      16
 #define LANE_MAX       UINT64_C(0xffff)
@@ -93,8 +110,75 @@ static uint64_t owed(const struct sg_limit_word *w, uint64_t now_usec)
         return tat > now ? SG_MIN(tat - now, DEBT_TICKS_MAX) : 0;
 }
 
+/* ---- the least that was owed */
+
+static uint64_t epoch_of(uint64_t low)
+{
+        return low >> LOW_BITS;
+}
+
+static uint64_t low_pack(uint64_t epoch, uint64_t low)
+{
+        return epoch << LOW_BITS | SG_MIN(low, LOW_MAX);
+}
+
+/* An epoch is over: what was seen in it stands in BEFORE. */
+static void keep_before(struct sg_limit_word *w, uint64_t epoch, uint64_t low)
+{
+        uint64_t was = atomic_load(&w->held[BEFORE]);
+
+        do {
+                if (epoch_of(was) == epoch && (was & LOW_MAX) <= low)
+                        return;
+        } while (!atomic_compare_exchange_weak(&w->held[BEFORE], &was, low_pack(epoch, low)));
+}
+
+/* Before more is taken, with what is owed now. The epoch in which it is taken. */
+static uint32_t note_owed(struct sg_limit_word *w, uint64_t owes, uint64_t now_usec)
+{
+        const uint64_t time = now_usec / EPOCH_USEC & 0xff, seen = owes >> LOW_SHIFT;
+        uint64_t was = atomic_load(&w->held[LOW]), epoch, next;
+
+        do {
+                epoch = epoch_of(was);
+                if (owes == 0 || epoch >> 16 != time) {
+                        keep_before(w, epoch, SG_MIN(seen, was & LOW_MAX));
+                        epoch = time << 16 | ((epoch + 1) & EPOCH_COUNT);
+                        next = low_pack(epoch, LOW_MAX);
+                } else if (seen >= (was & LOW_MAX)) {
+                        break;
+                } else {
+                        next = low_pack(epoch, seen);
+                }
+        } while (!atomic_compare_exchange_weak(&w->held[LOW], &was, next));
+        return (uint32_t)epoch;
+}
+
+static void lower(struct sg_limit_word *w, uint64_t owes)
+{
+        uint64_t was = atomic_load(&w->held[LOW]);
+
+        do {
+                if ((was & LOW_MAX) <= owes >> LOW_SHIFT)
+                        return;
+        } while (!atomic_compare_exchange_weak(&w->held[LOW], &was, low_pack(epoch_of(was), owes >> LOW_SHIFT)));
+}
+
+/* In ticks, since h was taken; 0 when nobody knows any more. */
+static uint64_t least_owed(const struct sg_limit_hold *h)
+{
+        const uint64_t low = atomic_load(&h->word->held[LOW]), before = atomic_load(&h->word->held[BEFORE]);
+
+        if (epoch_of(low) == h->period)
+                return (low & LOW_MAX) << LOW_SHIFT;
+        return epoch_of(before) == h->period ? SG_MIN(low & LOW_MAX, before & LOW_MAX) << LOW_SHIFT : 0;
+}
+
+/* ---- taking of a bucket, and giving back */
+
 /* True when it fits, or has to. */
-static bool bucket_add(struct sg_limit_word *w, uint64_t cost, uint64_t owed_max, uint64_t now_usec, uint64_t *ret_end)
+static bool bucket_add(struct sg_limit_word *w, uint64_t cost, uint64_t owed_max, uint64_t now_usec, uint64_t *ret_end,
+                       uint32_t *ret_epoch)
 {
         const uint64_t now = now_usec * TICKS_PER_USEC;
         uint64_t tat = atomic_load(&w->used), next;
@@ -104,26 +188,78 @@ static bool bucket_add(struct sg_limit_word *w, uint64_t cost, uint64_t owed_max
 
                 if (owes + cost > owed_max)
                         return false;
+                *ret_epoch = note_owed(w, owes, now_usec);
                 next = now + SG_MIN(owes + cost, DEBT_TICKS_MAX);
         } while (!atomic_compare_exchange_weak(&w->used, &tat, next));
         *ret_end = next;
         return true;
 }
 
+static uint64_t refunded_of(uint64_t state)
+{
+        return state >> STATE_MARKS;
+}
+
+/* In 2^-32 windows, rounded up, where it stands in `state`. */
+static uint64_t as_refund(uint64_t ticks, uint64_t window)
+{
+        return (uint64_t)((((__uint128_t)ticks << WINDOWS_SHIFT) + window - 1) / window) << STATE_MARKS;
+}
+
+/* What time has not passed over yet of the place. */
+static uint64_t left_of_place(const struct sg_limit_hold *h, uint64_t now)
+{
+        const uint64_t others =
+                (refunded_of(atomic_load(&h->word->state)) - h->refunded) & ((UINT64_C(1) << REFUNDED_BITS) - 1);
+        const uint64_t ticks = (uint64_t)((__uint128_t)others * window_ticks(h->window) >> WINDOWS_SHIFT);
+
+        return h->end > now + ticks ? h->end - now - ticks : 0;
+}
+
 static void bucket_give(const struct sg_limit_hold *h, uint64_t cost, uint64_t now_usec)
 {
         const uint64_t window = window_ticks(h->window), now = now_usec * TICKS_PER_USEC;
-        uint32_t refunded = atomic_load(&h->word->refunded);
-        uint64_t back, marks, others;
+        struct sg_limit_word *w = h->word;
 
-        do {
-                others = (uint64_t)((__uint128_t)(refunded - h->refunded) * window >> WINDOWS_SHIFT);
-                back = h->end > now + others ? SG_MIN(h->end - now - others, cost) : 0;
+        for (;;) {
+                uint64_t tat = atomic_load(&w->used), back, place, least;
+
+                if (tat <= now)
+                        return;
+                place = left_of_place(h, now);
+                least = least_owed(h);
+                back = SG_MIN(cost, SG_MIN(tat - now, SG_MAX(place, least)));
                 if (!back)
                         return;
-                marks = (uint64_t)((((__uint128_t)back << WINDOWS_SHIFT) + window - 1) / window);
-        } while (!atomic_compare_exchange_weak(&h->word->refunded, &refunded, refunded + (uint32_t)marks));
-        atomic_fetch_sub(&h->word->used, back);
+                atomic_fetch_add(&w->state, as_refund(back, window));
+                lower(w, tat - now - back);
+                if (atomic_compare_exchange_strong(&w->used, &tat, tat - back))
+                        return;
+                atomic_fetch_sub(&w->state, as_refund(back, window));
+        }
+}
+
+/* What fits of n into the column. */
+static uint32_t bucket_hold(struct sg_limit_word *w, unsigned column, uint64_t n)
+{
+        _Atomic uint64_t *at = &w->held[column / 2];
+        const unsigned shift = column % 2 * HELD_LANE_BITS;
+        uint64_t was = atomic_load_explicit(at, memory_order_relaxed), fits;
+
+        do {
+                fits = SG_MIN(n, HELD_LANE_MAX - (was >> shift & HELD_LANE_MAX));
+        } while (!atomic_compare_exchange_weak(at, &was, was + (fits << shift)));
+        return (uint32_t)fits;
+}
+
+static void bucket_unhold(const struct sg_limit_hold *h, unsigned column)
+{
+        atomic_fetch_sub(&h->word->held[column / 2], (uint64_t)h->n_held << column % 2 * HELD_LANE_BITS);
+}
+
+static uint64_t bucket_held(const struct sg_limit_word *w, unsigned column)
+{
+        return atomic_load(&w->held[column / 2]) >> column % 2 * HELD_LANE_BITS & HELD_LANE_MAX;
 }
 
 static bool bucket_take(struct sg_limit_word *w, const struct sg_limit *l, const struct sg_count_time *t,
@@ -131,11 +267,12 @@ static bool bucket_take(struct sg_limit_word *w, const struct sg_limit *l, const
 {
         const uint64_t window = window_ticks(l->window);
 
-        h->refunded = atomic_load(&w->refunded);
+        h->refunded = refunded_of(atomic_load(&w->state));
         if (!bucket_add(w, cost_of(window, l->amount, h->n),
-                        l->is_soft ? UINT64_MAX : window + slack_of(window, l->amount), t->now_usec, &h->end))
+                        l->is_soft ? UINT64_MAX : window + slack_of(window, l->amount), t->now_usec, &h->end,
+                        &h->period))
                 return false;
-        atomic_fetch_add_explicit(&w->held[t->column], h->n, memory_order_relaxed);
+        h->n_held = bucket_hold(w, t->column, h->n);
         return true;
 }
 
@@ -144,12 +281,25 @@ static void bucket_settle(const struct sg_limit_hold *h, uint64_t n_used, const 
         const uint64_t window = window_ticks(h->window);
         const uint64_t held = cost_of(window, h->amount, h->n), used = cost_of(window, h->amount, n_used);
         uint64_t end;
+        uint32_t epoch;
 
-        atomic_fetch_sub_explicit(&h->word->held[t->column], h->n, memory_order_relaxed);
+        bucket_unhold(h, t->column);
         if (used < held)
                 bucket_give(h, held - used, t->now_usec);
         else if (used > held)
-                (void)bucket_add(h->word, used - held, UINT64_MAX, t->now_usec, &end);
+                (void)bucket_add(h->word, used - held, UINT64_MAX, t->now_usec, &end, &epoch);
+}
+
+/* In the instant of taking: no time has passed over the place. */
+static void bucket_undo(const struct sg_limit_hold *h, const struct sg_count_time *t)
+{
+        const uint64_t window = window_ticks(h->window), cost = cost_of(window, h->amount, h->n);
+        const uint64_t owes = owed(h->word, t->now_usec);
+
+        bucket_unhold(h, t->column);
+        atomic_fetch_add(&h->word->state, as_refund(cost, window));
+        lower(h->word, owes > cost ? owes - cost : 0);
+        atomic_fetch_sub(&h->word->used, cost);
 }
 
 /* How many units fit now. */
@@ -171,7 +321,7 @@ static void bucket_look(const struct sg_limit_word *w, const struct sg_limit *l,
                                   : l->amount - ret->remaining;
         ret->reset_usec = (owes + TICKS_PER_USEC - 1) / TICKS_PER_USEC;
         for (unsigned i = 0; i < SG_LIMIT_PROCESSES; i++)
-                ret->reserved += atomic_load_explicit(&w->held[i], memory_order_relaxed);
+                ret->reserved += bucket_held(w, i);
 }
 
 /* ---- days and months */
@@ -328,17 +478,10 @@ void sg_count_settle(const struct sg_limit_hold *h, uint64_t n_used, const struc
 
 void sg_count_undo(const struct sg_limit_hold *h, const struct sg_count_time *t)
 {
-        const uint64_t window = window_ticks(h->window);
-        const uint64_t cost = cost_of(window, h->amount, h->n);
-
-        if (!sg_window_is_bucket(h->window)) {
+        if (sg_window_is_bucket(h->window))
+                bucket_undo(h, t);
+        else
                 sg_count_settle(h, 0, t);
-                return;
-        }
-        /* No time has passed over the place: all of it is there. */
-        atomic_fetch_sub_explicit(&h->word->held[t->column], h->n, memory_order_relaxed);
-        atomic_fetch_add(&h->word->refunded, (uint32_t)((((__uint128_t)cost << WINDOWS_SHIFT) + window - 1) / window));
-        atomic_fetch_sub(&h->word->used, cost);
 }
 
 void sg_count_look(const struct sg_limit_word *w, const struct sg_limit *limit, const struct sg_count_time *t,
@@ -362,11 +505,10 @@ void sg_count_look(const struct sg_limit_word *w, const struct sg_limit *limit, 
 uint64_t sg_count_held(const struct sg_limit_word *w, unsigned column)
 {
         const enum sg_limit_window window = sg_word_window(atomic_load(&w->id));
-        const uint64_t held = atomic_load(&w->held[column]);
 
         if (window == SG_WINDOW_NONE)
                 return lane_of(atomic_load(&w->used), column);
-        return sg_window_is_calendar(window) ? sg_amount_of(held) : held;
+        return sg_window_is_bucket(window) ? bucket_held(w, column) : sg_amount_of(atomic_load(&w->held[column]));
 }
 
 uint64_t sg_count_wait(const struct sg_limit_word *w, const struct sg_limit *limit, uint64_t n,
@@ -392,15 +534,16 @@ uint64_t sg_count_wait(const struct sg_limit_word *w, const struct sg_limit *lim
 /* `used` of concurrency is by process already; buckets pay for what was held by themselves. */
 void sg_count_reclaim(struct sg_limit_word *w, unsigned column)
 {
-        const uint64_t id = atomic_load(&w->id);
+        const enum sg_limit_window window = sg_word_window(atomic_load(&w->id));
 
-        if (sg_word_window(id) == SG_WINDOW_NONE) {
+        if (window == SG_WINDOW_NONE) {
                 atomic_fetch_and(&w->used, ~(LANE_MAX << column * LANE_BITS));
+        } else if (sg_window_is_bucket(window)) {
+                atomic_fetch_and(&w->held[column / 2], ~(HELD_LANE_MAX << column % 2 * HELD_LANE_BITS));
         } else if (atomic_load(&w->held[column])) {
                 const uint64_t held = atomic_exchange(&w->held[column], 0);
 
-                if (sg_window_is_calendar(sg_word_window(id)))
-                        period_take_off(&w->used, sg_period_of(held), sg_amount_of(held));
+                period_take_off(&w->used, sg_period_of(held), sg_amount_of(held));
         }
 }
 
@@ -409,14 +552,15 @@ bool sg_count_mark(struct sg_limit_word *w, const struct sg_limit *limit, unsign
 {
         const uint64_t period = sg_window_is_calendar(limit->window) ? sg_window_period(limit->window, t->wall_usec)
                                                                      : t->now_usec / HOUR_USEC;
-        const uint32_t now = (uint32_t)(period << MARK_BITS), marks = (UINT32_C(1) << MARK_BITS) - 1;
-        uint32_t was = atomic_load_explicit(&w->warned, memory_order_relaxed), is;
+        const uint64_t all = (UINT64_C(1) << STATE_MARKS) - 1, now = period << MARK_BITS & all;
+        const uint64_t marks = (UINT64_C(1) << MARK_BITS) - 1;
+        uint64_t was = atomic_load_explicit(&w->state, memory_order_relaxed), is;
 
         do {
-                is = (was & ~marks) == now ? was : now;
-                if (is & UINT32_C(1) << bit)
+                is = (was & all & ~marks) == now ? was : (was & ~all) | now;
+                if (is & UINT64_C(1) << bit)
                         return false;
-        } while (!atomic_compare_exchange_weak(&w->warned, &was, is | UINT32_C(1) << bit));
+        } while (!atomic_compare_exchange_weak(&w->state, &was, is | UINT64_C(1) << bit));
         return true;
 }
 

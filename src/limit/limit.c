@@ -150,6 +150,7 @@ static void keep(struct sg_reservation *r, const struct sg_limit_hold *taken)
                 if (h->word == taken->word && h->period == taken->period && h->is_bound == taken->is_bound &&
                     h->grant_period == taken->grant_period && h->amount == taken->amount) {
                         h->n += taken->n;
+                        h->n_held += taken->n_held;
                         return;
                 }
         }

@@ -88,8 +88,9 @@ struct sg_limit_hold {
         uint8_t kind, window;  /* enum sg_limit_kind, enum sg_limit_window */
         bool is_bound;         /* taken of a grant, too */
         uint32_t grant_period; /* in which is_bound */
-        uint32_t period;       /* of days and months: settled there, also when it is over */
-        uint32_t refunded;     /* of buckets: what the word said when it was taken */
+        uint32_t period;       /* of days and months: settled there, also when it is over; of buckets: see count.c */
+        uint32_t n_held;       /* of buckets: what stands in the column */
+        uint64_t refunded;     /* of buckets: what the word said when it was taken */
         uint64_t end;          /* of buckets: of its place */
         uint64_t amount;       /* of the limit */
 };

@@ -14,8 +14,9 @@
  *     ticks of 1/32768 usec. What lies ahead of now is what is used, reservations included; see count.c.
  *   Concurrency: 16 bits for each process.
  *
- * held. What exchanges hold that are open, by process: its column. Of days and months with the period as in `used`, and
- * only of the latest period. A process adds to `used` first and to its column then, and takes from them the other way
+ * held. What exchanges hold that are open, by process: its column. Of buckets 32 bits each in the first two, and the other
+ * two are what count.c needs to give back. Of days and months 64 bits, with the period as in `used`, and only of the latest
+ * period. A process adds to `used` first and to its column then, and takes from them the other way
  * round: killed in between, it leaves too much in `used` (until the period is over), never too little. Of concurrency the
  * column and the sum are one word, so that there is no "in between".
  *
@@ -45,8 +46,7 @@ struct sg_limit_word {
         _Atomic uint64_t id;
         _Atomic uint64_t used;
         _Atomic uint64_t granted;
-        _Atomic uint32_t warned;   /* in which period: count.c */
-        _Atomic uint32_t refunded; /* of buckets: 2^-20 windows that were given back, ever; it may wrap */
+        _Atomic uint64_t state; /* 16 bits: warned, and in which period; 48 bits: 2^-32 windows given back: count.c */
         _Atomic uint64_t held[SG_LIMIT_PROCESSES];
 };
 _Static_assert(sizeof(struct sg_limit_word) == 64, "a cache line");

@@ -4,8 +4,12 @@
  * stands in the first of them that was empty when it came, and nothing is ever removed; so whoever looks for it stops at
  * an empty slot, and two that make the same word at once meet at the same slot, where compare-and-swap of the id lets one
  * win. A slot of zeros with an id is a whole word. A segment is added by the main thread, in whole, before the number of
- * segments says so: what is seen was allocated by the file system, and no full tmpfs can end the process with SIGBUS. Who
- * does not see the new segment yet and finds no place makes a word on the heap, for this process alone; it is counted.
+ * segments says so: what is seen was allocated by the file system, and no full tmpfs can end the process with SIGBUS. A word
+ * that finds no place is on the heap, for this process alone, and counted.
+ *
+ * Whoever finds every place taken holds a lock while he looks for new segments, and makes the word on the heap if there
+ * are none; a process looks into a new segment from a moment on at which that lock was held, too. So nobody makes a word
+ * there that somebody else is putting on the heap. Nobody else needs the lock.
  *
  * The mapping is as long as the file may ever be: nothing moves when it grows.
  *
@@ -22,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -36,7 +41,7 @@
 #define HEADER_BYTES       4096u
 #define FIRST_SLOTS        16384u
 #define SEGMENTS           8u
-#define PROBES             16u
+#define PROBES             32u
 #define HEAP_LISTS         4096u
 #define HEAP_AT            (UINT64_C(1) << 63) /* where a walk goes on when the slots are through */
 #define BOOT_ID_BYTES      40
@@ -67,6 +72,8 @@ struct sg_words {
         unsigned column;
         struct header *header;
         struct sg_limit_word *slots;
+        _Atomic uint32_t n_seen; /* segments that this process looks into */
+        pthread_mutex_t overflow;
         _Atomic size_t n_in_memory;
         _Atomic(struct heap_word *) heap[HEAP_LISTS];
 };
@@ -80,12 +87,9 @@ static size_t place(uint64_t id, unsigned segment, unsigned probe)
         return SLOTS_OF(segment) + ((size_t)((first >> 24) + probe * step) & (((size_t)FIRST_SLOTS << segment) - 1));
 }
 
-/* *ret_is_full: every place of it is taken by others. */
-static struct sg_limit_word *find_slot(struct sg_words *ws, uint64_t id, bool is_to_be_made, bool *ret_is_full)
+/* NULL: it is in none of the first n segments, and with is_to_be_made every place of it is taken by others. */
+static struct sg_limit_word *find_slot(struct sg_words *ws, uint64_t id, unsigned n, bool is_to_be_made)
 {
-        const unsigned n = atomic_load_explicit(&ws->header->n_segments, memory_order_acquire);
-
-        *ret_is_full = false;
         for (unsigned segment = 0; segment < n; segment++)
                 for (unsigned probe = 0; probe < PROBES; probe++) {
                         struct sg_limit_word *w = &ws->slots[place(id, segment, probe)];
@@ -100,55 +104,65 @@ static struct sg_limit_word *find_slot(struct sg_words *ws, uint64_t id, bool is
                         if (there == id)
                                 return w;
                 }
-        *ret_is_full = true;
         return NULL;
 }
 
-static struct heap_word *in_list(struct heap_word *h, const struct heap_word *end, uint64_t id)
+static struct sg_limit_word *find_on_heap(const struct sg_words *ws, uint64_t id)
 {
-        for (; h != end; h = h->next)
-                if (atomic_load_explicit(&h->word.id, memory_order_relaxed) == id)
-                        return h;
-        return NULL;
+        struct heap_word *h = atomic_load_explicit(&ws->heap[(id >> 5) % HEAP_LISTS], memory_order_acquire);
+
+        while (h && atomic_load_explicit(&h->word.id, memory_order_relaxed) != id)
+                h = h->next;
+        return h ? &h->word : NULL;
 }
 
-static struct sg_limit_word *find_on_heap(struct sg_words *ws, uint64_t id, bool is_to_be_made)
+static struct sg_limit_word *make_on_heap(struct sg_words *ws, uint64_t id)
 {
         _Atomic(struct heap_word *) *list = &ws->heap[(id >> 5) % HEAP_LISTS];
-        struct heap_word *first = atomic_load_explicit(list, memory_order_acquire), *h = in_list(first, NULL, id),
-                         *made;
+        struct heap_word *h = aligned_alloc(sizeof(h->word), 2 * sizeof(h->word));
 
-        if (h || !is_to_be_made)
-                return h ? &h->word : NULL;
-        made = aligned_alloc(sizeof(made->word), 2 * sizeof(made->word));
-        if (!made)
+        if (!h)
                 return NULL;
-        memset(made, 0, sizeof(*made));
-        atomic_store_explicit(&made->word.id, id, memory_order_relaxed);
-        do {
-                made->next = first;
-                if (atomic_compare_exchange_weak(list, &first, made)) {
-                        atomic_fetch_add_explicit(&ws->n_in_memory, 1, memory_order_relaxed);
-                        return &made->word;
-                }
-                h = in_list(first, made->next, id);
-        } while (!h);
-        free(made);
+        memset(h, 0, sizeof(*h));
+        atomic_store_explicit(&h->word.id, id, memory_order_relaxed);
+        h->next = atomic_load_explicit(list, memory_order_relaxed);
+        atomic_store_explicit(list, h, memory_order_release);
+        atomic_fetch_add_explicit(&ws->n_in_memory, 1, memory_order_relaxed);
         return &h->word;
+}
+
+static unsigned see_segments(struct sg_words *ws)
+{
+        const unsigned n = atomic_load_explicit(&ws->header->n_segments, memory_order_acquire);
+
+        atomic_store_explicit(&ws->n_seen, n, memory_order_release);
+        return n;
+}
+
+/* The one lock of the room, for what found no place: see the head. */
+static struct sg_limit_word *make_where_all_is_full(struct sg_words *ws, uint64_t id)
+{
+        struct sg_limit_word *w;
+
+        pthread_mutex_lock(&ws->overflow);
+        w = find_on_heap(ws, id);
+        if (!w)
+                w = find_slot(ws, id, see_segments(ws), true);
+        if (!w)
+                w = make_on_heap(ws, id);
+        pthread_mutex_unlock(&ws->overflow);
+        return w;
 }
 
 struct sg_limit_word *sg_words_find(struct sg_words *ws, uint64_t id, bool is_to_be_made)
 {
-        const bool has_heap = atomic_load_explicit(&ws->n_in_memory, memory_order_relaxed) != 0;
-        struct sg_limit_word *w;
-        bool is_full;
+        /* Segments first: what was put on the heap before the last one came is there to be seen then. */
+        const unsigned n = atomic_load_explicit(&ws->n_seen, memory_order_acquire);
+        struct sg_limit_word *w = find_on_heap(ws, id);
 
-        /* What has a word on the heap keeps it, also when there is room again. */
-        w = has_heap ? find_on_heap(ws, id, false) : NULL;
-        if (w)
-                return w;
-        w = find_slot(ws, id, is_to_be_made, &is_full);
-        return !w && is_full && is_to_be_made ? find_on_heap(ws, id, true) : w;
+        if (!w)
+                w = find_slot(ws, id, n, is_to_be_made);
+        return w || !is_to_be_made ? w : make_where_all_is_full(ws, id);
 }
 
 /* On the heap *at is the list and what of it was shown. */
@@ -255,18 +269,27 @@ static bool take_column(struct sg_words *ws)
 
 /* ---- room */
 
+static bool needs_room(const struct sg_words *ws, unsigned n)
+{
+        return n < SEGMENTS && atomic_load(&ws->header->n_words) > SLOTS_OF(n) / 8 * 5;
+}
+
 void sg_words_grow(struct sg_words *ws)
 {
         unsigned n = atomic_load(&ws->header->n_segments);
 
-        if (n == SEGMENTS || atomic_load(&ws->header->n_words) <= SLOTS_OF(n) / 8 * 5 ||
-            !lock_byte(ws->fd, F_WRLCK, false, LOCK_OF_HEADER))
-                return;
-        n = atomic_load(&ws->header->n_segments);
-        if (n < SEGMENTS && atomic_load(&ws->header->n_words) > SLOTS_OF(n) / 8 * 5 &&
-            posix_fallocate(ws->fd, (off_t)BYTES_OF(n), (off_t)(BYTES_OF(n + 1) - BYTES_OF(n))) == 0)
-                atomic_store_explicit(&ws->header->n_segments, n + 1, memory_order_release);
-        (void)lock_byte(ws->fd, F_UNLCK, false, LOCK_OF_HEADER);
+        if (needs_room(ws, n) && lock_byte(ws->fd, F_WRLCK, false, LOCK_OF_HEADER)) {
+                n = atomic_load(&ws->header->n_segments);
+                if (needs_room(ws, n) &&
+                    posix_fallocate(ws->fd, (off_t)BYTES_OF(n), (off_t)(BYTES_OF(n + 1) - BYTES_OF(n))) == 0)
+                        atomic_store_explicit(&ws->header->n_segments, n + 1, memory_order_release);
+                (void)lock_byte(ws->fd, F_UNLCK, false, LOCK_OF_HEADER);
+        }
+        if (atomic_load(&ws->header->n_segments) != atomic_load(&ws->n_seen)) {
+                pthread_mutex_lock(&ws->overflow);
+                (void)see_segments(ws);
+                pthread_mutex_unlock(&ws->overflow);
+        }
 }
 
 /* ---- the file */
@@ -441,6 +464,7 @@ int sg_words_open(struct sg_words **ret, const char *path, bool *ret_is_new, cha
         if (!ws)
                 return -ENOMEM;
         ws->fd = -1;
+        pthread_mutex_init(&ws->overflow, NULL);
         ret_text[0] = '\0';
         r = path ? open_file(ws, path, ret_is_new, ret_text) : -ENOENT;
         if (!r && !take_column(ws))
@@ -454,9 +478,11 @@ int sg_words_open(struct sg_words **ret, const char *path, bool *ret_is_new, cha
                 *ret_is_new = true;
                 r = open_memory(ws);
         }
-        if (!r)
-                *ret = SG_GIVE(ws);
-        return r;
+        if (r)
+                return r;
+        (void)see_segments(ws);
+        *ret = SG_GIVE(ws);
+        return 0;
 }
 
 struct sg_words *sg_words_close(struct sg_words *ws)
@@ -469,6 +495,7 @@ struct sg_words *sg_words_close(struct sg_words *ws)
                         free(h);
                 }
         unmap(ws);
+        pthread_mutex_destroy(&ws->overflow);
         free(ws);
         return NULL;
 }
