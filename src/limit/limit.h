@@ -8,7 +8,7 @@
  * Units    requests, tokens, millionths of a currency; _usec monotonic (the same for all processes until the machine
  *          starts anew), wall_usec for days and months
  * Owner    the daemon owns sg_limits, which outlives every reservation and set of limits; a reservation is the exchange's
- * Thread   reserve, settle, views: any, without locks. The rest: the main thread
+ * Thread   reserve, settle, views: any, without locks (but for making a word where all is full). The rest: the main thread
  * Errors   SG_LIMIT_E_*; -errno at birth, -ENOMEM and -E2BIG (SG_LIMIT_HOLDS_MAX) when reserving. A file that cannot be used is no error: the words are in memory then, and the
  *          text says why
  * Limits   SG_LIMIT_WORDS_MAX words; beyond them limits are kept in memory only, for this process
