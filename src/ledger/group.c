@@ -238,7 +238,7 @@ static int run_in_transaction(struct group_job *g, struct sg_store *s, struct sg
         struct sg_tree tree, after;
         int r;
 
-        r = sg_tree_init(&tree, s, g->what != GROUP_CREATE, err);
+        r = sg_tree_init(&tree, s, g->what == GROUP_REMOVE || g->what == GROUP_SHOW, err);
         if (r)
                 return r;
         group = sg_tree_by_name(&tree, sg_str_from(g->name));

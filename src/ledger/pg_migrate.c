@@ -79,7 +79,7 @@
         " version bigint NOT NULL);"                                                                                   \
         "CREATE UNIQUE INDEX api_key_live_name ON scribe.api_key (name) WHERE revoked_wall_usec = 0;"                  \
         "CREATE INDEX api_key_name ON scribe.api_key (name, revoked_wall_usec);"                                       \
-        "CREATE INDEX api_key_group ON scribe.api_key (group_id);"                                                     \
+        "CREATE INDEX api_key_group ON scribe.api_key (group_id, revoked_wall_usec);"                                  \
         "CREATE INDEX api_key_version ON scribe.api_key (version);"                                                    \
                                                                                                                        \
         "CREATE TABLE scribe.key_group ("                                                                              \

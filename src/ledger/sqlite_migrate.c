@@ -105,7 +105,8 @@ const struct sg_migration sg_sqlite_migrations[SG_SCHEMA_VERSION] = {
          "ALTER TABLE api_key ADD COLUMN group_id INTEGER NOT NULL DEFAULT 0;" /* 0: none */
          /* JSON array of texts; NULL: none */
          "ALTER TABLE api_key ADD COLUMN limits TEXT CHECK (limits LIKE '[%');"
-         "CREATE INDEX api_key_group ON api_key (group_id);"
+         /* Both columns: groups are counted from the index alone. */
+         "CREATE INDEX api_key_group ON api_key (group_id, revoked_wall_usec);"
          "CREATE INDEX api_key_version ON api_key (version);"
 
          /* Removed ones stay, so that other ledgers learn of it; an id is never used again. */
