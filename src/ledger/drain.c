@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/message_id.h"
 #include "ledger/drain_files.h"
+#include "ledger/node.h"
 
 #define WAIT_USEC_MIN  (100 * SG_USEC_PER_MSEC)
 #define WAIT_USEC_MAX  SG_USEC_PER_SEC
@@ -211,6 +212,23 @@ static int watch_directory(struct sg_drain *d)
         return 0;
 }
 
+/* So that in a database of several nodes this one's rings are told from others'. */
+static int name_node(struct sg_drain *d, struct sg_error *err)
+{
+        char node[SG_NODE_CHARS + 1];
+        int r;
+
+        if (!sg_store_is_shared(&d->options) || d->options.node)
+                return 0;
+        r = sg_node_read(node, d->path, err);
+        if (r) {
+                sg_error_about_files(err);
+                return r;
+        }
+        d->options.node = sg_str_dup(sg_str_from(node));
+        return d->options.node ? 0 : sg_error_set(err, -ENOMEM, d->path, "out of memory");
+}
+
 int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store_options *options,
                  const char *directory, const char *stage_directory, struct sg_error *err)
 {
@@ -236,6 +254,9 @@ int sg_drain_new(struct sg_drain **ret, struct sg_loop *l, const struct sg_store
                 sg_error_about_files(err);
                 return r;
         }
+        r = name_node(d, err);
+        if (r)
+                return r;
         r = sg_io_init(&d->inotify, l, d->inotify_fd, on_inotify, d);
         if (!r)
                 r = sg_timer_init(&d->timer, l, on_time, d);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "ledger/others.h"
+#include "ledger/pg_listen.h"
 #include "ledger/verbs.h"
 
 #define LOOK_USEC SG_USEC_PER_SEC
@@ -16,7 +17,8 @@ struct sg_others {
         struct sg_keeper *keeper;
         struct sg_others_ear ear;
         struct sg_timer timer;
-        struct poll *poll; /* posted; NULL: none */
+        struct sg_pg_listen *listen; /* NULL: nobody else has this database */
+        struct poll *poll;           /* posted; NULL: none */
         bool is_shared, is_hinted, is_stale;
         bool has_version; /* of `version`: what is told goes up to it */
         uint64_t version, poll_at_usec, good_usec;
@@ -165,6 +167,14 @@ bool sg_others_is_stale(const struct sg_others *o)
 
 /* ---- birth and end */
 
+static void on_change(uint64_t version, void *owner)
+{
+        struct sg_others *o = owner;
+
+        if (!o->has_version || version != o->version)
+                sg_others_hint(o);
+}
+
 int sg_others_new(struct sg_others **ret, struct sg_loop *l, const struct sg_store_options *options,
                   struct sg_keeper *k, const struct sg_others_ear *ear, struct sg_error *err)
 {
@@ -182,16 +192,24 @@ int sg_others_new(struct sg_others **ret, struct sg_loop *l, const struct sg_sto
                 free(o);
                 return sg_error_set(err, r, "", "cannot start the watch for other ledgers: %s", strerror(-r));
         }
-        if (o->is_shared)
-                sg_timer_start(&o->timer, 0);
-        *ret = o;
-        return 0;
+        if (!o->is_shared) {
+                *ret = o;
+                return 0;
+        }
+        sg_timer_start(&o->timer, 0);
+        r = sg_pg_listen_new(&o->listen, l, options, on_change, o, err);
+        if (r)
+                sg_others_free(o);
+        else
+                *ret = o;
+        return r;
 }
 
 struct sg_others *sg_others_free(struct sg_others *o)
 {
         if (!o)
                 return NULL;
+        sg_pg_listen_free(o->listen);
         if (o->poll)
                 o->poll->others = NULL;
         sg_timer_done(&o->timer);

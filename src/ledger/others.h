@@ -1,7 +1,8 @@
 /*
  * ledger/others.h - what other ledgers on the same database changed
  *
- * Shape    asks the database for what is newer than what was told, every SG_OTHERS_POLL_USEC and whenever it is hinted at;
+ * Shape    asks the database for what is newer than what was told, every SG_OTHERS_POLL_USEC, whenever the
+ *          database says that keys changed (pg_listen.h), and at hints;
  *          tells the watchers of it, and of times in which nobody here can know. For a database that one ledger owns alone
  *          it does nothing
  * Owner    the server; the keeper is borrowed
