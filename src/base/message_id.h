@@ -34,6 +34,8 @@
 #define SG_MESSAGE_CHANGED_BY           "d6744d40a57d495dabcb4a4abe879fe0" /* somebody has changed keys or groups */
 
 #define SG_MESSAGE_JOURNAL_FULL         "d3657903a38b4a8d999e073284b9f14a" /* a worker's ring is full */
+#define SG_MESSAGE_JOURNAL_HIGH         "7151d1556c0e406189f9a078bc077a89" /* three quarters of a ring are taken */
+#define SG_MESSAGE_JOURNAL_LOW          "44beef09ccd944a197a95faa7d08be8a" /* less than half of each ring is taken, again */
 #define SG_MESSAGE_JOURNAL_SYNC_FAILING "9ffa1094d5294c6d9eb7347d9e3db146" /* rings cannot be written to disk */
 #define SG_MESSAGE_JOURNAL_SYNC_AGAIN   "d5203ee983ad4a4d879ab9f9951ea78e" /* rings are written to disk again */
 

@@ -3,6 +3,7 @@
 
 #include "control/verbs.h"
 #include "gateway/health.h"
+#include "gateway/high_water.h"
 #include "varlink/members.h"
 
 static uint64_t counted(const _Atomic uint64_t *c)
@@ -102,6 +103,7 @@ static struct json_object *view_journal(const struct sg_control *c)
                 const struct sg_ring *ring = c->options.workers[i]->ring;
                 struct json_object *o = json_object_new_object();
                 struct sg_ring_fill fill;
+                uint64_t full_in_usec;
 
                 sg_ring_get_fill(ring, &fill);
                 sg_members_add_text(o, "id", sg_str_from(sg_ring_id(ring)));
@@ -111,6 +113,10 @@ static struct json_object *view_journal(const struct sg_control *c)
                 sg_members_add_u64(o, "written", fill.written);
                 sg_members_add_u64(o, "synced", fill.synced);
                 sg_members_add_u64(o, "drained", fill.drained);
+                sg_members_add_u64(o, "kept_bytes", fill.kept_bytes);
+                full_in_usec = sg_high_water_full_in_usec(c->options.workers[i]);
+                if (full_in_usec)
+                        sg_members_add_u64(o, "full_in_sec", full_in_usec / SG_USEC_PER_SEC);
                 json_object_array_add(list, o);
         }
         return list;

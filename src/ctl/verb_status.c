@@ -116,7 +116,7 @@ static void print_keys(struct json_object *keys)
 
 static void print_journal(struct json_object *rings, struct json_object *counters)
 {
-        uint64_t bytes = 0, used = 0, open = 0, unsynced = 0;
+        uint64_t bytes = 0, used = 0, open = 0, unsynced = 0, full_in_sec = UINT64_MAX;
         char a[SG_CTL_WHEN_BYTES], b[SG_CTL_WHEN_BYTES];
 
         for (size_t i = 0; i < length(rings); i++) {
@@ -127,11 +127,18 @@ static void print_journal(struct json_object *rings, struct json_object *counter
                 used += sg_ctl_u64(r, "used_bytes");
                 open += sg_ctl_u64(r, "n_open");
                 unsynced += written > synced ? written - synced : 0;
+                if (sg_ctl_member(r, "full_in_sec"))
+                        full_in_sec = SG_MIN(full_in_sec, sg_ctl_u64(r, "full_in_sec"));
         }
         begin("journal");
         printf("%s of %s used in %zu rings, %llu exchanges open, %llu records not yet on disk\n",
                sg_ctl_format_bytes(used, a), sg_ctl_format_bytes(bytes, b), length(rings), (unsigned long long)open,
                (unsigned long long)unsynced);
+        if (full_in_sec != UINT64_MAX) {
+                begin("");
+                printf("it fills up: full in %s at the present rate\n",
+                       sg_ctl_format_duration(full_in_sec * SG_USEC_PER_SEC, a));
+        }
         if (number(counters, "unrecorded")) {
                 begin("");
                 printf("%llu exchanges passed without a record: the journal was full\n",

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/message_id.h"
 #include "base/thread.h"
+#include "gateway/high_water.h"
 
 struct sg_sync {
         pthread_t thread;
@@ -19,6 +20,7 @@ struct sg_sync {
         struct sg_worker **workers;
         size_t n_workers;
         bool is_failing;
+        struct sg_high_water high_water;
 };
 
 /* Of all rings together: one that fails beside one that does not is a failure, said once. */
@@ -54,6 +56,7 @@ static void sync_all(struct sg_sync *s)
         }
         if (has_tried)
                 sync_tell(s, failed);
+        sg_high_water_look(&s->high_water, s->workers, s->n_workers);
 }
 
 static void *sync_run(void *arg)

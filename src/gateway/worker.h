@@ -94,7 +94,10 @@ struct sg_worker {
         struct sg_ring *ring;
         uint64_t journal_full_told_usec; /* (worker) when the log said so last; 0: never */
         _Atomic bool waits_for_sync;     /* (any) an exchange waits for its record to be on disk */
-        struct sg_repeats repeats;       /* (worker) */
+        uint64_t fill_bytes;             /* (sync) of the ring, when it was measured last */
+        int64_t fill_rate;               /* (sync) bytes a second */
+        _Atomic uint64_t full_in_usec;
+        struct sg_repeats repeats; /* (worker) */
         struct sg_counters counters;
         struct sg_worker_listener listeners[SG_LISTENERS_MAX]; /* as in sg_shared */
         struct sg_list connections;                            /* (worker) struct sg_connection.link */

@@ -196,6 +196,26 @@ def test_a_database_that_is_held_is_told_and_its_return_too(fake):
         assert len(gateway.log(message_id=IDS["STORE_FAILING"])) == 1
 
 
+def test_a_journal_that_fills_up_is_told_with_the_time_that_is_left(fake):
+    with Gateway(fake.url, ledger="own", workers=1) as gateway:
+        key = gateway.create_key("tester")
+        gateway.stop_ledger(signal.SIGKILL)
+        with gateway.connect() as wire:
+            def fills_up():
+                assert gateway.chat(key, model="echo", wire=wire).status == 200
+                return "full_in_sec" in gateway.control("GetStatus")["journal"][0]
+            wait_for(fills_up, what="a rate", timeout=30)
+            assert "full in " in gateway.ctl("status", as_json=False)
+            wait_for(lambda: gateway.chat(key, model="echo", wire=wire) and gateway.log(message_id=IDS["JOURNAL_HIGH"]), what="high water",
+                     timeout=60)
+        [line] = gateway.log(message_id=IDS["JOURNAL_HIGH"])
+        assert line["level"] == "warning" and "at the present rate" in line["message"]
+        assert not gateway.log(message_id=IDS["JOURNAL_LOW"])
+        gateway.start_ledger()
+        gateway.wait_log(timeout=15, message_id=IDS["JOURNAL_LOW"])
+        wait_for(lambda: "full_in_sec" not in gateway.control("GetStatus")["journal"][0], what="no rate")
+
+
 def test_a_full_journal_has_a_name(fake):
     with Gateway(fake.url, ledger="own", workers=1, start=False) as gateway:
         gateway.write_config(gateway.main_text.replace("size = 1M", "size = 64K"))
@@ -206,7 +226,8 @@ def test_a_full_journal_has_a_name(fake):
             statuses = [gateway.chat(key, model="echo", wire=wire).status for _ in range(400)]
         assert statuses[-1] == 503
         gateway.stop()
-        assert len(gateway.log(message_id=IDS["JOURNAL_FULL"])) == 1
+        assert len(gateway.log(message_id=IDS["JOURNAL_FULL"])) == len(gateway.log(message_id=IDS["JOURNAL_HIGH"])) == 1
+        assert not gateway.log(message_id=IDS["JOURNAL_LOW"])
         n_lines = len(gateway.log(message_id=IDS["EXCHANGE"], SCRIBE_REASON="journal_full"))
         sums = gateway.log(message_id=IDS["ERRORS_SUMMED"], SCRIBE_REASON="journal_full")
         n_held = sum(int(line["SCRIBE_COUNT"]) for line in sums)
@@ -223,8 +244,10 @@ def test_a_damaged_ring_is_told_and_kept(fake):
         with gateway.connect() as wire:
             for n in range(20):
                 assert gateway.chat(key, model="echo", wire=wire, content=f"number {n}").status == 200
+        wait_for(lambda: all(ring["synced"] == ring["written"] for ring in gateway.control("GetStatus")["journal"]), what="the disk")
         gateway.kill()
         ring, = (gateway.state / "journal").glob("*.ring")
+        ring.with_suffix(".stage").unlink()  # as after a boot: it has it all, too
         data = bytearray(ring.read_bytes())
         places = [found.start() for found in re.finditer(b"tester", data)]
         assert len(places) >= 20
