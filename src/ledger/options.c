@@ -10,10 +10,13 @@
 static const char help[] =
         "scribe-ledger - keeps the keys and the usage of scribe-gateway in a database\n"
         "\n"
-        "Usage: scribe-ledger [--config DIR] [--check]\n"
+        "Usage: scribe-ledger [--config DIR] [--check | --migrate URL]\n"
         "\n"
         "  --config DIR    the directory of gateway.conf (%s)\n"
         "  --check         read the configuration, look at the database, change nothing, and exit\n"
+        "  --migrate URL   bring the schema of that database up to date as the user in the URL, grant what the "
+        "service's\n"
+        "                  role needs, and exit; the password is in PGPASSWORD or ~/.pgpass\n"
         "  --parent-fd N   exit when the pipe with this descriptor is closed (set by a gateway that starts its "
         "ledger)\n"
         "  --version       print the version and exit\n"
@@ -22,7 +25,7 @@ static const char help[] =
         "It drains the journal of the gateway into the database named by [ledger] database, and answers scribectl and\n"
         "the gateway on ledger.socket in the runtime directory. SIGHUP reads [control] admins, group, the log "
         "level\n"
-        "and prices again; SIGTERM stores what is left and ends. One ledger per database: a second one refuses to "
+        "and prices again; SIGTERM stores what is left and ends. One ledger per SQLite file: a second one refuses to "
         "start.\n"
         "\n"
         "Exit status: 0 after --check without findings and after SIGTERM; 1 when it cannot start; 2 for wrong "
@@ -33,6 +36,7 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
         static const struct option known[] = {
                 {"config", required_argument, NULL, 'c'},
                 {"check", no_argument, NULL, 'k'},
+                {"migrate", required_argument, NULL, 'm'},
                 {"parent-fd", required_argument, NULL, 'p'},
                 {"version", no_argument, NULL, 'v'},
                 {"help", no_argument, NULL, 'h'},
@@ -49,6 +53,9 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                         break;
                 case 'k':
                         o->wants_check = true;
+                        break;
+                case 'm':
+                        o->migrate_url = optarg;
                         break;
                 case 'p':
                         if (sg_str_to_u64(sg_str_from(optarg), &fd) != 0 || fd > INT32_MAX ||

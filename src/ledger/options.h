@@ -14,6 +14,7 @@ struct sg_ledger_options {
         /* arguments */
         const char *config_directory;
         bool wants_check;
+        const char *migrate_url; /* NULL: not wanted */
         int parent_fd; /* -1: none */
         /* configuration */
         struct sg_config *config;

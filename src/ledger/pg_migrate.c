@@ -269,6 +269,7 @@ struct finding {
         int version; /* 0: nothing of ours is there */
         bool may_change;
         bool is_there;
+        bool lacks_grants; /* roles of ours were made after it */
         char owner[128];
 };
 
@@ -279,7 +280,9 @@ static const char look_sql[] =
         " (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid),"
         " coalesce(obj_description(n.oid, 'pg_namespace') = '" COMMENT "', false)"
         " AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),"
-        " pg_get_userbyid(d.datdba)::text"
+        " pg_get_userbyid(d.datdba)::text,"
+        " EXISTS (SELECT FROM pg_roles o WHERE o.rolname IN ('scribe_ledger', 'scribe_reader')"
+        "  AND NOT has_schema_privilege(o.oid, n.oid, 'USAGE'))"
         " FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'scribe' WHERE d.datname = current_database()";
 
 static int look(struct sg_pg_link *k, struct finding *ret, struct sg_error *err)
@@ -294,6 +297,7 @@ static int look(struct sg_pg_link *k, struct finding *ret, struct sg_error *err)
                 return r > 0 ? -EIO : r;
         *ret = (struct finding){.is_there = sg_pg_u64(res, 0) != 0, .may_change = sg_pg_u64(res, 2) != 0};
         (void)sg_str_copy(ret->owner, sizeof(ret->owner), sg_pg_text(res, ret->is_there ? 1 : 5));
+        ret->lacks_grants = sg_pg_u64(res, 6) != 0;
         is_empty = sg_pg_u64(res, 3) == 0;
         is_ours = sg_pg_u64(res, 4) != 0;
         PQclear(res);
@@ -411,7 +415,7 @@ int sg_pg_migrate(struct sg_pg_link *k, bool only_look, bool may_be_older, struc
                 return 0;
         if (f.version < SG_SCHEMA_VERSION && (only_look || !f.may_change))
                 return refuse_older(k, &f, err);
-        if (!f.may_change)
+        if (!f.may_change || (f.version == SG_SCHEMA_VERSION && !f.lacks_grants))
                 return 0;
         k->answer_usec = MIGRATION_USEC;
         r = change(k, err);
