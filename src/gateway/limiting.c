@@ -340,6 +340,14 @@ static enum sg_limiting_lane lane_of(struct sg_exchange *x, int e)
         return e ? SG_LIMITING_MAY_NOT : SG_LIMITING_MAY;
 }
 
+/* Looking and removing is free everywhere. */
+static bool costs_nothing(const struct sg_exchange *x)
+{
+        return x->op == SG_OP_COUNT_TOKENS ||
+               (x->op == SG_OP_PASS && (x->method == SG_METHOD_GET || x->method == SG_METHOD_HEAD ||
+                                        x->method == SG_METHOD_DELETE || x->method == SG_METHOD_OPTIONS));
+}
+
 /* What is held of caller and model grows to what this lane may cost. */
 static enum sg_limiting_lane reserve_cost(struct sg_exchange *x, const struct sg_limited_list *caller,
                                           const struct sg_limited_list *provider)
@@ -351,7 +359,7 @@ static enum sg_limiting_lane reserve_cost(struct sg_exchange *x, const struct sg
         uint64_t cost;
         int e = 0;
 
-        if (!has_budget(caller, false, NULL, &who) && !has_budget(provider, false, NULL, &who))
+        if (costs_nothing(x) || (!has_budget(caller, false, NULL, &who) && !has_budget(provider, false, NULL, &who)))
                 return SG_LIMITING_MAY;
         if (!cost_of(x, &t, currency, &cost)) {
                 if (has_budget(caller, true, NULL, &who) || has_budget(provider, true, NULL, &who))
@@ -366,14 +374,15 @@ static enum sg_limiting_lane reserve_cost(struct sg_exchange *x, const struct sg
                 const uint64_t n_of[SG_LIMIT_KIND_N] = {[SG_LIMIT_COST] = cost - l->cost};
 
                 e = reserve(x, caller, n_of, currency, &l->caller);
+                if (!e)
+                        l->cost = cost;
         }
         if (!e && cost && provider->n) {
                 const uint64_t n_of[SG_LIMIT_KIND_N] = {[SG_LIMIT_COST] = cost};
 
                 e = reserve(x, provider, n_of, currency, &l->lane);
         }
-        if (!e)
-                l->cost = SG_MAX(l->cost, cost);
+        l->has_cost = true;
         return lane_of(x, e);
 }
 
@@ -507,7 +516,7 @@ void sg_limiting_settle(struct sg_exchange *x)
         if (!l)
                 return;
         stop_waiting(l);
-        cost = is_released || !l->cost ? 0 : cost_of_usage(x);
+        cost = is_released || !l->has_cost ? 0 : cost_of_usage(x);
         settle(x, &l->caller, is_released, cost);
         settle(x, &l->lane, is_released, cost);
 }

@@ -24,7 +24,7 @@ struct sg_limiting {
         bool is_admitted;
         const struct sg_config_model *model;       /* for which tokens are held; see has_tokens */
         const struct sg_config_provider *provider; /* of `lane` */
-        bool has_tokens;
+        bool has_tokens, has_cost;
         uint64_t cost;           /* held in `caller` */
         enum sg_failure refused; /* why a lane may not be asked, if one may not */
         unsigned wait_sec;       /* of that */

@@ -259,6 +259,29 @@ def test_what_has_no_price_cannot_keep_a_budget(gateway):
     assert gateway.chat(soft, model="unpriced").status == 200
 
 
+def test_a_provider_has_a_budget_too(providers):
+    text = providers.config(MODELS.format(web="http://127.0.0.1:1")).replace(
+        '[provider "b"]\n', '[provider "b"]\nlimit = 0.001 usd/day\n')
+    running = Gateway(config=text, start=False)
+    (running.config / "prices.d").mkdir()
+    (running.config / "prices.d/test.conf").write_text(PRICES)
+    running.start()
+    with running:
+        providers.fakes["b"].on("cheap", saying({"prompt_tokens": 5000, "completion_tokens": 500, "total_tokens": 5500}))
+        key = running.create_key("anyone")
+        assert running.chat(key, model="cheap", max_tokens=100).status == 200
+        assert wait_settled(running, "b", "provider")["used"] == 1000
+        refused = running.chat(key, model="cheap", max_tokens=100)
+        assert refused.status == 402 and "provider 'b'" in error(refused)["message"]
+
+
+def test_what_costs_nothing_needs_no_price(gateway):
+    key = limited(gateway, "looker", "1 usd/month")
+    assert gateway.ask("GET", "/v1/files", bearer(key)).status != 403
+    refused = gateway.ask("POST", "/v1/batches", bearer(key), {"input_file_id": "x"})
+    assert refused.status in (403, 404)
+
+
 # ---- who
 
 
