@@ -9,8 +9,8 @@
  *          starts anew), wall_usec for days and months
  * Owner    the daemon owns sg_limits, which outlives every reservation and set of limits; a reservation is the exchange's
  * Thread   reserve, settle, views: any, without locks (but for making a word where all is full). The rest: the main thread
- * Errors   SG_LIMIT_E_*; -errno at birth, -ENOMEM and -E2BIG (SG_LIMIT_HOLDS_MAX) when reserving. A file that cannot be used is no error: the words are in memory then, and the
- *          text says why
+ * Errors   SG_LIMIT_E_*; -errno at birth; -ENOMEM and -E2BIG (SG_LIMIT_HOLDS_MAX) when reserving. A file that cannot be used
+ *          is no error: the words are in memory then, and the text says why
  * Limits   SG_LIMIT_WORDS_MAX words; beyond them limits are kept in memory only, for this process
  * Source   GCRA: ITU-T I.371. docs/limits.md says why the sums hold
  *
@@ -118,8 +118,9 @@ struct sg_limit_refusal {
         bool is_alone;     /* Redis is not there: this node's share alone was spent */
 };
 
-/* All of it or nothing; adds to *r. What is not asked for is not counted: an estimate of tokens or cost is at least 1. More of what *r has already may be asked for: an estimate that grew. Soft limits never
- * refuse, and are counted all the same. */
+/* All of it or nothing; adds to *r. What is not asked for is not counted: an estimate of tokens or cost is at least 1. More
+ * of what *r has already may be asked for: an estimate that grew. Soft limits never refuse, and are counted all the same.
+ * SG_LIMIT_E_WAIT: *ret_refusal says which word lacks a grant. */
 int sg_limits_reserve(struct sg_limits *l, const struct sg_limit_ask *ask, struct sg_reservation *r,
                       struct sg_limit_refusal *ret_refusal) SG_MUST_CHECK;
 /* What was really used takes the place of what was reserved: tokens and cost. Requests stay counted; concurrency is given

@@ -183,9 +183,10 @@ static void test_nothing_is_left_of_mixed_outcomes(void **state)
         assert_int_equal(view(l, &who[0], 3, 0).used, cost);
         assert_int_equal(view(l, &who[0], 4, 0).used, tokens);
         assert_int_equal(view(l, &who[0], 5, 0).used, requests);
-        /* Buckets, in the same instant, but for the tick that each taking is rounded up by. */
-        assert_in_range(view(l, &who[1], 1, 0).used, tokens, tokens + tokens / 10000);
-        assert_in_range(view(l, &who[1], 2, 0).used, requests, requests + 1 + requests / 1000);
+        /* Buckets, in the same instant: what they did not give back is less than was open at once (40 of 100) when they
+         * were nearly full. Never too much. */
+        assert_in_range(view(l, &who[1], 1, 0).used, tokens, tokens + 4000);
+        assert_in_range(view(l, &who[1], 2, 0).used, requests, requests + 40);
         sg_limit_set_unref(who[0].set);
         sg_limit_set_unref(who[1].set);
         sg_limits_free(l);
