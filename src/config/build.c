@@ -31,6 +31,7 @@ struct sg_whole *sg_whole_free(struct sg_whole *w)
                 sg_limit_set_unref(w->config.models[i].limits);
         sg_limit_set_unref(w->config.address_limits);
         sg_secret_unref(w->config.ledger_password);
+        sg_secret_unref(w->config.redis.password);
         sg_prices_free(w->config.prices);
         sg_pool_done(&w->pool);
         free(w);
@@ -147,7 +148,7 @@ static const char *not_of_address(const struct sg_limit *l)
 static int build_globals(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err)
 {
         static const enum sg_section sections[] = {SG_SECTION_GATEWAY, SG_SECTION_JOURNAL, SG_SECTION_LEDGER,
-                                                   SG_SECTION_CONTROL, SG_SECTION_LOG};
+                                                   SG_SECTION_REDIS,   SG_SECTION_CONTROL, SG_SECTION_LOG};
         struct sg_config *c = &w->config;
         char body[SG_UNITS_TEXT_BYTES], bodies[SG_UNITS_TEXT_BYTES];
         const struct sg_raw_section *section;
@@ -175,6 +176,8 @@ static int build_globals(struct sg_whole *w, const struct sg_surroundings *aroun
                         return -ENOMEM;
         }
         r = sg_database_build(w, around, err);
+        if (!r)
+                r = sg_redis_build(w, around, err);
         if (!r)
                 r = sg_limit_lines_build(w, sg_raw_find(&w->raw, SG_SECTION_GATEWAY, SG_STR_NONE),
                                          "gateway.address_limit", not_of_address, &c->address_limits, err);

@@ -66,6 +66,9 @@ int sg_credential_read(const struct sg_value *v, const struct sg_surroundings *a
 /* The file that "file:/path" or "credential:NAME" stands for; it is read when the snapshot is made. */
 int sg_pem_path(const struct sg_value *v, const struct sg_surroundings *around, const char **ret) SG_MUST_CHECK;
 /* database.c: what the ledger's database needs; and the variables that name one. */
+/* redis.c: the place of its secret, and what needs what; the variables. */
+int sg_redis_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
+int sg_redis_from_environment(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
 int sg_database_build(struct sg_whole *w, const struct sg_surroundings *around, struct sg_error *err) SG_MUST_CHECK;
 int sg_database_from_environment(struct sg_raw *raw, const struct sg_surroundings *around) SG_MUST_CHECK;
 /* limit_lines.c: all lines of a setting as one set, for which is_fit tells whether it may have such a limit: NULL, or why

@@ -311,6 +311,22 @@ struct sg_config_service {
         const char *where;
 };
 
+/* [redis] */
+struct sg_config_redis {
+        const char *url; /* as written; NULL: limits are not shared */
+        bool is_tls;
+        const char *host; /* without brackets */
+        uint16_t port;
+        const char *socket_path; /* of a Unix socket; NULL: host and port */
+        unsigned database;
+        const char *user;                      /* NULL: Redis' default user */
+        struct sg_secret *password;            /* NULL: none is sent, or secrets were not read */
+        const char *ca_file;                   /* NULL: the system's trust */
+        const char *tls_server_name;           /* NULL: host */
+        const char *tls_certificate, *tls_key; /* paths of PEM files; NULL, both: none is shown */
+        const char *prefix;                    /* of all keys in Redis */
+};
+
 struct sg_config {
         uint64_t number; /* 1, 2, … in this process */
         uint64_t read_wall_usec;
@@ -341,6 +357,8 @@ struct sg_config {
         const char *ledger_ca_file;        /* NULL: none */
         const char *ledger_tls_certificate, *ledger_tls_key; /* paths of PEM files; NULL, both: none is shown */
         enum sg_ledger_start ledger_start;
+
+        struct sg_config_redis redis;
 
         /* [control] */
         const char **admins; /* user names */

@@ -231,5 +231,7 @@ int sg_environment_apply(struct sg_raw *raw, const struct sg_surroundings *aroun
                 r = apply_llm(raw, around);
         if (!r)
                 r = sg_database_from_environment(raw, around);
+        if (!r)
+                r = sg_redis_from_environment(raw, around);
         return r ? r : sg_dependencies_from_environment(raw, around);
 }

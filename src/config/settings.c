@@ -17,6 +17,7 @@
 #define GATEWAY(setting)           ID(GATEWAY, "gateway", setting)
 #define JOURNAL(setting)           ID(JOURNAL, "journal", setting)
 #define LEDGER(setting)            ID(LEDGER, "ledger", setting)
+#define REDIS(setting)             ID(REDIS, "redis", setting)
 #define CONTROL(setting)           ID(CONTROL, "control", setting)
 #define LOG(setting)               ID(LOG, "log", setting)
 #define LISTENER(setting)          ID(LISTENER, "listener", setting)
@@ -64,6 +65,12 @@ const struct sg_section_info sg_sections[SG_SECTION_N] = {
                 {"journal", NULL,
                  "The files in which the record of each exchange waits, safe from a crash, for the ledger."},
         [SG_SECTION_LEDGER] = {"ledger", NULL, "The database of keys and usage, and the process that owns it."},
+        [SG_SECTION_REDIS] = {"redis", NULL,
+                              "Shares the limits of keys, groups, models and providers between several gateways. "
+                              "Without it each has "
+                              "them for itself. No request waits for Redis longer than a tenth of a second, and none "
+                              "fails because it "
+                              "is not there: see docs/limits.md."},
         [SG_SECTION_CONTROL] = {"control", NULL, "Who may change things with scribectl."},
         [SG_SECTION_LOG] = {"log", NULL, "What is told, and where."},
         [SG_SECTION_LISTENER] = {"listener", "http",
@@ -188,6 +195,34 @@ const struct sg_setting sg_settings[] = {
          AT(sg_config, ledger_start),
          .help = "Whether the gateway starts scribe-ledger as its child: `auto` does so unless systemd started the "
                  "gateway."},
+
+        {REDIS("url"), .kind = SG_KIND_REDIS, .example = "redis://redis.example:6379/0",
+         .default_note = "none: limits are this gateway's own", AT(sg_config, redis.url),
+         .help = "`redis://host:port/database`, `rediss://` for TLS, `host:port` or `unix:/path`. A Redis (5 or later) "
+                 "that "
+                 "stands alone or is the primary of replicas, not a cluster. Never a password. The environment "
+                 "variables "
+                 "`REDIS_HOST` and `REDIS_PORT` go before the files."},
+        {REDIS("user"), .kind = SG_KIND_TEXT, .max = 128, .example = "scribe", .default_note = "Redis' default user",
+         AT(sg_config, redis.user), .help = "The user of Redis 6 and later; needs a password."},
+        {REDIS("password"), .kind = SG_KIND_SECRET, .example = "credential:redis", .default_note = "none is sent",
+         AT(sg_config, redis.password),
+         .help = "Where the password is: `credential:NAME`, `file:/path` or `env:NAME`. The environment variable "
+                 "`REDIS_PASSWORD` goes before it where there is a url."},
+        {REDIS("ca_file"), .kind = SG_KIND_FILE, .example = "/etc/ssl/certs/ca-certificates.crt", .max = 3000,
+         .default_note = "the system's trust", AT(sg_config, redis.ca_file),
+         .help = "Certificates (PEM) that the server's own must lead to, of `rediss://`."},
+        {REDIS("tls_server_name"), .kind = SG_KIND_HOST, .example = "redis.internal.example",
+         .default_note = "the host of the url", AT(sg_config, redis.tls_server_name),
+         .help = "The name that is asked for and that the server's certificate must have."},
+        {REDIS("tls_certificate"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/redis.crt",
+         .default_note = "none is shown", AT(sg_config, redis.tls_certificate),
+         .help = "Where the certificate is that is shown to the server, in PEM: `file:/path` or `credential:NAME`."},
+        {REDIS("tls_key"), .kind = SG_KIND_PEM_FILE, .example = "file:/etc/scribe-gateway/redis.key",
+         .default_note = "none", AT(sg_config, redis.tls_key), .help = "Where the private key of tls_certificate is."},
+        {REDIS("prefix"), .kind = SG_KIND_TEXT, .max = 64, .default_text = "scribe:", AT(sg_config, redis.prefix),
+         .help = "What the names of all keys in Redis begin with: the same for all gateways that share limits, another "
+                 "one for others on the same Redis."},
 
         {CONTROL("admins"), .kind = SG_KIND_USERS, .example = "alice", AT(sg_config, admins),
          .help = "Users, besides root and the service's own, who may change keys and settings. Lines add up; an empty "
@@ -537,6 +572,8 @@ const char *sg_kind_name(enum sg_kind kind)
                 [SG_KIND_USERS] = "users",
                 [SG_KIND_SINK] = "place",
                 [SG_KIND_DATABASE] = "database",
+                [SG_KIND_REDIS] = "URL",
+                [SG_KIND_TEXT] = "word",
                 [SG_KIND_ADDRESS] = "address",
                 [SG_KIND_URL] = "URL",
                 [SG_KIND_SECRET] = "place of a secret",

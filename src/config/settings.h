@@ -13,6 +13,7 @@ enum sg_section {
         SG_SECTION_GATEWAY,
         SG_SECTION_JOURNAL,
         SG_SECTION_LEDGER,
+        SG_SECTION_REDIS,
         SG_SECTION_CONTROL,
         SG_SECTION_LOG,
         SG_SECTION_LISTENER,
@@ -43,6 +44,8 @@ enum sg_kind {
         SG_KIND_USERS,    /* list */
         SG_KIND_SINK,     /* where the log goes: three fields */
         SG_KIND_DATABASE, /* sqlite:/path or postgresql://… */
+        SG_KIND_REDIS,    /* redis://host:port/database, unix:/path: several fields */
+        SG_KIND_TEXT,     /* visible ASCII without blanks */
         SG_KIND_ADDRESS,
         SG_KIND_URL,
         SG_KIND_SECRET,

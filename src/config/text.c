@@ -140,7 +140,7 @@ static int add_section(struct sg_buf *b, const struct sg_whole *w, enum sg_secti
 int sg_config_add_text(const struct sg_config *c, struct sg_buf *b)
 {
         static const enum sg_section globals[] = {SG_SECTION_GATEWAY, SG_SECTION_JOURNAL, SG_SECTION_LEDGER,
-                                                  SG_SECTION_CONTROL, SG_SECTION_LOG};
+                                                  SG_SECTION_REDIS,   SG_SECTION_CONTROL, SG_SECTION_LOG};
         const struct sg_whole *w = sg_whole_of(c);
         int r = 0;
 

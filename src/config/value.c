@@ -312,6 +312,16 @@ static int store_api_version(const struct sg_value *v, void *object)
         return store_string(v, object);
 }
 
+static int store_text(const struct sg_value *v, void *object)
+{
+        for (size_t i = 0; i < v->text.n; i++)
+                if (v->text.p[i] <= ' ' || v->text.p[i] > '~')
+                        return sg_value_refuse(v, "it may have visible ASCII characters only, and no blanks");
+        if (v->text.n > v->setting->max)
+                return sg_value_refuse(v, "it has more than %u characters", (unsigned)v->setting->max);
+        return store_string(v, object);
+}
+
 int sg_value_store(const struct sg_value *v, void *object)
 {
         static int (*const store[SG_KIND_N])(const struct sg_value *v, void *object) = {
@@ -326,6 +336,8 @@ int sg_value_store(const struct sg_value *v, void *object)
                 [SG_KIND_GROUP] = store_group,
                 [SG_KIND_SINK] = store_sink,
                 [SG_KIND_DATABASE] = sg_value_database,
+                [SG_KIND_REDIS] = sg_value_redis,
+                [SG_KIND_TEXT] = store_text,
                 [SG_KIND_ADDRESS] = sg_value_address,
                 [SG_KIND_URL] = store_url,
                 [SG_KIND_PROXY] = store_proxy,

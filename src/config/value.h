@@ -75,6 +75,8 @@ int sg_value_proxy(const struct sg_value *v, struct sg_config_provider *p) SG_MU
 /* dependencies.c: what is asked, and where. */
 int sg_value_probe(const struct sg_value *v, void *object) SG_MUST_CHECK;
 /* database.c: sqlite:/path, or the URL of a server. */
+/* redis.c: where Redis is. */
+int sg_value_redis(const struct sg_value *v, void *object) SG_MUST_CHECK;
 int sg_value_database(const struct sg_value *v, void *object) SG_MUST_CHECK;
 /* The syntax that net/ binds; whether the machine has the address shows there. */
 int sg_value_address(const struct sg_value *v, void *object) SG_MUST_CHECK;

@@ -243,6 +243,8 @@ static void test_text_tells_values_and_places(void **state)
                        "\n[ledger]\n"
                        "database = sqlite:/var/lib/scribe-gateway/ledger.db  # default\n"
                        "start = auto  # default\n"
+                       "\n[redis]\n"
+                       "prefix = scribe:  # default\n"
                        "\n[control]\n"
                        "admins = root  # a.conf:7\n"
                        "\n[log]\n"

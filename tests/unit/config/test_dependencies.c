@@ -189,7 +189,7 @@ static void test_wrong_variables_are_named(void **state)
         test_wrong("", "environment variable NEO4J_URI: probe: the URL does not begin with tcp://, http://, https://, "
                        "redis://, rediss://, postgres://, bolt:// or bolt+s://");
         TEST_ENV("REDIS_HOST=cache", "REDIS_PORT=many");
-        test_wrong("", "environment variable REDIS_HOST: probe: the URL has a port that is not a number from 1 to "
+        test_wrong("", "environment variable REDIS_HOST: url: the URL has a port that is not a number from 1 to "
                        "65535");
         TEST_ENV("POSTGRES_HOST=me:secret@db");
         test_wrong("", "environment variable POSTGRES_HOST: probe: the URL holds a user name or password; leave them "
