@@ -53,14 +53,14 @@ static void add_amount(struct sg_table *t, struct json_object *row, const char *
                 sg_table_add(t, format_amount(sg_ctl_u64(row, name), currency_of(sg_ctl_text(row, "limit")), text));
 }
 
-/* Of all that is used, reserved or left. */
+/* Rounded down: 100% is all of it. */
 static void add_percent(struct sg_table *t, struct json_object *row)
 {
-        uint64_t taken = sg_ctl_u64(row, "used") + sg_ctl_u64(row, "reserved");
-        uint64_t all = taken + sg_ctl_u64(row, "remaining");
-        char text[16];
+        uint64_t used = sg_ctl_u64(row, "used"), amount = sg_ctl_u64(row, "amount");
+        char text[32];
 
-        (void)snprintf(text, sizeof(text), "%.0f%%", all ? 100.0 * (double)taken / (double)all : 0.0);
+        (void)snprintf(text, sizeof(text), "%" PRIu64 "%%",
+                       amount && used <= UINT64_MAX / 100 ? used * 100 / amount : 0);
         sg_table_add(t, text);
 }
 
@@ -106,7 +106,7 @@ static void add_row(struct sg_table *t, struct json_object *row, bool with_grant
 
 static void print_rows(struct json_object *rows)
 {
-        static const char *const head[] = {"of", "name", "limit", "taken", "used", "reserved", "left", "resets"};
+        static const char *const head[] = {"of", "name", "limit", "part", "used", "reserved", "left", "resets"};
         bool with_grants = is_any(rows, is_granted), with_bounds = is_any(rows, is_alone);
         struct sg_table *t = sg_table_new(SG_N_ELEMENTS(head) + with_grants + with_bounds);
 

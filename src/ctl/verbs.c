@@ -187,8 +187,10 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
         {"limits show", "[NAME]", 0, 1, 0, "show what is used of limits and budgets",
          "NAME is that of a key, group, model or provider; key:NAME, group:NAME, model:NAME and provider:NAME name one "
          "of\n"
-         "these. \"reserved\" is held for exchanges that are open, \"taken\" the share of both. With several nodes\n"
-         "\"granted\" is what this one may give out before it asks Redis again; when Redis does not answer, \"bound\" "
+         "these. Of what is \"used\", \"reserved\" is held for exchanges that are open; \"part\" is the share of the "
+         "limit.\n"
+         "With several nodes \"granted\" is what this one may give out before it asks Redis again; when Redis does not "
+         "answer, \"bound\" "
          "is\n"
          "what the nodes may go over the limit together, at most.\n"
          "\n"

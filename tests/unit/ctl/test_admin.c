@@ -143,15 +143,17 @@ static void show_limits(struct sg_varlink_call *call, struct json_object *parame
                 return;
         }
         sg_varlink_reply_more(
-                call, json_tokener_parse("{\"limits\":[{\"subject\":\"key\",\"name\":\"ali\\u001bce\",\"limit\":\"20 "
-                                         "usd/month warn=80%\",\"used\":4500000,\"reserved\":500001,\"remaining\":"
-                                         "14999999,\"reset_usec\":93600000000,\"alone\":false}]}"));
+                call,
+                json_tokener_parse(
+                        "{\"limits\":[{\"subject\":\"key\",\"name\":\"ali\\u001bce\",\"limit\":\"20 "
+                        "usd/month warn=80%\",\"amount\":20000000,\"used\":5000001,\"reserved\":500001,\"remaining\":"
+                        "14999999,\"reset_usec\":93600000000,\"alone\":false}]}"));
         answer(call, parameters, owner,
-               w->upgrade_fails
-                       ? "{\"limits\":[{\"subject\":\"group\",\"name\":\"acme\",\"limit\":\"10000000 tokens/day\","
-                         "\"used\":9999999,\"reserved\":0,\"remaining\":1,\"reset_usec\":0,\"granted\":1000,"
-                         "\"alone\":true,\"bound\":2500000}]}"
-                       : "{\"limits\":[]}");
+               w->upgrade_fails ? "{\"limits\":[{\"subject\":\"group\",\"name\":\"acme\",\"limit\":\"10000000 "
+                                  "tokens/day\",\"amount\":10000000,"
+                                  "\"used\":9999999,\"reserved\":0,\"remaining\":1,\"reset_usec\":0,\"granted\":1000,"
+                                  "\"alone\":true,\"bound\":2500000}]}"
+                                : "{\"limits\":[]}");
 }
 
 static const struct sg_varlink_method gateway_methods[] = {
@@ -442,14 +444,15 @@ static void test_limits_in_use(void **state)
 
         assert_int_equal(ctl(w, "limits show"), 0);
         assert_has(w->out,
-                   "of   name       limit                  taken      used      reserved           left  resets\n"
-                   "key  ali\\x1bce  20 usd/month warn=80%    25%  4.50 usd  0.500001 usd  14.999999 usd  in 1 d 2 "
+                   "of   name       limit                  part          used      reserved           left  resets\n"
+                   "key  ali\\x1bce  20 usd/month warn=80%   25%  5.000001 usd  0.500001 usd  14.999999 usd  in 1 d 2 "
                    "h\n");
         assert_null(strstr(w->out, "Redis"));
         w->upgrade_fails = true;
         assert_int_equal(ctl(w, "limits show"), 0);
         assert_has(w->out,
-                   "10000000 tokens/day     100%      9.9M             0              1  -              1000   2.5M\n");
+                   "group  acme       10000000 tokens/day     99%          9.9M             0              1  -  "
+                   "            1000   2.5M\n");
         assert_has(w->out, "Redis does not answer: this node goes on by itself.");
         assert_int_equal(ctl(w, "limits show qwen:7b"), 0);
         assert_string_equal(w->asked, "{\"name\":\"qwen:7b\"}");
