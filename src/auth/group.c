@@ -51,10 +51,11 @@ static void on_grace(struct sg_rcu_head *at)
         facts_free(SG_CONTAINER(at, struct sg_group_facts, rcu));
 }
 
-static void set_facts(struct sg_group *group, struct sg_group_facts *facts)
+static void set_facts(struct sg_groups *g, struct sg_group *group, struct sg_group_facts *facts)
 {
         struct sg_group_facts *before = atomic_exchange_explicit(&group->facts, facts, memory_order_acq_rel);
 
+        g->n_changes += before || facts;
         if (before)
                 sg_rcu_call(&before->rcu, on_grace);
 }
@@ -225,7 +226,7 @@ int sg_groups_apply(struct sg_groups *g, const struct sg_group_change *change)
 
         if (change->is_removed) {
                 if (e) {
-                        set_facts(&e->group, NULL);
+                        set_facts(g, &e->group, NULL);
                         sweep(g, bucket_of(g, change->id));
                 }
                 return 0;
@@ -238,7 +239,7 @@ int sg_groups_apply(struct sg_groups *g, const struct sg_group_change *change)
         facts = facts_new(g, change, facts_of(&e->group));
         if (!facts)
                 return -ENOMEM;
-        set_facts(&e->group, facts);
+        set_facts(g, &e->group, facts);
         return 0;
 }
 
@@ -252,7 +253,7 @@ void sg_groups_picture_end(struct sg_groups *g)
         for (size_t i = 0; i < g->n_buckets; i++) {
                 for (struct sg_group_entry *e = g->buckets[i]; e; e = e->next)
                         if (e->picture != g->picture)
-                                set_facts(&e->group, NULL);
+                                set_facts(g, &e->group, NULL);
                 sweep(g, &g->buckets[i]);
         }
 }
@@ -262,7 +263,7 @@ void sg_groups_done(struct sg_groups *g)
         for (size_t i = 0; i < g->n_buckets; i++)
                 for (struct sg_group_entry *e = g->buckets[i], *next; e; e = next) {
                         next = e->next;
-                        set_facts(&e->group, NULL);
+                        set_facts(g, &e->group, NULL);
                         sg_group_unref(&e->group);
                 }
         free(g->buckets);

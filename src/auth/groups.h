@@ -13,7 +13,7 @@ struct sg_groups {
         struct sg_group_entry **buckets;
         size_t n_buckets; /* a power of two, or 0 */
         size_t n;         /* with those that are only named */
-        uint64_t picture;
+        uint64_t picture, n_changes;
 };
 
 void sg_groups_done(struct sg_groups *g);

@@ -39,6 +39,7 @@ struct sg_keytable {
         struct entry **by_id;
         size_t n_buckets; /* of both indexes */
         size_t n_keys;
+        uint64_t n_changes;
         uint8_t picture; /* the last one; its keys have its number, and at its end no others are left */
         struct sg_groups groups;
 };
@@ -186,6 +187,7 @@ static void id_add(struct sg_keytable *t, struct entry *e)
         e->next_by_id = *bucket;
         *bucket = e;
         t->n_keys++;
+        t->n_changes++;
 }
 
 static void id_remove(struct sg_keytable *t, struct entry *e)
@@ -198,6 +200,7 @@ static void id_remove(struct sg_keytable *t, struct entry *e)
         }
         *at = e->next_by_id;
         t->n_keys--;
+        t->n_changes++;
 }
 
 /* ---- the table */
@@ -403,6 +406,11 @@ void sg_keytable_picture_end(struct sg_keytable *t)
 size_t sg_keytable_count(const struct sg_keytable *t)
 {
         return t->n_keys;
+}
+
+uint64_t sg_keytable_n_changes(const struct sg_keytable *t)
+{
+        return t->n_changes + t->groups.n_changes;
 }
 
 const struct sg_key *sg_keytable_find_id(struct sg_keytable *t, uint64_t id)

@@ -75,6 +75,8 @@ void sg_keytable_each_group(struct sg_keytable *t, void (*each)(const struct sg_
 void sg_keytable_picture_begin(struct sg_keytable *t);
 void sg_keytable_picture_end(struct sg_keytable *t);
 size_t sg_keytable_count(const struct sg_keytable *t);
+/* How often something changed in it: a key or group came, went or says something else. */
+uint64_t sg_keytable_n_changes(const struct sg_keytable *t);
 /* For the picture on disk; main thread. */
 void sg_keytable_each(struct sg_keytable *t, void (*each)(const struct sg_key *k, void *owner), void *owner);
 /* The same piece by piece: goes on at *at (0 at the start) for at least n keys; true at the end. What changes in between may

@@ -27,6 +27,7 @@ struct sg_feed {
         bool in_picture, is_complete; /* of the full picture on this connection */
         bool is_stale;                /* as the ledger on this connection says */
         bool is_out, outage_is_told, write_failure_is_told;
+        bool is_behind; /* the table has changes that neither the file on disk nor the one that is written has */
         struct sg_log_limit outages;
         uint64_t wait_usec;
         struct sg_timer connect_again, empty_lasts, write_again, write_on;
@@ -165,6 +166,7 @@ static void write_picture(struct sg_feed *f)
 {
         int r = sg_picture_begin(f->picture, f->table, sg_feed_version(f));
 
+        f->is_behind = false;
         sg_timer_stop(&f->write_on);
         sg_timer_stop(&f->write_again);
         if (r)
@@ -251,13 +253,20 @@ static void stand(struct sg_feed *f)
 
 static void picture_is_complete(struct sg_feed *f)
 {
+        const uint64_t before = sg_keytable_n_changes(f->table);
+
         sg_keytable_picture_end(f->table);
+        f->is_behind |= sg_keytable_n_changes(f->table) != before;
         f->in_picture = false;
         f->is_complete = true;
         f->wait_usec = WAIT_MIN_USEC;
         stand(f);
         sg_info("%zu keys are known, as of version %" PRIu64, sg_keytable_count(f->table), sg_feed_version(f));
-        write_picture(f);
+        /* A ledger that comes back tells mostly what is on disk already. */
+        if (!f->is_behind && keeps_changes(f) && sg_picture_commit(f->picture, sg_feed_version(f)) == 0)
+                keep_changes(f, true);
+        else
+                write_picture(f);
 }
 
 /* Totals alone change nothing that is kept. */
@@ -269,8 +278,8 @@ static bool has_changes(const struct sg_feed_news *n)
 static int take_news(struct sg_feed *f, struct json_object *parameters)
 {
         struct sg_feed_news news;
+        uint64_t version, n_before;
         bool is_collected;
-        uint64_t version;
         int r;
 
         if (!sg_feed_news_read(&news, parameters))
@@ -286,7 +295,9 @@ static int take_news(struct sg_feed *f, struct json_object *parameters)
          * written does. */
         is_collected = f->is_complete && has_changes(&news) && keeps_changes(f) &&
                        sg_feed_news_collect(&news, f->picture, version) == 0;
+        n_before = sg_keytable_n_changes(f->table);
         r = sg_feed_news_apply(&news, f->table);
+        f->is_behind |= !is_collected && sg_keytable_n_changes(f->table) != n_before;
         if (!r)
                 r = sg_feed_news_totals(&news, f->on_total, f->total_owner);
         if (r)

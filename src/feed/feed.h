@@ -9,7 +9,7 @@
  *          written, a megabyte in a turn of the loop
  * Errors   start: a broken picture file is set aside with a warning, never fatal
  * Source   the file: one line per key, CRC-32C in hex, space, JSON; of a group {"group":{…}}, before keys; changes are
- *          appended (and synced), the whole is written anew (temporary file, fsync, rename) after a full picture or when
+ *          appended (and synced), the whole is written anew (temporary file, fsync, rename) after a full picture that says something new or when
  *          changes outgrow keys; a torn last line is cut. The first line is {"format":1,"version":…}; a line with
  *          "version" alone says up to which change the file goes
  */

@@ -416,6 +416,79 @@ static void test_states_have_names(void **state)
                 assert_true(strlen(sg_feed_state_name((enum sg_feed_state)s)) > 0);
 }
 
+static ino_t file_of(struct world *w)
+{
+        struct stat st;
+
+        assert_int_equal(stat(w->picture, &st), 0);
+        return st.st_ino;
+}
+
+static void begin_again(struct world *w, const char *first, const char *second)
+{
+        stop_ledger(w);
+        until(w, is_stale);
+        until(w, is_watch_gone);
+        start_ledger(w);
+        until(w, is_watching);
+        tell(w, first);
+        tell(w, second);
+        until(w, is_current);
+}
+
+/* A million keys are not written again because the ledger was restarted; what it says anew is. */
+static void test_a_picture_that_says_nothing_new_is_not_written_again(void **state)
+{
+        struct world *w = *state;
+        ino_t file;
+
+        begin(w);
+        file = file_of(w);
+        begin_again(w, NEWS(KEY(1, false), 10, false), NEWS(KEY(2, false), 11, true));
+        assert_int_equal(file_of(w), file);
+        stop_ledger(w);
+        restart_feed(w); /* and not by a new process either */
+        assert_int_equal(sg_feed_version(w->feed), 11);
+        start_ledger(w);
+        until(w, is_watching);
+        tell(w, NEWS(KEY(1, false) "," KEY(2, false), 11, true));
+        until(w, is_current);
+        assert_int_equal(file_of(w), file);
+
+        begin_again(w, NEWS(KEY(1, false), 12, false), NEWS(KEY(2, true), 12, true)); /* revoked meanwhile */
+        assert_int_not_equal(file_of(w), file);
+        file = file_of(w);
+        begin_again(w, NEWS(KEY(2, true), 13, false), "{\"version\":13,\"complete\":true}"); /* removed */
+        assert_int_not_equal(file_of(w), file);
+        stop_ledger(w);
+        restart_feed(w);
+        assert_int_equal(sg_keytable_count(w->table), 1);
+        assert_true(find(w, 2)->is_revoked);
+}
+
+static bool is_first_revoked(struct world *w)
+{
+        return find(w, 1)->is_revoked;
+}
+
+/* Half a picture has changed the table, but not the file; then it says nothing new, and yet must be written. */
+static void test_what_half_a_picture_changed_is_written_in_the_end(void **state)
+{
+        struct world *w = *state;
+
+        begin(w);
+        stop_ledger(w);
+        until(w, is_watch_gone);
+        start_ledger(w);
+        until(w, is_watching);
+        tell(w, NEWS(KEY(1, true), 11, false));
+        until(w, is_first_revoked);
+        begin_again(w, NEWS(KEY(1, true), 11, false), NEWS(KEY(2, false), 11, true));
+        stop_ledger(w);
+        restart_feed(w);
+        assert_true(find(w, 1)->is_revoked);
+}
+
 /* ---- groups and totals */
 
 static void test_groups_come_before_their_keys_and_survive_a_cold_start(void **state)
@@ -521,6 +594,8 @@ int main(void)
                 feed_test(test_a_broken_picture_is_set_aside),
                 feed_test(test_a_picture_that_cannot_be_written_does_not_stop_changes),
                 feed_test(test_a_ledger_may_say_that_it_is_stale),
+                feed_test(test_a_picture_that_says_nothing_new_is_not_written_again),
+                feed_test(test_what_half_a_picture_changed_is_written_in_the_end),
                 feed_test(test_groups_come_before_their_keys_and_survive_a_cold_start),
                 feed_test(test_totals_are_handed_on_and_not_kept),
                 feed_test(test_wrong_groups_and_totals_end_the_connection),
