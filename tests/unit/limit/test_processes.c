@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -308,6 +309,41 @@ static void test_a_table_that_grows_is_seen_by_all(void **state)
         sg_limits_free(b);
 }
 
+/* A file system that is full: no slot is used that it did not allocate, and the rest is kept in memory. */
+static void test_a_full_file_system_ends_nothing(void **state)
+{
+        const struct sg_limit limit = {.kind = SG_LIMIT_REQUESTS, .window = SG_WINDOW_DAY, .amount = 9};
+        const uint64_t today = sg_window_period(SG_WINDOW_DAY, WALL);
+        struct sg_limits *l = open_table();
+        struct rlimit before, full;
+        struct stat st;
+
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        full = before;
+        full.rlim_cur = 1500000;
+        (void)signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+        for (uint64_t id = 0; id < 40000; id++) {
+                if (id % 1000 == 0)
+                        sg_limits_tend(l, NOW, WALL);
+                sg_limits_floor(l, &(struct sg_limited){.kind = SG_SUBJECT_KEY, .id = id}, &limit, today, 1 + id);
+        }
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size, 4096 + 16384 * 64);
+        assert_in_range(sg_words_in_memory(l->words), 40000 - 16384, 40000 - 16000);
+        /* There is room again: what is in memory stays there, and is found there. */
+        sg_limits_tend(l, NOW, WALL);
+        for (uint64_t id = 0; id < 40000; id++) {
+                const struct sg_limited who = {.kind = SG_SUBJECT_KEY, .id = id};
+                struct sg_limit_word *w = sg_words_find(l->words, sg_word_id(&who, &limit), true);
+
+                assert_int_equal(sg_amount_of(atomic_load(&w->used)), 1 + id);
+        }
+        assert_int_equal(sg_words_count(l->words), 40000);
+        sg_limits_free(l);
+}
+
 /* ---- the saved copy */
 
 static void edit(const char *file, off_t at, const void *bytes, size_t n)
@@ -576,6 +612,7 @@ int main(void)
                 WITH_FILES(test_a_restart_goes_on_counting),
                 WITH_FILES(test_one_process_too_many_is_on_its_own),
                 WITH_FILES(test_a_table_that_grows_is_seen_by_all),
+                WITH_FILES(test_a_full_file_system_ends_nothing),
                 WITH_FILES(test_after_a_reboot_the_saved_copy_counts),
                 WITH_FILES(test_a_clock_that_went_back_over_the_reboot_pays_nothing),
                 WITH_FILES(test_a_large_copy_comes_back_whole),
