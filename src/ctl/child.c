@@ -81,6 +81,26 @@ static void read_all(int fd, struct sg_buf *b)
         }
 }
 
+const char *sg_ctl_find_program(char *out, size_t out_bytes, const char *name, const char *place)
+{
+        const char *const places[] = {"", place};
+        char self[4096];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash;
+
+        if (n < 0)
+                return name;
+        self[n] = '\0';
+        slash = strrchr(self, '/');
+        for (size_t i = 0; slash && i < SG_N_ELEMENTS(places); i++) {
+                int length = snprintf(out, out_bytes, "%.*s%s%s", (int)(slash - self) + 1, self, places[i], name);
+
+                if (length > 0 && (size_t)length < out_bytes && access(out, X_OK) == 0)
+                        return out;
+        }
+        return name;
+}
+
 int sg_ctl_run(const char *const argv[], struct sg_str input, struct sg_buf *output, int *ret_status)
 {
         struct sigaction ignored = {.sa_handler = SIG_IGN}, before;

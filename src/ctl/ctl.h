@@ -64,6 +64,8 @@ enum sg_ctl_option {
         SG_CTL_SUBJECT,
         SG_CTL_REPLACE,
         SG_CTL_CREATE_GROUPS,
+        SG_CTL_BEFORE,
+        SG_CTL_YES,
         SG_CTL_OPTION_N,
 };
 _Static_assert(SG_CTL_OPTION_N <= 64, "a verb's options are bits of one word");
@@ -163,6 +165,9 @@ struct sg_buf;
  * *output, cut where the buffer is full. 0 with the status of waitpid(2); -errno when it could not be started. */
 int sg_ctl_run(const char *const argv[], struct sg_str input, struct sg_buf *output, int *ret_status) SG_MUST_CHECK;
 
+/* A program of ours: beside scribectl, or where a build tree has it (PLACE from there), else the one of PATH. */
+const char *sg_ctl_find_program(char *out, size_t out_bytes, const char *name, const char *place);
+
 /* ---- prompt.c */
 struct sg_secret;
 /* One secret without its line end: from the file, else from standard input; a terminal asks for it without showing it.
@@ -252,6 +257,9 @@ enum sg_ctl_exit sg_ctl_verb_group_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_limits_show(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_audit(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_usage(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_usage_prune(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_backup(struct sg_ctl *ctl);
+enum sg_ctl_exit sg_ctl_verb_restore(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_usage_reconcile(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_reload(struct sg_ctl *ctl);
 enum sg_ctl_exit sg_ctl_verb_config_check(struct sg_ctl *ctl);

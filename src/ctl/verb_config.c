@@ -68,32 +68,11 @@ static enum sg_ctl_exit check_by_gateway(struct sg_ctl *ctl)
 
 /* ---- config check by a gateway that is started for it */
 
-/* Beside scribectl, or where a build tree has it, else the one of PATH. */
-static const char *find_gateway(char *out, size_t out_bytes)
-{
-        static const char *const places[] = {"scribe-gateway", "../daemon/scribe-gateway"};
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *slash;
-
-        if (n < 0)
-                return "scribe-gateway";
-        self[n] = '\0';
-        slash = strrchr(self, '/');
-        for (size_t i = 0; slash && i < SG_N_ELEMENTS(places); i++) {
-                int length = snprintf(out, out_bytes, "%.*s%s", (int)(slash - self) + 1, self, places[i]);
-
-                if (length > 0 && (size_t)length < out_bytes && access(out, X_OK) == 0)
-                        return out;
-        }
-        return "scribe-gateway";
-}
-
 /* Does not return when it succeeds. */
 static void exec_check(const char *directory)
 {
         char path[4200];
-        const char *gateway = find_gateway(path, sizeof(path));
+        const char *gateway = sg_ctl_find_program(path, sizeof(path), "scribe-gateway", "../daemon/");
 
         if (directory)
                 execlp(gateway, "scribe-gateway", "--check", "--config", directory, (char *)NULL);

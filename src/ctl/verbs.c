@@ -52,6 +52,8 @@ const struct sg_ctl_option_info sg_ctl_options[SG_CTL_OPTION_N] = {
         [SG_CTL_REPLACE] = {"--replace", NULL, NULL, "keys of the file take the place of others of the same name",
                             false},
         [SG_CTL_CREATE_GROUPS] = {"--create-groups", NULL, NULL, "make groups that are missing, without limits", false},
+        [SG_CTL_BEFORE] = {"--before", "WHEN", NULL, "what began before then", false},
+        [SG_CTL_YES] = {"--yes", NULL, NULL, "do not ask whether that is meant", false},
 };
 
 const char *const sg_ctl_exit_meanings[SG_CTL_EXIT_N] = {
@@ -223,6 +225,17 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "\n"
          "  scribectl usage reconcile usage.csv --provider openai\n",
          sg_ctl_verb_usage_reconcile, "@files"},
+        {"usage prune", "", 0, 0, BIT(SG_CTL_BEFORE) | BIT(SG_CTL_YES), "remove old usage events",
+         "Removes the single events that began before --before; --requests and reports by parts of hours do not know "
+         "them\n"
+         "any more. Sums of whole hours stay, and with them reports, bills and what was used of limits. Asks first, "
+         "unless\n"
+         "--yes is given. Who did it stands in the audit. SQLite uses the room again for what comes; the file does "
+         "not\n"
+         "become smaller.\n" WHEN_HELP "\n"
+         "  scribectl usage prune --before 2026-01-01\n"
+         "  scribectl usage prune --before 400d --yes\n",
+         sg_ctl_verb_usage_prune, NULL},
         {"usage", "", 0, 0,
          BIT(SG_CTL_BY) | BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_KEY) | BIT(SG_CTL_MODEL) |
                  BIT(SG_CTL_REQUESTS) | BIT(SG_CTL_LIMIT) | BIT(SG_CTL_COST),
@@ -240,6 +253,28 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl usage --by provider --cost --since 2026-11-01\n"
          "  scribectl usage --requests --limit 20\n",
          sg_ctl_verb_usage, NULL},
+        {"backup", "FILE", 1, 1, 0, "write keys, groups, usage and audit to a file",
+         "While everything goes on: the ledger drains the journal first, so that whatever was answered before is in "
+         "it.\n"
+         "FILE is a tar archive with the database and a manifest (versions, checksum); it must not be there yet. It "
+         "holds\n"
+         "digests of keys, no secrets. For who may read the database: root, or the service's user. The configuration "
+         "is not\n"
+         "in it.\n"
+         "\n"
+         "  scribectl backup /var/backups/scribe-$(date +%F).tar\n",
+         sg_ctl_verb_backup, "@files"},
+        {"restore", "FILE [DIRECTORY]", 1, 2, 0, "put a backup in the place of the database",
+         "Checks FILE first, then puts its database where [ledger] database of the configuration in DIRECTORY says, "
+         "and\n"
+         "keeps what was there beside it as *.before-restore. Refused while a ledger runs; a gateway may go on "
+         "meanwhile with\n"
+         "the keys that it knows.\n"
+         "\n"
+         "  systemctl stop scribe-ledger\n"
+         "  scribectl restore /var/backups/scribe-2026-11-22.tar\n"
+         "  systemctl start scribe-ledger\n",
+         sg_ctl_verb_restore, "@files"},
         {"reload", "", 0, 0, 0, "read the configuration again",
          "All of it is taken, or nothing changes and the first error is shown with its place. Names the first setting\n"
          "that needs a restart, if one was changed.\n"

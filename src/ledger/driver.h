@@ -20,6 +20,12 @@ struct sg_store_driver {
         int (*check)(const struct sg_store_options *options, const char *where, struct sg_error *err);
         void (*free)(struct sg_store *s);
 
+        const char *dump_name; /* "ledger.db": how what dump() writes is called in a backup */
+        bool is_file;          /* where: a file, into whose place another is put */
+        int (*dump)(const struct sg_store_options *options, const char *where, const char *path,
+                    struct sg_store_counts *ret, struct sg_error *err);
+        int (*load)(const struct sg_store_options *options, const char *where, const char *from, struct sg_error *err);
+
         void (*set_limit)(struct sg_store *s, struct sg_store_limit *limit);
         int (*begin)(struct sg_store *s, struct sg_error *err);
         int (*commit)(struct sg_store *s, struct sg_error *err);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/message_id.h"
 #include "base/service.h"
+#include "ledger/backup.h"
 #include "ledger/options.h"
 #include "sg_build.h"
 
@@ -253,6 +254,7 @@ static int start_serving(struct program *p, struct sg_error *err)
                 return r;
         parts.keeper = p->keeper;
         parts.drainer = p->drainer;
+        parts.configuration = p->options.config_directory;
         r = sg_ledger_server_new(&p->server, p->loop, &parts, &p->options.access, err);
         if (r)
                 return r;
@@ -347,6 +349,26 @@ static int migrate(const struct program *p)
         return EXIT_SUCCESS;
 }
 
+/* --backup, --restore: what became of it as JSON, for scribectl. */
+static int copy(const struct program *p)
+{
+        const struct sg_ledger_options *o = &p->options;
+        struct json_object *manifest = NULL;
+        struct sg_error err = {0};
+        char line[sizeof(err)];
+        int r;
+
+        r = o->backup_path ? sg_backup(&o->store, o->backup_path, &manifest, &err)
+                           : sg_restore(&o->store, o->config->state_directory, o->restore_path, &manifest, &err);
+        if (r) {
+                (void)fprintf(stderr, "%s\n", sg_error_line(&err, line, sizeof(line)));
+                return EXIT_FAILURE;
+        }
+        (void)printf("%s\n", json_object_to_json_string_ext(manifest, JSON_C_TO_STRING_PLAIN));
+        json_object_put(manifest);
+        return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
         struct program p = {0};
@@ -369,6 +391,8 @@ int main(int argc, char **argv)
         }
         if (p.options.migrate_url)
                 status = migrate(&p);
+        else if (p.options.backup_path || p.options.restore_path)
+                status = copy(&p);
         else
                 status = p.options.wants_check ? check(&p) : run(&p);
         sg_ledger_options_done(&p.options);

@@ -10,13 +10,15 @@
 static const char help[] =
         "scribe-ledger - keeps the keys and the usage of scribe-gateway in a database\n"
         "\n"
-        "Usage: scribe-ledger [--config DIR] [--check | --migrate URL]\n"
+        "Usage: scribe-ledger [--config DIR] [--check | --migrate URL | --backup FILE | --restore FILE]\n"
         "\n"
         "  --config DIR    the directory of gateway.conf (%s)\n"
         "  --check         read the configuration, look at the database, change nothing, and exit\n"
         "  --migrate URL   bring the schema of that database up to date as the user in the URL, grant what the "
         "service's\n"
         "                  role needs, and exit; the password is in PGPASSWORD or ~/.pgpass\n"
+        "  --backup FILE   write all that the database holds to FILE, and exit: scribectl backup\n"
+        "  --restore FILE  put what FILE holds in the place of the database, and exit: scribectl restore\n"
         "  --parent-fd N   exit when the pipe with this descriptor is closed (set by a gateway that starts its "
         "ledger)\n"
         "  --version       print the version and exit\n"
@@ -37,6 +39,8 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                 {"config", required_argument, NULL, 'c'},
                 {"check", no_argument, NULL, 'k'},
                 {"migrate", required_argument, NULL, 'm'},
+                {"backup", required_argument, NULL, 'b'},
+                {"restore", required_argument, NULL, 'r'},
                 {"parent-fd", required_argument, NULL, 'p'},
                 {"version", no_argument, NULL, 'v'},
                 {"help", no_argument, NULL, 'h'},
@@ -56,6 +60,12 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                         break;
                 case 'm':
                         o->migrate_url = optarg;
+                        break;
+                case 'b':
+                        o->backup_path = optarg;
+                        break;
+                case 'r':
+                        o->restore_path = optarg;
                         break;
                 case 'p':
                         if (sg_str_to_u64(sg_str_from(optarg), &fd) != 0 || fd > INT32_MAX ||

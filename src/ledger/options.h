@@ -14,8 +14,9 @@ struct sg_ledger_options {
         /* arguments */
         const char *config_directory;
         bool wants_check;
-        const char *migrate_url; /* NULL: not wanted */
-        int parent_fd; /* -1: none */
+        const char *migrate_url;                /* NULL: not wanted */
+        const char *backup_path, *restore_path; /* NULL: not asked for */
+        int parent_fd;                          /* -1: none */
         /* configuration */
         struct sg_config *config;
         struct sg_store_options store;

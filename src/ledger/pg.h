@@ -113,6 +113,9 @@ int sg_pg_group_changes(struct sg_pg *q, uint64_t after_version,
                         struct sg_error *err) SG_MUST_CHECK;
 
 /* The driver's functions, by file. */
+int sg_pg_dump(const struct sg_store_options *options, const char *where, const char *path,
+               struct sg_store_counts *ret, struct sg_error *err);
+int sg_pg_load(const struct sg_store_options *options, const char *where, const char *from, struct sg_error *err);
 int sg_pg_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
 int sg_pg_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);
 int sg_pg_ring_drop(struct sg_store *s, const char *id, struct sg_error *err);

@@ -30,6 +30,8 @@ static const struct sg_varlink_method methods[] = {
         {SG_LEDGER_NAME("WatchKeys"), SG_VARLINK_CHANGE, sg_verb_watch_keys},
         {SG_LEDGER_NAME("QueryUsage"), SG_VARLINK_VIEW, sg_verb_query_usage},
         {SG_LEDGER_NAME("QueryBills"), SG_VARLINK_VIEW, sg_verb_query_bills},
+        {SG_LEDGER_NAME("PruneUsage"), SG_VARLINK_CHANGE, sg_verb_prune_usage},
+        {SG_LEDGER_NAME("Backup"), SG_VARLINK_CHANGE, sg_verb_backup},
 };
 
 /* ---- who may */
@@ -130,6 +132,9 @@ int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const
         s->keeper = parts->keeper;
         s->drainer = parts->drainer;
         sg_list_init(&s->watchers);
+        s->configuration = parts->configuration ? realpath(parts->configuration, NULL) : sg_str_dup(SG_STR(""));
+        if (!s->configuration)
+                return sg_error_set(err, -errno, parts->configuration, "cannot look it up");
         r = sg_ledger_server_set_access(s, access, err);
         if (!r)
                 r = sg_asker_new(&s->asker, l, parts->store, err);
@@ -186,6 +191,7 @@ struct sg_ledger_server *sg_ledger_server_free(struct sg_ledger_server *s)
         sg_varlink_server_free(s->varlink);
         SG_ASSERT(sg_list_is_empty(&s->watchers));
         sg_totals_free(s->totals);
+        free(s->configuration);
         free(s->admins);
         free(s);
         return NULL;

@@ -27,6 +27,7 @@ struct sg_ledger_parts {
         const struct sg_store_options *store;
         struct sg_keeper *keeper;
         struct sg_drainer *drainer;
+        const char *configuration; /* the directory that it was read from; copied. NULL: none */
 };
 
 int sg_ledger_server_new(struct sg_ledger_server **ret, struct sg_loop *l, const struct sg_ledger_parts *parts,

@@ -87,6 +87,10 @@ int sg_sqlite_migrate(sqlite3 *db, const char *path, const struct sg_migration *
 
 /* Copies the database to PATH.before-N and syncs it; -ENOSPC and what else may fail leave neither copy nor half of one. */
 int sg_sqlite_backup(sqlite3 *db, const char *path, int before, struct sg_error *err) SG_MUST_CHECK;
+/* Into an empty file, which is not synced and has no write-ahead log. */
+int sg_sqlite_copy_pages(sqlite3 *from, const char *to, const char *doing, struct sg_error *err) SG_MUST_CHECK;
+/* The directory that path is in, open; or -errno. */
+int sg_sqlite_open_directory(const char *path) SG_MUST_CHECK;
 /* The newest copy that a program can use that knows schemas up to `known`; false: there is none. */
 bool sg_sqlite_find_backup(const char *path, int known, char *out, size_t out_bytes) SG_MUST_CHECK;
 
@@ -129,6 +133,9 @@ int sg_sqlite_group_changes(struct sg_sqlite *q, uint64_t after_version,
                             struct sg_error *err) SG_MUST_CHECK;
 
 /* The driver's functions, by file. */
+int sg_sqlite_dump(const struct sg_store_options *options, const char *where, const char *path,
+                   struct sg_store_counts *ret, struct sg_error *err);
+int sg_sqlite_load(const struct sg_store_options *options, const char *where, const char *from, struct sg_error *err);
 int sg_sqlite_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
 int sg_sqlite_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);
 int sg_sqlite_ring_drop(struct sg_store *s, const char *id, struct sg_error *err);

@@ -36,8 +36,7 @@ bool sg_sqlite_find_backup(const char *path, int known, char *out, size_t out_by
         return false;
 }
 
-/* The directory that path is in, open; or -errno. */
-static int open_directory(const char *path)
+int sg_sqlite_open_directory(const char *path)
 {
         char dir[4096];
         const char *slash = strrchr(path, '/');
@@ -82,7 +81,7 @@ static int check_room(sqlite3 *db, const char *name, int dir_fd, struct sg_error
                             need / MIB + 1, room / MIB);
 }
 
-static int copy_pages(sqlite3 *from, const char *part, struct sg_error *err)
+int sg_sqlite_copy_pages(sqlite3 *from, const char *part, const char *doing, struct sg_error *err)
 {
         sqlite3 *to = NULL;
         sqlite3_backup *b = NULL;
@@ -101,7 +100,7 @@ static int copy_pages(sqlite3 *from, const char *part, struct sg_error *err)
         if (rc == SQLITE_DONE)
                 rc = sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
         if (rc != SQLITE_OK)
-                r = sg_sqlite_fail(to, rc, part, "cannot make the backup before the migration of the schema", err);
+                r = sg_sqlite_fail(to, rc, part, doing, err);
         (void)sqlite3_close(to);
         return r;
 }
@@ -117,7 +116,7 @@ static int copy_durably(sqlite3 *db, const char *part, const char *name, int dir
                 return sg_error_set(err, r, part, "cannot make the backup before the migration of the schema: %s",
                                     strerror(-r));
         }
-        r = copy_pages(db, part, err);
+        r = sg_sqlite_copy_pages(db, part, "cannot make the backup before the migration of the schema", err);
         if (!r && (fsync(fd) < 0 || rename(part, name) < 0 || fsync(dir_fd) < 0)) {
                 r = -errno;
                 r = sg_error_set(err, r, name, "cannot write the backup before the migration of the schema: %s",
@@ -138,7 +137,7 @@ int sg_sqlite_backup(sqlite3 *db, const char *path, int before, struct sg_error 
         if (n < 0 || (size_t)n >= sizeof(name))
                 return sg_error_set(err, -ENAMETOOLONG, path, "the path is too long");
         (void)snprintf(part, sizeof(part), "%s.part", name);
-        dir_fd = open_directory(path);
+        dir_fd = sg_sqlite_open_directory(path);
         if (dir_fd < 0)
                 return sg_error_set(err, dir_fd, path, "cannot open its directory: %s", strerror(-dir_fd));
         r = check_room(db, name, dir_fd, err);

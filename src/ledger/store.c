@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/message_id.h"
@@ -141,6 +142,49 @@ int sg_store_check(const struct sg_store_options *options, struct sg_error *err)
                 return -EINVAL;
         }
         return mark(driver->check(options, where, err), err);
+}
+
+/* ---- backups */
+
+int sg_store_dump(const struct sg_store_options *options, const char *path, struct sg_store_counts *ret,
+                  struct sg_error *err)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(options->url, &where, err);
+
+        return driver ? driver->dump(options, where, path, ret, err) : -EINVAL;
+}
+
+const char *sg_store_dump_name(const struct sg_store_options *options)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(options->url, &where, NULL);
+
+        return driver ? driver->dump_name : "";
+}
+
+int sg_store_load_path(const struct sg_store_options *options, const char *directory, char *out, size_t out_bytes,
+                       struct sg_error *err)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(options->url, &where, err);
+        int n;
+
+        if (!driver)
+                return -EINVAL;
+        n = driver->is_file ? snprintf(out, out_bytes, "%s.restoring", where)
+                            : snprintf(out, out_bytes, "%s/ledger.restoring", directory);
+        if (n < 0 || (size_t)n >= out_bytes)
+                return sg_error_set(err, -ENAMETOOLONG, where, "the path is too long");
+        return 0;
+}
+
+int sg_store_load(const struct sg_store_options *options, const char *path, struct sg_error *err)
+{
+        const char *where = NULL;
+        const struct sg_store_driver *driver = find_driver(options->url, &where, err);
+
+        return driver ? driver->load(options, where, path, err) : -EINVAL;
 }
 
 struct sg_store *sg_store_free(struct sg_store *s)

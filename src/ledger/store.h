@@ -285,3 +285,16 @@ struct sg_store_counts {
 };
 int sg_store_count(struct sg_store *s, uint64_t now_wall_usec, struct sg_store_counts *ret, struct sg_error *err)
         SG_MUST_CHECK;
+
+/* ---- backups: of the whole database, by a process of its own */
+
+/* Writes a copy of one state of it to path, while others go on using it. *ret: what is in the copy. */
+int sg_store_dump(const struct sg_store_options *options, const char *path, struct sg_store_counts *ret,
+                  struct sg_error *err) SG_MUST_CHECK;
+/* How such a copy is to be called, which says what kind it is: "ledger.db". "" for no database. */
+const char *sg_store_dump_name(const struct sg_store_options *options);
+/* Where a copy must lie for sg_store_load(), which takes it away; it is checked first. What was there stays beside it as
+ * *.before-restore. -EBUSY while a ledger has the database. */
+int sg_store_load_path(const struct sg_store_options *options, const char *directory, char *out, size_t out_bytes,
+                       struct sg_error *err) SG_MUST_CHECK;
+int sg_store_load(const struct sg_store_options *options, const char *path, struct sg_error *err) SG_MUST_CHECK;

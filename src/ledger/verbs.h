@@ -28,6 +28,7 @@ struct sg_ledger_server {
         struct sg_asker *asker;
         struct sg_ledger_status *status;
         struct sg_totals *totals;
+        char *configuration; /* the directory */
         struct sg_others *others;
         struct sg_config *config; /* for its prices; NULL: none were given */
         struct sg_varlink_server *varlink;
@@ -106,6 +107,11 @@ struct json_object *sg_json_key_record(const struct sg_store_key *key);
 /* ---- audit.c */
 
 void sg_verb_query_audit(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+
+/* ---- maintain.c */
+
+void sg_verb_prune_usage(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
+void sg_verb_backup(struct sg_varlink_call *call, struct json_object *parameters, void *owner);
 
 /* ---- watch.c */
 

@@ -44,7 +44,7 @@ static struct sg_config *prices_in_force; /* of the next bench; NULL: none */
 UNUSED static void bench_start(struct bench *b, const struct sg_ledger_access *access)
 {
         static const struct sg_ledger_access nobody = {0};
-        struct sg_ledger_parts parts;
+        struct sg_ledger_parts parts = {0};
         struct sg_error err = {0};
 
         *b = (struct bench){0};
