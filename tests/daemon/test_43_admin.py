@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -253,7 +254,23 @@ def test_members_of_the_group_may_look_and_admins_may_change(shared):  # noqa: F
     assert shared.ctl("audit", "-n", "1")["entries"][0]["user"] == ADMIN
 
 
-# ---- the examples of the help
+# ---- the examples of help and documents
+
+def run_lines(gateway, lines):
+    environment = {**gateway.environment(), **gateway.control_environment(), "PATH": f"{SCRIBECTL.parent}:{os.environ['PATH']}"}
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_the_examples_of_the_runbook_run(fake):
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    section = text.partition("## Limits and groups\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\$ (scribectl .*)$", section, re.MULTILINE)
+    assert len(lines) >= 8
+    with Gateway(fake.url) as gateway:
+        run_lines(gateway, lines)
+
 
 def test_the_examples_of_limits_and_groups_run(fake):
     """Each line of an example that begins with scribectl, of the verbs of this file, as it stands in the help."""
@@ -267,8 +284,4 @@ def test_the_examples_of_limits_and_groups_run(fake):
     with Gateway(fake.url) as gateway:
         for name in ("team", "labs"):
             gateway.ctl("group", "create", name)
-        environment = {**gateway.environment(), **gateway.control_environment(),
-                       "PATH": f"{SCRIBECTL.parent}:{os.environ['PATH']}"}
-        for line in lines:
-            done = subprocess.run(["bash", "-c", line.partition("#")[0]], env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, (line, done.stderr)
+        run_lines(gateway, lines)
