@@ -128,7 +128,12 @@ static const struct {
         {"No such file or directory", -ECONNREFUSED,
          "there is no socket of PostgreSQL's: start it, or correct [ledger] database"},
         {"could not translate host name", -EHOSTUNREACH,
-         "the name of the host is not known: correct [ledger] database"},
+         "the name of the host is not known: correct [ledger] database, or let the unit use the network "
+         "(docs/postgresql.md)"},
+        {"Network is unreachable", -EHOSTUNREACH,
+         "there is no way to the network: let the unit use it (docs/postgresql.md)"},
+        {"Address family not supported", -EHOSTUNREACH,
+         "the network is forbidden here: let the unit use it (docs/postgresql.md)"},
         {"does not support SSL", -EPROTO, "the server has no TLS: set ssl = on there, or another sslmode"},
         {"certificate verify failed", -EPROTO,
          "the server's certificate is not vouched for by [ledger] ca_file: give the authority that signed it"},

@@ -115,7 +115,8 @@ static int choose_tls(struct sg_pg_url *u, const char *mode, const struct sg_sto
 {
         bool verifies = mode && strncmp(mode, "verify-", 7) == 0;
 
-        if (o->ca_file && mode && !verifies)
+        /* require with an authority at hand is libpq's verify-ca. */
+        if (o->ca_file && mode && !verifies && strcmp(mode, "require") != 0)
                 return refuse(
                         err, "sslmode",
                         "does not look at the server's certificate, although [ledger] ca_file is set: use verify-full");
