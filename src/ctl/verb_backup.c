@@ -12,13 +12,13 @@
 
 static void print_manifest(const char *what, const char *path, struct json_object *manifest)
 {
+        unsigned long long keys = sg_ctl_u64(manifest, "keys"), events = sg_ctl_u64(manifest, "usage_events");
         char when[SG_CTL_WHEN_BYTES];
 
         printf("%s ", what);
         sg_ctl_print_text(path);
-        printf(": %llu keys, %llu usage events, as of %s\n", (unsigned long long)sg_ctl_u64(manifest, "keys"),
-               (unsigned long long)sg_ctl_u64(manifest, "usage_events"),
-               sg_ctl_format_when(sg_ctl_u64(manifest, "created_wall_usec"), when));
+        printf(": %llu key%s, %llu usage event%s, as of %s\n", keys, keys == 1 ? "" : "s", events,
+               events == 1 ? "" : "s", sg_ctl_format_when(sg_ctl_u64(manifest, "created_wall_usec"), when));
 }
 
 static enum sg_ctl_exit complain_of_output(struct sg_str output)
