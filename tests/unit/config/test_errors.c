@@ -41,7 +41,7 @@ static void test_words_that_do_not_exist(void **state)
                 {"[gatway]\nworkers = 2\n", "a.conf:1: unknown section [gatway]; did you mean [gateway]?"},
                 {"[Provider \"x\"]\n", "a.conf:1: unknown section [Provider]; did you mean [provider]?"},
                 {"[servce \"query\"]\nprefix = /\n", "a.conf:1: unknown section [servce]; did you mean [service]?"},
-                {"[redis]\nurl =\n", "a.conf:1: unknown section [redis]"},
+                {"[kafka]\nurl =\n", "a.conf:1: unknown section [kafka]"},
                 {"[cluster \"neo4j\"]\n", "a.conf:1: unknown section [cluster]"},
                 {"[gateway \"x\"]\n", "a.conf:1: [gateway] stands once and takes no name"},
                 {"[listener]\n", "a.conf:1: [listener] needs a name: [listener \"http\"]"},
