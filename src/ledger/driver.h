@@ -28,6 +28,7 @@ struct sg_store_driver {
 
         void (*set_limit)(struct sg_store *s, struct sg_store_limit *limit);
         int (*begin)(struct sg_store *s, struct sg_error *err);
+        int (*begin_change)(struct sg_store *s, struct sg_error *err); /* NULL: begin() lets nobody else write */
         int (*commit)(struct sg_store *s, struct sg_error *err);
         void (*rollback)(struct sg_store *s);
 

@@ -1,7 +1,7 @@
 /*
  * The verbs of groups. Each is one transaction: the tree as it stands is read, the change is held against it, made and
  * written to the audit log, and the tree is read once more for what is told of it. Two that would close a circle together
- * cannot: transactions that write come one after the other.
+ * cannot: such transactions come one after the other, also those of other ledgers on the same database.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,7 +262,7 @@ static int run_in_transaction(struct group_job *g, struct sg_store *s, struct sg
 static int run_group_job(struct sg_job *job, struct sg_store *s, struct sg_error *err)
 {
         struct group_job *g = group_job_of(job);
-        int r = sg_store_begin(s, err);
+        int r = g->what == GROUP_SHOW ? sg_store_begin(s, err) : sg_store_begin_change(s, err);
 
         if (r)
                 return r;

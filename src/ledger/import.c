@@ -328,7 +328,7 @@ static int run_import(struct sg_job *job, struct sg_store *s, struct sg_error *e
 {
         struct import_job *j = import_job_of(job);
         size_t n = json_object_array_length(j->keys);
-        int r = sg_store_begin(s, err);
+        int r = sg_store_begin_change(s, err);
 
         if (r)
                 return r;

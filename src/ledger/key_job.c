@@ -184,7 +184,7 @@ int sg_key_job_run(struct sg_job *job, struct sg_store *s, struct sg_error *err)
         /* A secret that nobody will see. */
         if (k->secret[0] && atomic_load_explicit(&k->verb.is_gone, memory_order_relaxed))
                 return sg_error_set(err, -ECANCELED, "", "nobody waits for it");
-        r = sg_store_begin(s, err);
+        r = k->what == SG_KEY_SHOW ? sg_store_begin(s, err) : sg_store_begin_change(s, err);
         if (r)
                 return r;
         r = run_in_transaction(k, s, err);

@@ -300,6 +300,7 @@ const struct sg_store_driver sg_pg_driver = {
         .load = sg_pg_load,
         .set_limit = pg_set_limit,
         .begin = sg_pg_begin,
+        .begin_change = sg_pg_begin_change,
         .commit = sg_pg_commit,
         .rollback = sg_pg_rollback,
         .ring_get = sg_pg_ring_get,

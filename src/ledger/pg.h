@@ -71,6 +71,7 @@ int sg_pg_leave(struct sg_pg *q, bool is_own, int r, struct sg_error *err) SG_MU
 /* BEGIN, if the server has not been told yet. */
 int sg_pg_begin_now(struct sg_pg *q, struct sg_error *err) SG_MUST_CHECK;
 int sg_pg_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+int sg_pg_begin_change(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK; /* pg_keys.c */
 int sg_pg_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 void sg_pg_rollback(struct sg_store *s);
 
@@ -113,8 +114,8 @@ int sg_pg_group_changes(struct sg_pg *q, uint64_t after_version,
                         struct sg_error *err) SG_MUST_CHECK;
 
 /* The driver's functions, by file. */
-int sg_pg_dump(const struct sg_store_options *options, const char *where, const char *path,
-               struct sg_store_counts *ret, struct sg_error *err);
+int sg_pg_dump(const struct sg_store_options *options, const char *where, const char *path, struct sg_store_counts *ret,
+               struct sg_error *err);
 int sg_pg_load(const struct sg_store_options *options, const char *where, const char *from, struct sg_error *err);
 int sg_pg_ring_get(struct sg_store *s, const char *id, struct sg_store_ring *ret, struct sg_error *err);
 int sg_pg_ring_put(struct sg_store *s, const struct sg_store_ring *ring, struct sg_error *err);

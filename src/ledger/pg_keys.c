@@ -181,11 +181,12 @@ int sg_pg_key_select(struct sg_store *s, const struct sg_store_key_filter *filte
                          err);
 }
 
-static int read_version(struct sg_pg *q, uint64_t *ret, struct sg_error *err)
+#define VERSION "SELECT value FROM scribe.counter WHERE name = 'key_version'"
+
+static int read_version(struct sg_pg *q, const char *sql, uint64_t *ret, struct sg_error *err)
 {
         PGresult *res = NULL;
-        int r = sg_pg_one(&q->link, "SELECT value FROM scribe.counter WHERE name = 'key_version'", NULL, &res,
-                          "cannot read the keys' version", err);
+        int r = sg_pg_one(&q->link, sql, NULL, &res, "cannot read the keys' version", err);
 
         if (r > 0)
                 return sg_error_set(err, -EUCLEAN, sg_pg_where(&q->link),
@@ -197,13 +198,31 @@ static int read_version(struct sg_pg *q, uint64_t *ret, struct sg_error *err)
         return 0;
 }
 
+/* Whoever changes keys or groups raises their version: who holds its row is alone with them. Statements that come after it
+ * see what was committed before (READ COMMITTED). */
+int sg_pg_begin_change(struct sg_store *s, struct sg_error *err)
+{
+        struct sg_pg *q = (struct sg_pg *)s;
+        uint64_t version;
+        int r = sg_pg_begin(s, err);
+
+        if (r)
+                return r;
+        r = sg_pg_enter(q, err);
+        if (!r)
+                r = read_version(q, VERSION " FOR UPDATE", &version, err);
+        if (r)
+                sg_pg_rollback(s);
+        return r;
+}
+
 static int read_changes(struct sg_pg *q, uint64_t after_version,
                         void (*key)(const struct sg_store_key *key, void *owner),
                         void (*group)(const struct sg_store_group *group, void *owner), void *owner,
                         uint64_t *ret_version, struct sg_error *err)
 {
         struct sg_pg_arguments a = {0};
-        int r = read_version(q, ret_version, err);
+        int r = read_version(q, VERSION, ret_version, err);
 
         sg_pg_give_u64(&a, after_version);
         if (!r && *ret_version > after_version)

@@ -211,6 +211,11 @@ int sg_store_begin(struct sg_store *s, struct sg_error *err)
         return s->driver->begin(s, err);
 }
 
+int sg_store_begin_change(struct sg_store *s, struct sg_error *err)
+{
+        return s->driver->begin_change ? s->driver->begin_change(s, err) : s->driver->begin(s, err);
+}
+
 int sg_store_commit(struct sg_store *s, struct sg_error *err)
 {
         return s->driver->commit(s, err);

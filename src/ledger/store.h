@@ -74,6 +74,9 @@ void sg_store_set_limit(struct sg_store *s, struct sg_store_limit *limit);
 
 /* A reader's is for several questions about the same state, and ends with sg_store_rollback(). */
 int sg_store_begin(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
+/* For changes of keys and groups: nobody else's come in between, of other ledgers neither, and what is read is what
+ * stands. */
+int sg_store_begin_change(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 /* Durable when it returns 0. Otherwise nothing was changed and the transaction is over. */
 int sg_store_commit(struct sg_store *s, struct sg_error *err) SG_MUST_CHECK;
 void sg_store_rollback(struct sg_store *s);

@@ -1,5 +1,6 @@
 """Groups, limits of keys, import and export, the audit log: scribectl, the ledger and the gateway together."""
 
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -10,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway import SCRIBECTL, Gateway, wait_for
+from gateway import SCRIBECTL, Gateway, bearer, wait_for
+from postgres import postgres_bin
 from test_08_control import ADMIN, GROUP, run_as, shared, users  # noqa: F401  (fixtures)
+from test_41_postgres import ledger_on, server  # noqa: F401
+from varlink import VarlinkError
+
+needs_postgres = pytest.mark.skipif(not postgres_bin(), reason="there is no PostgreSQL (Debian: postgresql)")
 
 
 def said(gateway, *arguments, status=1):
@@ -209,6 +215,56 @@ def test_a_wrong_line_changes_nothing_and_is_named(gateway, tmp_path):
     write_lines(path, [dict(record("line-7"), digest="0" * 64)])
     assert "with another secret" in said(gateway, "key", "import", path)
     assert gateway.ctl("key", "import", path, "--replace")["replaced"] == 1
+
+
+# ---- on PostgreSQL, which several ledgers share
+
+@needs_postgres
+def test_the_same_on_postgresql(server, tmp_path):  # noqa: F811
+    path = tmp_path / "keys.jsonl"
+    with Gateway(dropins=ledger_on(server.url())) as one, Gateway(dropins=ledger_on(server.url())) as other:
+        one.ctl("group", "create", "pg-acme", "--budget", "500usd/month")
+        other.ctl("group", "create", "pg-team", "--parent", "pg-acme")
+        secret = one.create_key("pg-alice", group="pg-team", limits=["600 requests/minute"])
+        wait_for(lambda: other.ask("GET", "/v1/models", bearer(secret)).status == 200, 2, "the key at the other node")
+        for gateway in (one, other):
+            wait_for(lambda: pictured(gateway, "group", "pg-team"), 2, "the group")
+            shown = gateway.ctl("key", "show", "pg-alice")
+            assert [group["name"] for group in shown["groups"]] == ["pg-team", "pg-acme"]
+        assert "has 1 key" in said(other, "group", "remove", "pg-team")
+        assert "at most 8" not in said(other, "group", "create", "pg-team")
+
+        write_lines(path, [record(f"pg-{n}", group="pg-team", limits=["8 concurrent"]) for n in range(700)])
+        assert other.ctl("key", "import", path)["added"] == 700
+        assert other.ctl("key", "import", path)["same"] == 700
+        write_lines(path, [record("pg-new"), dict(record("pg-5"), digest="0" * 64)])
+        assert "keys.jsonl:2: there is a key" in said(one, "key", "import", path)
+        write_lines(path, [record("pg-new"), dict(record("pg-other"), digest=record("pg-5")["digest"])])
+        assert "keys.jsonl:2: the digest of key \"pg-other\"" in said(one, "key", "import", path)
+        assert one.ctl_run("key", "show", "pg-new").returncode == 5
+        assert len(one.ctl("key", "list", "--group", "pg-team", "--name", "pg-1*")["keys"]) == 111
+        assert one.ctl("audit", "--subject", "key:pg-alice")["entries"][0]["verb"] == "CreateKey"
+
+
+@needs_postgres
+def test_two_ledgers_cannot_close_a_circle_together(server):  # noqa: F811
+    with Gateway(dropins=ledger_on(server.url())) as one, Gateway(dropins=ledger_on(server.url())) as other:
+        for name in ("left", "right"):
+            one.ledger("CreateGroup", name=name)
+
+        def hang(gateway, name, parent):
+            try:
+                gateway.ledger("ChangeGroup", name=name, parent=parent)
+                return True
+            except VarlinkError as failed:
+                assert failed.name.endswith(".BadGroup"), failed
+                return False
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for _ in range(40):
+                both = [pool.submit(hang, one, "left", "right"), pool.submit(hang, other, "right", "left")]
+                assert sorted(done.result() for done in both) == [False, True]
+                for name in ("left", "right"):
+                    one.ledger("ChangeGroup", name=name, parent="")
 
 
 # ---- the audit log
