@@ -199,6 +199,31 @@ const struct sg_ctl_verb sg_ctl_verbs[] = {
          "  scribectl limits show\n"
          "  scribectl limits show group:acme\n",
          sg_ctl_verb_limits_show, "@keys"},
+        {"journal status", "[DIR]", 0, 1, 0, "show what waits in the journal",
+         "Reads the files as they are, whether gateway and ledger run or not, as root or the service's user, and "
+         "changes\n"
+         "nothing. DIR is another journal's directory, say a copy; without it the one of the configuration.\n"
+         "For each ring: its process, up to which record the database has it, how many wait, and since when.\n"
+         "\n"
+         "  scribectl journal status\n",
+         sg_ctl_verb_journal_status, "@directories"},
+        {"journal verify", "[DIR]", 0, 1, 0, "check what waits in the journal",
+         "Reads the files as they are, whether gateway and ledger run or not, as root or the service's user, and "
+         "changes\n"
+         "nothing. DIR is another journal's directory, say a copy; without it the one of the configuration.\n"
+         "The same view as of status; it fails when records are damaged, and says where.\n"
+         "\n"
+         "  scribectl journal verify /srv/backup/journal\n",
+         sg_ctl_verb_journal_verify, "@directories"},
+        {"journal export", "[DIR]", 0, 1, 0, "print the records that wait in the journal",
+         "Reads the files as they are, whether gateway and ledger run or not, as root or the service's user, and "
+         "changes\n"
+         "nothing. DIR is another journal's directory, say a copy; without it the one of the configuration.\n"
+         "A JSON object a line, open and close records of exchanges, in the order of each ring. It fails when records\n"
+         "are damaged; the others are printed.\n"
+         "\n"
+         "  scribectl journal export >waiting.jsonl\n",
+         sg_ctl_verb_journal_export, "@directories"},
         {"audit", "", 0, 0, BIT(SG_CTL_SINCE) | BIT(SG_CTL_UNTIL) | BIT(SG_CTL_SUBJECT) | BIT(SG_CTL_LIMIT),
          "show who changed keys and groups",
          "Newest first, 50 unless --limit (-n) says otherwise. \"who\" is the user whose process asked, as the kernel "

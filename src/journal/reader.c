@@ -371,6 +371,38 @@ int sg_ring_reader_seek(struct sg_ring_reader *r, uint64_t sequence, uint64_t of
         return SG_RING_E_GONE;
 }
 
+int sg_ring_reader_get_info(struct sg_ring_reader *r, struct sg_ring_info *ret)
+{
+        /* The stage's lock is the writer's alone; the ring's is also taken by who drains an orphan. */
+        int fd = r->stage_fd >= 0 ? r->stage_fd : r->fd;
+        struct ring_fixed fixed;
+        int e = read_at(r->fd, &fixed, sizeof(fixed), 0);
+
+        if (e)
+                return e;
+        *ret = (struct sg_ring_info){.bytes = r->size,
+                                     .version = le32toh(fixed.version),
+                                     .writer_pid = le64toh(fixed.writer_pid),
+                                     .created_wall_usec = le64toh(fixed.created_wall_usec),
+                                     .has_stage = r->stage_fd >= 0};
+        if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+                ret->is_owned = true;
+        else
+                (void)flock(fd, LOCK_UN);
+        return 0;
+}
+
+void sg_ring_reader_seek_released(struct sg_ring_reader *r)
+{
+        struct ring_mark mark = {0};
+
+        (void)load_mark(r, r->fd, &mark);
+        (void)load_mark(r, r->stage_fd, &mark);
+        r->sequence = mark.sequence;
+        r->position = mark.position;
+        r->window_bytes = 0;
+}
+
 uint64_t sg_ring_reader_written(struct sg_ring_reader *r)
 {
         uint64_t of_file = load_hint(r->fd), of_stage = load_hint(r->stage_fd);

@@ -86,6 +86,18 @@ struct sg_ring_reader *sg_ring_reader_free(struct sg_ring_reader *r);
 SG_DEFINE_AUTO(struct sg_ring_reader *, sg_ring_reader_free)
 const char *sg_ring_reader_id(const struct sg_ring_reader *r);
 
+struct sg_ring_info {
+        uint64_t bytes; /* of the data area */
+        uint32_t version;
+        uint64_t writer_pid, created_wall_usec;
+        bool has_stage;
+        bool is_owned; /* its writer lives */
+};
+/* What the header says, and whether somebody holds the writer's lock at this moment. */
+int sg_ring_reader_get_info(struct sg_ring_reader *r, struct sg_ring_info *ret) SG_MUST_CHECK;
+/* Stands at the ring's own mark: what was released is behind it. */
+void sg_ring_reader_seek_released(struct sg_ring_reader *r);
+
 /* Where to go on: the sequence after which the database knows nothing (0: from the start), as committed there. What the
  * writer has overwritten (it saw a later mark of ours, then the database was replaced by an older one) gives
  * SG_RING_E_GONE; a position that no ring can have SG_RING_E_BAD. */

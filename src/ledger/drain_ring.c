@@ -52,7 +52,7 @@ static void clean_text(struct sg_str *s, char **at, bool spaces_too)
 
 /* Text from clients and providers, on its way to terminals: bytes that are not UTF-8 and control characters become
  * '?'. */
-static void clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
+void sg_drain_clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX])
 {
         struct sg_str *const texts[] = {&rec->request_id, &rec->key_name,       &rec->operation,  &rec->model,
                                         &rec->provider,   &rec->upstream_model, &rec->credential, &rec->reason};
@@ -225,7 +225,7 @@ static int take(struct batch *b, struct ring_file *f, struct sg_record *rec, uin
                 count_lost(f, 1);
                 return 0;
         }
-        clean(rec, b->scratch);
+        sg_drain_clean(rec, b->scratch);
         return is_open ? keep_open(b, rec, err) : take_close(b, f, rec, err);
 }
 

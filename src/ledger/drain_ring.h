@@ -44,6 +44,9 @@ struct batch {
         char scratch[SG_RECORD_BYTES_MAX];
 };
 
+/* Makes the texts of a record fit for terminals; what changes is copied to scratch. */
+void sg_drain_clean(struct sg_record *rec, char scratch[SG_RECORD_BYTES_MAX]);
+
 void sg_batch_init(struct batch *b);
 void sg_batch_done(struct batch *b);
 

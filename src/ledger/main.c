@@ -378,6 +378,8 @@ int main(int argc, char **argv)
         r = sg_ledger_options_parse(&p.options, argc, argv);
         if (r)
                 return r > 0 ? EXIT_SUCCESS : 2;
+        if (p.options.journal_of)
+                return sg_journal_tool(p.options.journal_ask, p.options.journal_of, NULL, p.options.wants_json);
         sg_log_set_identity("scribe-ledger");
         (void)umask(0077);
         (void)signal(SIGPIPE, SIG_IGN);
@@ -393,6 +395,9 @@ int main(int argc, char **argv)
                 status = migrate(&p);
         else if (p.options.backup_path || p.options.restore_path)
                 status = copy(&p);
+        else if (p.options.journal_ask != SG_JOURNAL_NONE)
+                status = sg_journal_tool(p.options.journal_ask, p.options.journal_directory, p.options.stage_directory,
+                                         p.options.wants_json);
         else
                 status = p.options.wants_check ? check(&p) : run(&p);
         sg_ledger_options_done(&p.options);

@@ -11,6 +11,7 @@ static const char help[] =
         "scribe-ledger - keeps the keys and the usage of scribe-gateway in a database\n"
         "\n"
         "Usage: scribe-ledger [--config DIR] [--check | --migrate URL | --backup FILE | --restore FILE]\n"
+        "       scribe-ledger [--config DIR] --journal status|verify|export [--json] [DIRECTORY]\n"
         "\n"
         "  --config DIR    the directory of gateway.conf (%s)\n"
         "  --check         read the configuration, look at the database, change nothing, and exit\n"
@@ -21,6 +22,10 @@ static const char help[] =
         "  --restore FILE  put what FILE holds in the place of the database, and exit: scribectl restore\n"
         "  --parent-fd N   exit when the pipe with this descriptor is closed (set by a gateway that starts its "
         "ledger)\n"
+        "  --journal WORD  look at the journal, whether a ledger runs or not, and exit: what waits (status), whether "
+        "it\n"
+        "                  is whole (verify), its records as JSON lines (export); of DIRECTORY, or as configured\n"
+        "  --json          status and verify as JSON lines\n"
         "  --version       print the version and exit\n"
         "  --help          print this and exit\n"
         "\n"
@@ -30,7 +35,8 @@ static const char help[] =
         "and prices again; SIGTERM stores what is left and ends. One ledger per SQLite file: a second one refuses to "
         "start.\n"
         "\n"
-        "Exit status: 0 after --check without findings and after SIGTERM; 1 when it cannot start; 2 for wrong "
+        "Exit status: 0 after --check or --journal without findings and after SIGTERM; 1 when it cannot start, or\n"
+        "something of the journal is damaged; 2 for wrong "
         "arguments.\n";
 
 int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
@@ -41,6 +47,8 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                 {"migrate", required_argument, NULL, 'm'},
                 {"backup", required_argument, NULL, 'b'},
                 {"restore", required_argument, NULL, 'r'},
+                {"journal", required_argument, NULL, 'j'},
+                {"json", no_argument, NULL, 'J'},
                 {"parent-fd", required_argument, NULL, 'p'},
                 {"version", no_argument, NULL, 'v'},
                 {"help", no_argument, NULL, 'h'},
@@ -67,6 +75,17 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                 case 'r':
                         o->restore_path = optarg;
                         break;
+                case 'j':
+                        o->journal_ask = sg_journal_ask_from(optarg);
+                        if (o->journal_ask == SG_JOURNAL_NONE) {
+                                (void)fprintf(stderr, "scribe-ledger: --journal %s: write status, verify or export\n",
+                                              optarg);
+                                return -EINVAL;
+                        }
+                        break;
+                case 'J':
+                        o->wants_json = true;
+                        break;
                 case 'p':
                         if (sg_str_to_u64(sg_str_from(optarg), &fd) != 0 || fd > INT32_MAX ||
                             fcntl((int)fd, F_GETFD) < 0) {
@@ -86,6 +105,8 @@ int sg_ledger_options_parse(struct sg_ledger_options *o, int argc, char **argv)
                         return -EINVAL;
                 }
         }
+        if (o->journal_ask != SG_JOURNAL_NONE && optind < argc)
+                o->journal_of = argv[optind++];
         if (optind < argc) {
                 (void)fprintf(stderr, "scribe-ledger: unexpected argument \"%s\"; try --help\n", argv[optind]);
                 return -EINVAL;

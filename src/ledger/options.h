@@ -8,6 +8,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "ledger/journal_tool.h"
 #include "ledger/server.h"
 
 struct sg_ledger_options {
@@ -16,7 +17,10 @@ struct sg_ledger_options {
         bool wants_check;
         const char *migrate_url;                /* NULL: not wanted */
         const char *backup_path, *restore_path; /* NULL: not asked for */
-        int parent_fd;                          /* -1: none */
+        enum sg_journal_ask journal_ask;
+        const char *journal_of; /* the directory that was named, or NULL */
+        bool wants_json;
+        int parent_fd; /* -1: none */
         /* configuration */
         struct sg_config *config;
         struct sg_store_options store;

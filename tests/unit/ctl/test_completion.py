@@ -37,6 +37,8 @@ CASES = [
     (["group", ""], ["change", "create", "list", "remove", "show"]),
     (["group", "change", "r"], ["research"]),
     (["group", "create", "x", "--parent", "a"], ["acme"]),
+    (["journal", ""], ["export", "status", "verify"]),
+    (["journal", "verify", "@directory/"], ["@directory/inside"]),
     (["audit", "--su"], ["--subject"]),
     (["config", ""], ["check", "show"]),
     (["credential", ""], ["list", "remove", "set"]),
