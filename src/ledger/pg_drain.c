@@ -304,7 +304,8 @@ static const char open_next_sql[] =
         " prompt_bytes, flags, credential FROM scribe.open_exchange"
         " WHERE ring = $1 AND exchange > $2 ORDER BY exchange LIMIT 1";
 
-/* What was collected of rows and drops does not change the answer: it is about exchanges behind those. */
+/* The first question is about what the transaction has dropped so far, too; the next ones are about exchanges behind those that
+ * were collected since. */
 int sg_pg_open_next(struct sg_store *s, const char *ring, uint64_t after, struct sg_record *ret, struct sg_error *err)
 {
         struct sg_pg *q = (struct sg_pg *)s;
@@ -314,7 +315,8 @@ int sg_pg_open_next(struct sg_store *s, const char *ring, uint64_t after, struct
 
         sg_pg_give_text(&a, sg_str_from(ring));
         sg_pg_give_u64(&a, after);
-        r = q->in_transaction && q->adds.n == 0 && !q->is_copying ? sg_pg_begin_now(q, err) : sg_pg_enter(q, err);
+        r = after && q->in_transaction && q->adds.n == 0 && !q->is_copying ? sg_pg_begin_now(q, err)
+                                                                           : sg_pg_enter(q, err);
         if (!r)
                 r = sg_pg_one(&q->link, open_next_sql, &a, &res, "cannot read an open exchange", err);
         if (r)

@@ -688,6 +688,34 @@ static void test_text_is_a_value_never_sql(void **state)
         sg_store_free(s);
 }
 
+/* As the drain does when a ring ends: what the same transaction has closed is not settled once more. */
+static void test_a_transaction_sees_what_it_closed(void **state)
+{
+        struct sg_store *s = open_store();
+        struct sg_record rec;
+
+        for (uint64_t n = 1; n <= 3; n++) {
+                rec = sample(n);
+                assert_int_equal(sg_store_open_add(s, RING, &rec, NULL), 0);
+        }
+        assert_int_equal(sg_store_begin(s, NULL), 0);
+        rec = sample(2);
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+        assert_int_equal(sg_store_open_drop(s, RING, 2, NULL), 0);
+        assert_int_equal(sg_store_open_next(s, RING, 0, &rec, NULL), 0);
+        assert_int_equal(rec.exchange, 1);
+        assert_int_equal(sg_store_usage_add(s, RING, &rec, NULL), 0);
+        assert_int_equal(sg_store_open_drop(s, RING, 1, NULL), 0);
+        assert_int_equal(sg_store_open_next(s, RING, 1, &rec, NULL), 0);
+        assert_int_equal(rec.exchange, 3);
+        assert_int_equal(sg_store_open_drop(s, RING, 3, NULL), 0);
+        assert_int_equal(sg_store_open_next(s, RING, 3, &rec, NULL), SG_STORE_E_NONE);
+        assert_int_equal(sg_store_commit(s, NULL), 0);
+        assert_int_equal(sg_store_open_next(s, RING, 0, &rec, NULL), SG_STORE_E_NONE);
+        assert_int_equal(total(s).n_requests, 2);
+        sg_store_free(s);
+}
+
 static void test_what_is_written_is_there_after_opening_again(void **state)
 {
         struct sg_store *s = open_store();
@@ -708,6 +736,7 @@ int main(void)
                 TEST(test_marks_are_kept_and_replaced),
                 TEST(test_rollback_takes_everything_back),
                 TEST(test_open_exchanges_come_back_in_order),
+                TEST(test_a_transaction_sees_what_it_closed),
                 TEST(test_a_usage_event_keeps_every_field),
                 TEST(test_sums_by_group_and_filter),
                 TEST(test_bills_are_by_group_model_and_day),
