@@ -217,6 +217,8 @@ static void print_dependencies(struct json_object *dependencies)
 
 static void print_ledger(struct json_object *l)
 {
+        char text[SG_CTL_WHEN_BYTES];
+
         begin("ledger");
         if (!l) {
                 puts("cannot be reached; known keys go on working and usage waits in the journal");
@@ -226,9 +228,18 @@ static void print_ledger(struct json_object *l)
         fputs(", ", stdout);
         sg_ctl_print_text(sg_ctl_text(l, "database"));
         printf(", %llu usage events, %llu records waiting", number(l, "usage_events"), number(l, "records_waiting"));
+        if (number(l, "caught_up_in_sec"))
+                printf(", %llu a second are stored: caught up in %s", number(l, "records_per_sec"),
+                       sg_ctl_format_duration(sg_ctl_u64(l, "caught_up_in_sec") * SG_USEC_PER_SEC, text));
         if (number(l, "records_lost"))
                 printf(", %llu records lost to damage", number(l, "records_lost"));
         putchar('\n');
+        if (strcmp(sg_ctl_text(l, "database_state"), "down") == 0) {
+                begin("");
+                printf("the database does not serve since %s: known keys go on working, and usage waits in the "
+                       "journal\n",
+                       sg_ctl_format_when(sg_ctl_u64(l, "database_since_wall_usec"), text));
+        }
         if (sg_ctl_text(l, "last_error")[0]) {
                 begin("");
                 sg_ctl_print_text(sg_ctl_text(l, "last_error"));

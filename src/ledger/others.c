@@ -160,6 +160,12 @@ void sg_others_hint(struct sg_others *o)
                 start_poll(o);
 }
 
+void sg_others_told(struct sg_others *o, uint64_t version)
+{
+        if (o->has_version && version == o->version + 1)
+                o->version = version;
+}
+
 bool sg_others_is_stale(const struct sg_others *o)
 {
         return o->is_stale;

@@ -1,10 +1,9 @@
 /*
  * ledger/others.h - what other ledgers on the same database changed
  *
- * Shape    asks the database for what is newer than what was told, every SG_OTHERS_POLL_USEC, whenever the
- *          database says that keys changed (pg_listen.h), and at hints;
- *          tells the watchers of it, and of times in which nobody here can know. For a database that one ledger owns alone
- *          it does nothing
+ * Shape    asks the database for what is newer than what was told, every SG_OTHERS_POLL_USEC, whenever the database says
+ *          that keys changed (pg_listen.h), and at hints; tells the watchers of it, and of times in which nobody here can
+ *          know. For a database that one ledger owns alone it does nothing
  * Owner    the server; the keeper is borrowed
  * Thread   main
  * Limits   more than SG_OTHERS_CHANGES_MAX changes at once are not told one by one: the watchers begin anew
@@ -33,4 +32,6 @@ int sg_others_new(struct sg_others **ret, struct sg_loop *l, const struct sg_sto
 struct sg_others *sg_others_free(struct sg_others *o);
 /* Something may have changed: it is asked now. */
 void sg_others_hint(struct sg_others *o);
+/* This ledger made a change and told it: it need not be told again. */
+void sg_others_told(struct sg_others *o, uint64_t version);
 bool sg_others_is_stale(const struct sg_others *o);

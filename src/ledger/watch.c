@@ -405,8 +405,10 @@ void sg_watch_tell(struct sg_ledger_server *s, struct json_object *groups, struc
                 json_object_object_add(news, "groups", groups);
         if (keys)
                 json_object_object_add(news, "changes", keys);
-        if (news)
+        if (news) {
                 sg_members_add_u64(news, "version", version);
+                sg_others_told(s->others, version);
+        }
         sg_watch_tell_news(s, news, version);
 }
 
