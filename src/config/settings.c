@@ -113,7 +113,7 @@ const struct sg_setting sg_settings[] = {
         {GATEWAY("runtime_directory"), .kind = SG_KIND_DIRECTORY, .max = 107 - sizeof("/control.socket") + 1,
          .default_text = SG_RUNDIR, .default_note = "`$RUNTIME_DIRECTORY` (set by systemd), else `" SG_RUNDIR "`",
          .needs_restart = true, AT(sg_config, runtime_directory),
-         .help = "Holds the sockets of scribectl and of the ledger."},
+         .help = "Holds the sockets of scribectl and of the ledger, and in a tmpfs the newest records of the journal."},
         {GATEWAY("group"), .kind = SG_KIND_GROUP, .default_text = "scribe-gateway", .needs_restart = true,
          AT(sg_config, group), .help = "Members of this group may look (scribectl status, usage, key list)."},
         {GATEWAY("max_connections"), .kind = SG_KIND_COUNT, .min = 1, .max = 1000000, .default_text = "10000",
