@@ -26,8 +26,8 @@ struct import_job {
         uint64_t n_added, n_replaced, n_same, n_groups, version;
         struct sg_refusal refusal;
         struct json_object *told_groups, *told_keys;
-        char group[SG_KEY_NAME_CHARS_MAX + 1]; /* of the key before: most are of the same */
-        uint64_t group_id;
+        struct sg_tree tree; /* of the begin */
+        bool was_new;        /* the key before: so may be the next, and is tried before it is looked for */
 };
 
 static struct import_job *import_job_of(struct sg_job *job)
@@ -154,18 +154,12 @@ static int read_record(struct import_job *j, struct json_object *o, struct recor
 
 /* ---- its group */
 
-static int refuse_missing(struct import_job *j, struct sg_store *s, const char *name, struct sg_error *err)
+static int refuse_missing(struct import_job *j, const char *name)
 {
         char nearest[NEAREST_BYTES];
-        struct sg_tree tree;
-        int r = sg_tree_init(&tree, s, false, err);
 
-        if (r)
-                return r;
-        r = refuse(j, "there is no group \"%s\"%s; make it first, or let it be made (--create-groups)", name,
-                   sg_tree_nearest(&tree, sg_str_from(name), nearest, sizeof(nearest)));
-        sg_tree_done(&tree);
-        return r;
+        return refuse(j, "there is no group \"%s\"%s; make it first, or let it be made (--create-groups)", name,
+                      sg_tree_nearest(&j->tree, sg_str_from(name), nearest, sizeof(nearest)));
 }
 
 static int make_group(struct import_job *j, struct sg_store *s, const char *name, uint64_t *ret_id,
@@ -191,34 +185,31 @@ static int make_group(struct import_job *j, struct sg_store *s, const char *name
 static int find_group(struct import_job *j, struct sg_store *s, struct record *rec, struct sg_error *err)
 {
         const char *name = rec->group ? json_object_get_string(rec->group) : "";
+        const struct sg_tree_group *known;
         int r;
 
         if (!name[0])
                 return 0;
-        if (strcmp(j->group, name) == 0) {
-                rec->key.group_id = j->group_id;
-                rec->key.group = sg_str_from(name);
+        rec->key.group = sg_str_from(name);
+        known = sg_tree_by_name(&j->tree, rec->key.group);
+        if (known) {
+                rec->key.group_id = known->id;
                 return 0;
         }
         if (!sg_form_name_is_good(sg_str_from(name)))
                 return refuse(j, "the name of the group of key \"" SG_STR_FMT "\" is none: one " SG_FORM_NAME_WORDS,
                               SG_STR_ARG(rec->key.name));
-        r = sg_store_group_find(s, sg_str_from(name), &rec->key.group_id, err);
+        r = sg_store_group_find(s, rec->key.group, &rec->key.group_id, err); /* made by a key before */
         if (r == SG_STORE_E_NONE)
-                r = j->may_create ? make_group(j, s, name, &rec->key.group_id, err) : refuse_missing(j, s, name, err);
-        if (r)
-                return r;
-        (void)snprintf(j->group, sizeof(j->group), "%s", name);
-        j->group_id = rec->key.group_id;
-        rec->key.group = sg_str_from(name);
-        return 0;
+                r = j->may_create ? make_group(j, s, name, &rec->key.group_id, err) : refuse_missing(j, name);
+        return r;
 }
 
 /* ---- the key */
 
 struct held { /* the key of that name as it stands */
         const struct record *rec;
-        uint64_t id;
+        uint64_t id; /* 0: there is none */
         bool has_same_digest, is_same;
         struct json_object *audit;
 };
@@ -228,8 +219,7 @@ static void on_held(const struct sg_store_key *key, void *owner)
         struct held *h = owner;
         const struct sg_store_key *wanted = &h->rec->key;
 
-        if (key->id != h->id)
-                return;
+        h->id = key->id;
         h->has_same_digest = memcmp(key->digest, wanted->digest, sizeof(key->digest)) == 0;
         h->is_same = h->has_same_digest && key->group_id == wanted->group_id &&
                      key->expires_wall_usec == wanted->expires_wall_usec && sg_str_eq(key->models, wanted->models) &&
@@ -270,41 +260,51 @@ static int replace_key(struct import_job *j, struct sg_store *s, const struct he
         return r ? r : note_key(j, s, key, h->audit, err);
 }
 
-static int import_held(struct import_job *j, struct sg_store *s, uint64_t id, struct record *rec, struct sg_error *err)
+static int import_held(struct import_job *j, struct sg_store *s, const struct held *h, struct record *rec,
+                       struct sg_error *err)
 {
-        const struct sg_store_key_filter one = {.from_id = id, .limit = 1};
-        struct held h = {.rec = rec, .id = id};
-        int r = sg_store_key_select(s, &one, on_held, &h, err);
-
-        if (!r && (h.is_same || (h.has_same_digest && !j->may_replace)))
+        if (h->is_same || (h->has_same_digest && !j->may_replace)) {
                 j->n_same++;
-        else if (!r && !j->may_replace)
-                r = refuse(j,
-                           "there is a key \"" SG_STR_FMT "\" with another secret: leave it out, or let it be replaced "
-                           "(--replace)",
-                           SG_STR_ARG(rec->key.name));
-        else if (!r)
-                r = replace_key(j, s, &h, &rec->key, err);
-        json_object_put(h.audit);
-        return r;
+                return 0;
+        }
+        if (!j->may_replace)
+                return refuse(j,
+                              "there is a key \"" SG_STR_FMT
+                              "\" with another secret: leave it out, or let it be replaced "
+                              "(--replace)",
+                              SG_STR_ARG(rec->key.name));
+        return replace_key(j, s, h, &rec->key, err);
 }
 
+/* SG_STORE_E_EXISTS: its name or its digest is taken. */
+static int add_key(struct import_job *j, struct sg_store *s, struct record *rec, struct sg_error *err)
+{
+        int r = sg_store_key_add(s, &rec->key, &rec->key.id, err);
+
+        if (r)
+                return r;
+        j->n_added++;
+        return note_key(j, s, &rec->key, NULL, err);
+}
+
+/* Where each question is a round trip, one is spared for each key that is new. */
 static int import_key(struct import_job *j, struct sg_store *s, struct record *rec, struct sg_error *err)
 {
-        bool is_revoked = false;
-        uint64_t id;
-        int r = sg_store_key_find(s, rec->key.name, &id, &is_revoked, err);
+        const struct sg_store_key_filter named = {.name = rec->key.name, .limit = 1};
+        struct held h = {.rec = rec};
+        int r = j->was_new ? add_key(j, s, rec, err) : SG_STORE_E_EXISTS;
 
-        if (!r && !is_revoked)
-                return import_held(j, s, id, rec, err);
-        if (r < 0)
+        if (r != SG_STORE_E_EXISTS)
                 return r;
-        r = sg_store_key_add(s, &rec->key, &rec->key.id, err);
+        r = sg_store_key_select(s, &named, on_held, &h, err);
+        j->was_new = !r && !h.id;
+        if (!r)
+                r = h.id ? import_held(j, s, &h, rec, err) : add_key(j, s, rec, err);
         if (r == SG_STORE_E_EXISTS)
-                return refuse(j, "the digest of key \"" SG_STR_FMT "\" is that of another key, which may be revoked",
-                              SG_STR_ARG(rec->key.name));
-        j->n_added++;
-        return r ? r : note_key(j, s, &rec->key, NULL, err);
+                r = refuse(j, "the digest of key \"" SG_STR_FMT "\" is that of another key, which may be revoked",
+                           SG_STR_ARG(rec->key.name));
+        json_object_put(h.audit);
+        return r;
 }
 
 /* ---- the keeper's part */
@@ -332,6 +332,7 @@ static int run_import(struct sg_job *job, struct sg_store *s, struct sg_error *e
 
         if (r)
                 return r;
+        r = sg_tree_init(&j->tree, s, false, err);
         while (!r && j->at < n) {
                 r = import_one(j, s, err);
                 j->at += !r;
@@ -389,6 +390,7 @@ static void import_job_free(struct import_job *j)
         json_object_put(j->keys);
         json_object_put(j->told_groups);
         json_object_put(j->told_keys);
+        sg_tree_done(&j->tree);
         free(j);
 }
 
