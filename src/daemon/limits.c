@@ -1,6 +1,7 @@
 /*
  * The words of all limits: where they are kept, and who looks after them.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
