@@ -52,7 +52,7 @@ CASES = [
     (["upstream", "list", ""], ["query", "quota"]),
     (["upstream", "drain", "que"], ["query"]),
     (["upstream", "enable", ""], ["query", "quota"]),
-    (["usage", ""], ["reconcile"]),
+    (["usage", ""], ["prune", "reconcile"]),
     (["usage", "--co"], {"--cost", "--control"}),
     (["usage", "reconcile", "--p"], ["--provider"]),
     (["usage", "reconcile", "@directory/"], ["@directory/inside", "@directory/a.key"]),
