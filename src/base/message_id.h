@@ -70,4 +70,7 @@
 #define SG_MESSAGE_LANE_DRAINED             "99849d7eee653e8acc18dfff00c9dcb3" /* an admin has drained a lane or a credential */
 #define SG_MESSAGE_LANE_ENABLED             "49c7827751334faf9d2406298f0367e4" /* an admin has enabled a lane or a credential again */
 #define SG_MESSAGE_QUOTAS_ANEW              "843f8b232aa8feb98065121fe084f3fe" /* daily quotas of credentials begin anew, or are in memory */
+
+#define SG_MESSAGE_REDIS_OUT            "67324706618b4406b0664a94d5b2a63e" /* Redis does not share limits between gateways */
+#define SG_MESSAGE_REDIS_BACK           "1669eeb9342a4d65a4cac0b3d20a0e0d" /* Redis shares limits again */
 /* clang-format on */

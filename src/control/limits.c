@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "control/verbs.h"
+#include "gateway/leases.h"
 #include "varlink/members.h"
 
 #define ROWS_AT_ONCE 100u
@@ -73,6 +74,8 @@ static void list(struct listing *l, enum sg_limit_subject kind, uint64_t id, con
                 struct sg_limit_state s;
 
                 sg_limits_view(l->control->options.shared->limits, &who, i, l->now_usec, l->wall_usec, &s);
+                if (s.is_alone)
+                        s.bound = sg_leases_bound(l->control->options.shared->leases, &who, &s.limit);
                 add_row(l, row_of(&who, &s));
         }
 }

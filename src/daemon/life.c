@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
 #include "daemon/successor.h"
+#include "gateway/leases.h"
 
 #define CUT_USEC (3 * SG_USEC_PER_SEC) /* for what is cut to be told and written down */
 
@@ -63,6 +64,15 @@ static void daemon_end(struct sg_daemon *d)
         sg_loop_stop(d->loop);
 }
 
+/* What this node was granted and has not used is with Redis again. */
+static void on_left(void *owner)
+{
+        struct sg_daemon *d = owner;
+
+        if (d->state != SG_DAEMON_ENDED)
+                daemon_end(d);
+}
+
 void sg_daemon_on_letter(struct sg_letter *letter, void *owner)
 {
         struct sg_daemon *d = owner;
@@ -70,7 +80,7 @@ void sg_daemon_on_letter(struct sg_letter *letter, void *owner)
         free(SG_CONTAINER(letter, struct drained_letter, letter));
         d->n_drained++;
         if (d->n_drained == d->n_workers && d->state != SG_DAEMON_ENDED)
-                daemon_end(d);
+                sg_leases_leave(d->shared.leases, on_left, d);
 }
 
 uint64_t sg_daemon_n_open(const struct sg_daemon *d)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/message_id.h"
 #include "daemon/daemon.h"
+#include "gateway/leases.h"
 #include "gateway/limiting.h"
 
 #define TEND_USEC (2 * SG_USEC_PER_SEC)
@@ -35,8 +36,36 @@ void sg_daemon_on_limits_time(struct sg_timer *t, void *owner)
         sg_timer_start(&d->limits_timer, TEND_USEC);
 }
 
-static void want_nothing(void *owner)
+static void on_moved(void *owner)
 {
+        struct sg_daemon *d = owner;
+
+        for (size_t i = 0; i < d->n_workers; i++)
+                sg_worker_tell_grants(d->workers[i]);
+}
+
+/* The words must be bound before the first request: so this comes before the workers. */
+static int start_leases(struct sg_daemon *d, struct sg_error *err)
+{
+        const struct sg_config *c = d->first_config;
+        char fleet[4096], nodes[4096];
+        const struct sg_leases_options options = {.loop = d->loop,
+                                                  .limits = d->shared.limits,
+                                                  .fleet_path = fleet,
+                                                  .nodes_path = nodes,
+                                                  .on_moved = on_moved,
+                                                  .owner = d};
+        int r;
+
+        if (snprintf(fleet, sizeof(fleet), "%s/fleet", c->runtime_directory) >= (int)sizeof(fleet) ||
+            snprintf(nodes, sizeof(nodes), "%s/fleet", c->state_directory) >= (int)sizeof(nodes))
+                return sg_error_set(err, -ENAMETOOLONG, c->state_directory, "the path is too long");
+        r = sg_leases_new(&d->shared.leases, &options, err);
+        if (r)
+                return r;
+        d->shared.want_grants = sg_leases_want;
+        d->shared.want_grants_owner = d->shared.leases;
+        return sg_leases_configure(d->shared.leases, &c->redis, err);
 }
 
 int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err)
@@ -57,16 +86,16 @@ int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err)
 
                 sg_log_line(SG_LOG_WARNING, SG_MESSAGE_LIMITS_ANEW, &field, 1, "%s", text);
         }
-        d->shared.want_grants = want_nothing;
         d->limits_saved_usec = sg_clock_usec();
         sg_timer_start(&d->limits_timer, TEND_USEC);
-        return 0;
+        return start_leases(d, err);
 }
 
 void sg_daemon_end_limits(struct sg_daemon *d)
 {
         if (!d->shared.limits)
                 return;
+        d->shared.leases = sg_leases_free(d->shared.leases);
         save(d);
         d->shared.limits = sg_limits_free(d->shared.limits);
 }

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/ledger_child.h"
 #include "gateway/lanes_told.h"
+#include "gateway/leases.h"
 
 struct sg_snapshot *sg_daemon_snapshot(const struct sg_daemon *d)
 {
@@ -50,6 +51,8 @@ static int reload(struct sg_daemon *d, const char **ret_needs_restart, struct sg
         SG_AUTO(sg_probe_set_free) struct sg_probe_set *probes = NULL;
         int r = prepare(d, d->config_directory, &config, &next, &probes, err);
 
+        if (!r) /* it can fail, and leaves all as it was then */
+                r = sg_leases_configure(d->shared.leases, &config->redis, err);
         if (r)
                 return r;
         sg_lanes_open_quotas(next);

@@ -17,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/predecessor.h"
 #include "daemon/successor.h"
+#include "gateway/leases.h"
 
 /* ---- the old process */
 
@@ -54,6 +55,7 @@ static void on_ready(pid_t pid, const char *version, void *owner)
                 d->shared.listeners[i].is_ours = false;
         sg_control_stop_listening(d->control);
         sg_feed_rest(d->shared.feed);
+        sg_leases_rest(d->shared.leases);
         sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_UPGRADE_DONE,
                        "upgraded: process %d (%s) serves now; %" PRIu64
                        " exchanges are finished here, for up to %" PRIu64 " s",

@@ -28,6 +28,7 @@
 #include "upstream/upstream.h"
 
 struct sg_echo_server;
+struct sg_leases;
 struct sg_sync;
 struct sg_worker;
 
@@ -44,7 +45,8 @@ struct sg_shared {
         struct sg_limits *limits;       /* (any) set before the workers, freed after them */
         void (*want_grants)(void *owner); /* (any) an exchange waits until this node is granted more */
         void *want_grants_owner;
-        _Atomic bool is_ready; /* (any) what /ready says until a worker drains */
+        struct sg_leases *leases; /* main */
+        _Atomic bool is_ready;    /* (any) what /ready says until a worker drains */
         uint64_t started_wall_usec;
         const char *version;
         struct sg_shared_listener {

@@ -247,7 +247,7 @@ static void fill(struct sg_lease *l, const struct sg_fleet *f, uint64_t fleet_us
         l->reported = taken;
 }
 
-/* Something has to be told, though nothing is wanted. */
+/* Something has to be told, though nothing is wanted. Or heard: how much is left for all is what a share is taken of. */
 static bool has_news(const struct sg_lease *l, const struct sg_fleet *f, int64_t balance, int64_t taken, bool is_full,
                      uint64_t now_usec)
 {
@@ -255,7 +255,7 @@ static bool has_news(const struct sg_lease *l, const struct sg_fleet *f, int64_t
 
         return !l->is_adopted || l->is_alone || (is_full && (balance > 0 || taken)) ||
                (l->answered_usec && l->answered_usec < f->since_usec) ||
-               (is_due && (taken != l->reported || l->free == 0));
+               (is_due && (taken != l->reported || now_usec - l->active_usec < FORGOTTEN_USEC));
 }
 
 bool sg_lease_ask(struct sg_lease *l, const struct sg_fleet *f, uint64_t fleet_used, bool is_full, uint64_t now_usec,
@@ -360,7 +360,7 @@ void sg_lease_alone(struct sg_lease *l, const struct sg_fleet *f, uint64_t fleet
         const uint64_t n_nodes = SG_MAX(f->n_nodes, (uint64_t)1);
         int64_t n = 0;
 
-        if (l->is_asked)
+        if (l->is_asked || !sg_fleet_is_alone(f, now_usec))
                 return;
         if (!l->is_alone) {
                 l->is_alone = true;

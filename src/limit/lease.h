@@ -134,7 +134,7 @@ void sg_lease_leave(struct sg_lease *l, const struct sg_fleet *f, uint64_t fleet
 /* numbers: SG_LEASE_ANSWER_WORDS of them. */
 void sg_lease_answer(struct sg_lease *l, const struct sg_fleet *f, const int64_t *numbers);
 void sg_lease_lost(struct sg_lease *l);
-/* Each time that the purse may need something while the fleet is not there. */
+/* Each time that the purse may need something while the fleet is not there; does nothing when it is. */
 void sg_lease_alone(struct sg_lease *l, const struct sg_fleet *f, uint64_t fleet_used, uint64_t now_usec);
 /* Nothing was taken for a while, nothing is left in the purse, and nobody waits: the lease may be forgotten. */
 bool sg_lease_is_idle(const struct sg_lease *l, uint64_t now_usec);

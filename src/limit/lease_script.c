@@ -6,8 +6,9 @@
  * more granted than the limit has, so that whatever nodes take of it, in whatever order, stays within the limit.
  *
  * A node that is not heard for T is taken for dead. Once somebody lacks what it has, that goes back: but for what it said it
- * took. When Redis has forgotten (FLUSHALL, a lost disk), or was away for longer than T, the fleet finds itself anew:
- * nodes say what they hold, are believed, and nothing is granted until all that were known are back, or T has passed.
+ * took. When Redis has forgotten (FLUSHALL, a lost disk), or was away for so long that nodes went on alone, the fleet
+ * finds itself anew: nodes say what they hold and have taken, are believed, and nothing is granted until all that were
+ * known are back, or T has passed.
  *
  * A bucket holds what stands in it and what nodes have of it: together never more than the limit. So what lies unused in a
  * purse keeps the bucket from filling up behind it (the line with `held`).
@@ -30,23 +31,27 @@ const char sg_lease_script[] =
         "if sent > 0 and not near(sent, 3000) then return {2, now, last, 0, 0} end\n"
         "redis.call('HSET', KEYS[3], node, ARGV[2])\n"
         /* the fleet */
-        "local f = redis.call('HMGET', KEYS[1], 'beat', 'since', 'expect')\n"
-        "local since, expect = num(f[2]), num(f[3])\n"
-        "if not f[1] or not near(num(f[1]), T) then\n"
-        "  since, expect = now, 0\n"
-        "  if f[1] then expect = redis.call('ZCOUNT', KEYS[2], num(f[1]) - T, num(f[1]) + T) end\n"
+        "local f = redis.call('HMGET', KEYS[1], 'beat', 'since', 'expect', 'least')\n"
+        "local since, expect, least = num(f[2]), num(f[3]), num(f[4])\n"
+        "if not f[1] then\n" /* nobody knows yet how many will come */
+        "  since, expect, least = now, 0, 1500\n"
+        "  redis.call('DEL', KEYS[4])\n"
+        "elseif not near(num(f[1]), 1900) then\n"
+        "  expect = redis.call('ZCOUNT', KEYS[2], num(f[1]) - T, num(f[1]) + T)\n"
+        "  since, least = expect > 0 and now or 0, 0\n"
         "  redis.call('DEL', KEYS[4])\n"
         "end\n"
         "if since > 0 then\n"
-        "  expect = math.max(expect, known)\n"
+        "  expect = math.max(expect, least > 0 and known or 0)\n"
         "  if ARGV[5] == '1' and known > 0 then redis.call('SADD', KEYS[4], node) end\n"
         "  local back = redis.call('SCARD', KEYS[4])\n"
-        "  if not near(since, T) or (back >= expect and not near(since, 1500)) then\n"
+        "  if not near(since, T) or (back >= expect and (least == 0 or not near(since, least))) then\n"
         "    since = 0\n"
         "    redis.call('DEL', KEYS[4])\n"
         "  end\n"
         "end\n"
-        "redis.call('HSET', KEYS[1], 'beat', text(now), 'since', text(since), 'expect', text(expect))\n"
+        "redis.call('HSET', KEYS[1], 'beat', text(now), 'since', text(since), 'expect', text(expect), 'least', "
+        "text(least))\n"
         "local seen = redis.call('ZSCORE', KEYS[2], node)\n"
         "local alive = seen and near(num(seen), T)\n"
         "redis.call('ZADD', KEYS[2], text(now), node)\n"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "limit/grants.h"
 #include "limit/table.h"
 
 #define TRIES_MAX 16 /* each means that somebody else has taken or given something in between */
@@ -47,6 +48,10 @@ struct sg_limits *sg_limits_free(struct sg_limits *l)
 {
         if (!l)
                 return NULL;
+        for (struct sg_limit_want *w = sg_limits_take_wants(l), *next; w; w = next) {
+                next = w->next;
+                free(w);
+        }
         sg_words_close(l->words);
         free(l->saved_path);
         free(l);
@@ -176,8 +181,26 @@ static void fill(struct sg_limit_refusal *ret, const struct turn *t, const struc
         struct sg_count_view v;
 
         sg_count_look(a->word, a->limit, &t->time, &v);
-        *ret = (struct sg_limit_refusal){
-                .who = a->who, .limit = *a->limit, .used = v.used, .asked = a->n, .wait_usec = wait_usec};
+        *ret = (struct sg_limit_refusal){.who = a->who,
+                                         .limit = *a->limit,
+                                         .used = v.used,
+                                         .asked = a->n,
+                                         .wait_usec = wait_usec,
+                                         .is_alone = atomic_load_explicit(&t->limits->is_alone, memory_order_relaxed)};
+}
+
+/* What all nodes together have used up: when it may fit again. */
+static uint64_t spent_wait(const struct turn *t, const struct asked *a)
+{
+        struct sg_count_view v;
+
+        sg_count_look(a->word, a->limit, &t->time, &v);
+        if (sg_window_is_bucket(a->limit->window))
+                return SG_MAX((uint64_t)((double)SG_MIN(a->n, a->limit->amount) *
+                                         (a->limit->window == SG_WINDOW_MINUTE ? 60e6 : 3600e6) /
+                                         (double)a->limit->amount),
+                              (uint64_t)1);
+        return v.reset_usec;
 }
 
 /* The limit that has to be waited for longest. */
@@ -195,9 +218,19 @@ static int look(const struct turn *t, struct sg_limit_refusal *ret)
                         refuses = a;
                         longest = wait;
                 }
-                if (!waits && !has_grant(t, a))
-                        waits = a;
+                if (!fits || has_grant(t, a))
+                        continue;
+                if (sg_limits_is_spent(t->limits, a->word, t->time.now_usec)) {
+                        refuses = a;
+                        longest = SG_MAX(longest, spent_wait(t, a));
+                        continue;
+                }
+                waits = a;
         }
+        /* All that lack something, so that one round trip is enough. */
+        for (size_t i = 0; waits && !refuses && i < t->n; i++)
+                if (!has_grant(t, &t->asked[i]))
+                        sg_limits_leave_want(t->limits, t->asked[i].word, t->asked[i].limit, t->asked[i].n);
         if (!refuses && !waits)
                 return 0;
         fill(ret, t, refuses ? refuses : waits, longest);

@@ -23,7 +23,8 @@ void sg_limits_view(struct sg_limits *l, const struct sg_limited *who, size_t at
                                        .reserved = v.reserved,
                                        .remaining = v.remaining,
                                        .reset_usec = v.reset_usec,
-                                       .granted = UINT64_MAX};
+                                       .granted = UINT64_MAX,
+                                       .is_alone = atomic_load_explicit(&l->is_alone, memory_order_relaxed)};
         if (granted)
                 ret->granted = sg_grant_units(granted) > 0 ? (uint64_t)sg_grant_units(granted) : 0;
         else if (atomic_load_explicit(&l->needs_grants, memory_order_relaxed))

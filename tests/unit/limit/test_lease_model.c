@@ -27,7 +27,7 @@
 #define NODES_MAX  5
 #define N_WORDS    3
 #define LATE_MAX   4
-#define RUNS       300
+#define RUNS       200
 #define STEPS      150
 #define ARGS_MAX   (3 + SG_LEASE_KEYS + N_WORDS + SG_LEASE_ARGS + N_WORDS * SG_LEASE_WORDS)
 #define WORD_BYTES 64
