@@ -8,6 +8,8 @@
 #   container_wait NAME       until the health check of its image passes, ten seconds at most
 #   container_end             stops and removes all containers, their volumes and the namespaces; images stay for the next run
 #
+# and what the cases are made of: ok, skip, skip_rest; ends_with, lacks, comes_to; ctl, new_key, chat, says, n_requests.
+#
 # start.sh works on the same images: SCRIBE_ENGINE=podman and SCRIBE_BUILD_OPTIONS are exported by container_home.
 # shellcheck shell=bash disable=SC2016,SC2034
 
@@ -109,4 +111,71 @@ container_end() {
     engine image prune -f --filter until=24h >/dev/null 2>&1
     for name in "${CONTAINER_NETS[@]}"; do ip netns del "$name"; done
     CONTAINER_NETS=()
+}
+
+# ---- cases, as TAP
+
+N=0
+FAILED=0
+LOOKED_AT=
+ok() { # NAME COMMAND...: a case that passes when the command succeeds
+    local name=$1 out
+    shift
+    N=$((N + 1))
+    if out=$("$@" 2>&1); then
+        echo "ok $N - $name"
+    else
+        tail -n 60 <<<"$out" | sed 's/^/# /'
+        [ -z "$LOOKED_AT" ] || engine logs --tail 20 "$LOOKED_AT" 2>&1 | sed 's/^/# log: /'
+        echo "not ok $N - $name"
+        FAILED=1
+    fi
+}
+skip() { # NAME REASON
+    N=$((N + 1))
+    echo "ok $N - $1 # SKIP $2"
+}
+skip_rest() { # REASON: this machine cannot do what the remaining cases need
+    skip "images and containers" "$*"
+    echo "1..$N"
+    exit "$FAILED"
+}
+ends_with() { # STATUS WORDS COMMAND...
+    local wanted=$1 words=$2 out status=0
+    shift 2
+    out=$("$@" 2>&1) || status=$?
+    echo "status $status: $out"
+    [ "$status" = "$wanted" ] && grep -qF -- "$words" <<<"$out"
+}
+lacks() { # WORDS COMMAND...: nothing that the command prints has them
+    local words=$1 out
+    shift
+    out=$("$@" 2>&1) || return 1
+    ! grep -F -- "$words" <<<"$out"
+}
+
+# ---- what is asked of gateways in containers
+
+ctl() { engine exec "$1" /usr/bin/scribectl "${@:2}"; }
+new_key() { # CONTAINER NAME: prints its secret
+    ctl "$1" key create "$2" --json | grep -oE 'sk-[A-Za-z0-9]{32}'
+}
+chat() { # URL KEY WORDS [MORE]
+    curl -sS --noproxy '*' -m 20 -H @<(printf 'Authorization: Bearer %s\n' "$2") \
+        -d "{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"$3\"}]${4-}}" "$1/v1/chat/completions"
+}
+says() { ends_with 0 "$3" chat "$@"; }
+n_requests() { # CONTAINER NAME: of this key, in the ledger
+    ctl "$1" usage --by key --json | python3 -c 'import json, sys
+print(sum(row["requests"] for row in json.load(sys.stdin)["rows"] if row["group"] == sys.argv[1]))' "$2"
+}
+comes_to() { # NUMBER COMMAND...: prints this number, within five seconds
+    local wanted=$1 tries
+    shift
+    for ((tries = 0; tries < 50; tries++)); do
+        [ "$("$@")" != "$wanted" ] || return 0
+        sleep 0.1
+    done
+    echo "it prints $("$@")"
+    return 1
 }

@@ -15,45 +15,6 @@ HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lab/container.sh
 . "$HERE/container.sh"
 
-N=0
-FAILED=0
-LOOKED_AT=
-ok() { # NAME COMMAND...: a case that passes when the command succeeds
-    local name=$1 out
-    shift
-    N=$((N + 1))
-    if out=$("$@" 2>&1); then
-        echo "ok $N - $name"
-    else
-        tail -n 60 <<<"$out" | sed 's/^/# /'
-        [ -z "$LOOKED_AT" ] || engine logs --tail 20 "$LOOKED_AT" 2>&1 | sed 's/^/# log: /'
-        echo "not ok $N - $name"
-        FAILED=1
-    fi
-}
-skip() { # NAME REASON
-    N=$((N + 1))
-    echo "ok $N - $1 # SKIP $2"
-}
-skip_rest() { # REASON: this machine cannot do what the remaining cases need
-    skip "images and containers" "$*"
-    echo "1..$N"
-    exit "$FAILED"
-}
-ends_with() { # STATUS WORDS COMMAND...
-    local wanted=$1 words=$2 out status=0
-    shift 2
-    out=$("$@" 2>&1) || status=$?
-    echo "status $status: $out"
-    [ "$status" = "$wanted" ] && grep -qF -- "$words" <<<"$out"
-}
-lacks() { # WORDS COMMAND...: nothing that the command prints has them
-    local words=$1 out
-    shift
-    out=$("$@" 2>&1) || return 1
-    ! grep -F -- "$words" <<<"$out"
-}
-
 # ---- without containers
 
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
@@ -129,30 +90,6 @@ once() { engine run --rm --pull never --network none "$@"; }
 pid_of() { engine container inspect --format '{{.State.Pid}}' "$1"; }
 status_has() { grep -qE -- "$2" "/proc/$(pid_of "$1")/status"; }
 root_is_read_only() { grep -E '^[0-9]+ [0-9]+ [^ ]+ / / ro' "/proc/$(pid_of "$1")/mountinfo"; }
-ctl() { engine exec "$1" /usr/bin/scribectl "${@:2}"; }
-new_key() { # CONTAINER NAME: prints its secret
-    ctl "$1" key create "$2" --json | grep -oE 'sk-[A-Za-z0-9]{32}'
-}
-chat() { # URL KEY WORDS [MORE]
-    curl -sS --noproxy '*' -m 20 -H @<(printf 'Authorization: Bearer %s\n' "$2") \
-        -d "{\"model\":\"default\",\"messages\":[{\"role\":\"user\",\"content\":\"$3\"}]${4-}}" "$1/v1/chat/completions"
-}
-says() { ends_with 0 "$3" chat "$@"; }
-n_requests() { # CONTAINER NAME: of this key, in the ledger
-    ctl "$1" usage --by key --json | python3 -c 'import json, sys
-print(sum(row["requests"] for row in json.load(sys.stdin)["rows"] if row["group"] == sys.argv[1]))' "$2"
-}
-comes_to() { # NUMBER COMMAND...: prints this number, within five seconds
-    local wanted=$1 tries
-    shift
-    for ((tries = 0; tries < 50; tries++)); do
-        [ "$("$@")" != "$wanted" ] || return 0
-        sleep 0.1
-    done
-    echo "it prints $("$@")"
-    return 1
-}
-
 container_net "sga$$" || skip_rest "no network namespace can be joined to this machine"
 URL=http://$NET_INSIDE:8000
 OPTIONS=(--network "ns:/run/netns/sga$$" -v lab-state:/var/lib/scribe-gateway)
