@@ -270,7 +270,13 @@ bool sg_attempts_may_be_billed(const struct sg_exchange *x, enum sg_failure f)
 
 void sg_attempts_settle(struct sg_exchange *x)
 {
-        sg_timer_stop(&x->attempts->drain);
+        struct sg_attempts *a = x->attempts;
+
+        sg_timer_stop(&a->drain);
+        if (!x->provider && a->failed != SG_FAIL_NONE) { /* it ended between two attempts: the first one is on record */
+                a->pick = a->was_asked;
+                ask(x);
+        }
         settle(x, fault_of(x, x->failure), x->note ? x->note : sg_failure_name(x->failure));
 }
 

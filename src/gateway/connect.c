@@ -108,6 +108,8 @@ static enum sg_step choose_lane(struct sg_exchange *x)
         for (;;) {
                 enum sg_step step = sg_limiting_model(x);
 
+                if (step == SG_STEP_FINISH)
+                        sg_attempts_take_back(x);
                 if (step != SG_STEP_NEXT)
                         return step;
                 while (x->attempts->has_pick || sg_attempts_pick(x) == SG_STEP_NEXT) {
@@ -138,6 +140,8 @@ static enum sg_step choose_provider(struct sg_exchange *x)
                 if (step != SG_STEP_NEXT)
                         return step;
                 r = write_body(x, &fault);
+                if (r == SG_LLM_E_BAD_FIELD)
+                        sg_limiting_leave_lane(x);
         } while (r == SG_LLM_E_BAD_FIELD && sg_attempts_avoid_dialect(x));
         switch (r) {
         case 0:

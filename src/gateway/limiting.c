@@ -38,7 +38,8 @@ struct sg_limiting *sg_limiting_free(struct sg_limiting *l)
         if (!l)
                 return NULL;
         SG_ASSERT(!sg_link_is_on_list(&l->link));
-        SG_ASSERT(l->caller.n == 0 && l->lane.n == 0);
+        SG_ASSERT(l->caller.n == 0 && l->by_model.n == 0 && l->lane.n == 0);
+        free(l->why);
         free(l);
         return NULL;
 }
@@ -62,9 +63,18 @@ static unsigned seconds(uint64_t usec)
         return (unsigned)SG_MIN((usec + SG_USEC_PER_SEC - 1) / SG_USEC_PER_SEC, (uint64_t)UINT_MAX);
 }
 
+#define REFUSAL_BYTES 384
+
+static void set_why(struct sg_limiting *l, const char *text)
+{
+        free(l->why);
+        l->why = strdup(text);
+}
+
 static void note_refusal(struct sg_limiting *l, const struct sg_limit_refusal *r)
 {
         char limit[SG_LIMIT_TEXT_BYTES], used[SG_LIMIT_TEXT_BYTES], asked[SG_LIMIT_TEXT_BYTES], when[64] = "";
+        char why[REFUSAL_BYTES];
 
         l->refused = failure_of(r);
         l->wait_sec = r->wait_usec == SG_USEC_NEVER ? 0 : SG_MAX(seconds(r->wait_usec), 1u);
@@ -72,16 +82,17 @@ static void note_refusal(struct sg_limiting *l, const struct sg_limit_refusal *r
                 snprintf(when, sizeof(when), "; it will never fit");
         else if (r->limit.kind != SG_LIMIT_CONCURRENT)
                 snprintf(when, sizeof(when), "; try again in %u s", l->wait_sec);
-        snprintf(l->why, sizeof(l->why), "%s '%s' has %s; %s are taken, and this request needs %s%s%s",
+        snprintf(why, sizeof(why), "%s '%s' has %s; %s are taken, and this request needs %s%s%s",
                  sg_limit_subject_name(r->who->kind), r->who->name, sg_limit_text(&r->limit, limit),
                  sg_limit_amount_text(&r->limit, r->used, used), sg_limit_amount_text(&r->limit, r->asked, asked), when,
                  r->is_alone ? " (this node's part of it, while the others cannot be asked)" : "");
+        set_why(l, why);
 }
 
 static enum sg_step refuse(struct sg_exchange *x)
 {
         x->retry_after_sec = x->limiting->wait_sec;
-        return sg_exchange_fail(x, x->limiting->refused, "%s", x->limiting->why);
+        return sg_exchange_fail(x, x->limiting->refused, "%s", x->limiting->why ? x->limiting->why : "");
 }
 
 /* ---- waiting for grants */
@@ -106,21 +117,15 @@ static enum sg_step wait_for_grants(struct sg_exchange *x)
         return SG_STEP_WAIT;
 }
 
+/* What runs may end others that wait, too: those of its connection. Each stands in the list while it asks again, and its
+ * timer goes on until it has what it waits for. */
 void sg_limiting_on_grants(struct sg_worker *w)
 {
-        struct sg_list again;
+        struct sg_link *k;
 
-        sg_list_init(&again);
-        SG_LIST_EACH (&w->waiting_grants, k) {
-                sg_list_remove(&w->waiting_grants, k);
-                sg_list_push(&again, k);
-        }
-        SG_LIST_EACH (&again, k) {
-                struct sg_limiting *l = SG_CONTAINER(k, struct sg_limiting, link);
-
-                sg_list_remove(&again, k);
-                sg_list_push(&w->waiting_grants, k); /* its timer goes on until it has what it waits for */
-                sg_exchange_run(l->exchange);
+        for (size_t n = w->waiting_grants.n; n && (k = sg_list_pop(&w->waiting_grants)); n--) {
+                sg_list_push(&w->waiting_grants, k);
+                sg_exchange_run(SG_CONTAINER(k, struct sg_limiting, link)->exchange);
         }
 }
 
@@ -206,11 +211,16 @@ static bool may_use(const struct sg_exchange *x, const struct sg_config_model *m
         return sg_key_may_use(x->key, sg_str_from(m->name));
 }
 
-static void downgrade(struct sg_exchange *x)
+/* The model that was asked for is another one from here: in what the provider is told, and on record. */
+static bool downgrade(struct sg_exchange *x)
 {
-        sg_exchange_note(x, "the budget is short: model '%s' instead of '%s'", x->model->downgrade->name,
-                         x->model->name);
-        x->model = x->model->downgrade;
+        const struct sg_config_model *to = x->model->downgrade;
+
+        if (!sg_exchange_ask_for(x, sg_str_from(to->name)))
+                return false;
+        sg_exchange_note(x, "the budget is short: model '%s' instead of '%s'", to->name, x->model->name);
+        x->model = to;
+        return true;
 }
 
 /* A budget is used so far that cheaper models shall do. */
@@ -222,8 +232,8 @@ static void downgrade_by_mark(struct sg_exchange *x)
         if (who.n == 0 || sg_limits_downgrade(x->worker->shared->limits, who.at, who.n,
                                               sg_loop_now_usec(x->worker->loop), sg_clock_wall_usec()) < 0)
                 return;
-        while (x->model->downgrade && may_use(x, x->model->downgrade))
-                downgrade(x);
+        while (x->model->downgrade && may_use(x, x->model->downgrade) && downgrade(x))
+                ;
 }
 
 static struct sg_tokens expected(const struct sg_exchange *x)
@@ -257,7 +267,21 @@ static int reserve_tokens(struct sg_exchange *x)
         if (e)
                 return e;
         l->has_tokens = true;
-        return model.n ? reserve(x, &model, all_of, "", &l->caller) : 0;
+        return model.n ? reserve(x, &model, all_of, "", &l->by_model) : 0;
+}
+
+/* Another one takes its place. Its request stays counted where somebody was asked for it. */
+static void let_go_of_model(struct sg_exchange *x)
+{
+        struct sg_limits *limits = x->worker->shared->limits;
+        struct sg_limiting *l = x->limiting;
+        const uint64_t now_usec = sg_loop_now_usec(x->worker->loop);
+
+        if (x->attempts->failed != SG_FAIL_NONE)
+                sg_limits_settle(limits, &l->by_model, 0, 0, now_usec, sg_clock_wall_usec());
+        else
+                sg_limits_release(limits, &l->by_model, now_usec);
+        l->model_cost = 0;
 }
 
 enum sg_step sg_limiting_model(struct sg_exchange *x)
@@ -272,6 +296,7 @@ enum sg_step sg_limiting_model(struct sg_exchange *x)
                 return SG_STEP_NEXT;
         if (!need(x))
                 return sg_exchange_fail(x, SG_FAIL_INTERNAL, NULL);
+        let_go_of_model(x);
         step = step_of(x, reserve_tokens(x));
         if (step == SG_STEP_NEXT)
                 x->limiting->model = x->model;
@@ -321,12 +346,14 @@ static bool has_budget(const struct sg_limited_list *w, bool is_hard, const char
 static enum sg_limiting_lane refuse_unpriced(struct sg_exchange *x, const struct sg_limited *who, const char *currency)
 {
         struct sg_limiting *l = x->limiting;
+        char why[REFUSAL_BYTES];
 
         l->refused = SG_FAIL_NO_PRICE;
         l->wait_sec = 0;
-        snprintf(l->why, sizeof(l->why), "%s '%s' has a budget, and prices.d has no price %sfor %s/%s",
+        snprintf(why, sizeof(why), "%s '%s' has a budget, and prices.d has no price %sfor %s/%s",
                  sg_limit_subject_name(who->kind), who->name, currency[0] ? "in its currency " : "",
                  x->provider->config->name, x->model_upstream ? x->model_upstream : "");
+        set_why(l, why);
         return SG_LIMITING_MAY_NOT;
 }
 
@@ -348,42 +375,73 @@ static bool costs_nothing(const struct sg_exchange *x)
                                         x->method == SG_METHOD_DELETE || x->method == SG_METHOD_OPTIONS));
 }
 
-/* What is held of caller and model grows to what this lane may cost. */
-static enum sg_limiting_lane reserve_cost(struct sg_exchange *x, const struct sg_limited_list *caller,
-                                          const struct sg_limited_list *provider)
+/* What is held grows to what this lane may cost. Soft budgets count in the currency of the first lane alone. */
+static int hold_cost(struct sg_exchange *x, const struct sg_limited_list *who, struct sg_reservation *r, uint64_t *held,
+                     const char *currency, uint64_t cost)
+{
+        const uint64_t n_of[SG_LIMIT_KIND_N] = {[SG_LIMIT_COST] = cost - SG_MIN(cost, *held)};
+        int e;
+
+        if (!n_of[SG_LIMIT_COST] || !who->n)
+                return 0;
+        e = reserve(x, who, n_of, currency, r);
+        if (!e)
+                *held = cost;
+        return e;
+}
+
+struct payers {
+        struct sg_limited_list caller, model, provider;
+};
+
+static bool any_has_budget(const struct payers *p, bool is_hard, const char *other_than,
+                           const struct sg_limited **ret_who)
+{
+        return has_budget(&p->caller, is_hard, other_than, ret_who) ||
+               has_budget(&p->model, is_hard, other_than, ret_who) ||
+               has_budget(&p->provider, is_hard, other_than, ret_who);
+}
+
+static enum sg_limiting_lane hold_costs(struct sg_exchange *x, const struct payers *p, const char *currency,
+                                        uint64_t cost)
+{
+        struct sg_limiting *l = x->limiting;
+        int e = 0;
+
+        if (!l->caller_cost && !l->model_cost)
+                memcpy(l->currency, currency, sizeof(l->currency));
+        if (strcmp(l->currency, currency) == 0)
+                e = hold_cost(x, &p->caller, &l->caller, &l->caller_cost, currency, cost);
+        if (!e && strcmp(l->currency, currency) == 0)
+                e = hold_cost(x, &p->model, &l->by_model, &l->model_cost, currency, cost);
+        if (!e)
+                e = hold_cost(x, &p->provider, &l->lane, &l->lane_cost, currency, cost);
+        l->has_cost = true;
+        return lane_of(x, e);
+}
+
+static enum sg_limiting_lane reserve_cost(struct sg_exchange *x, const struct payers *p)
 {
         const struct sg_tokens t = expected(x);
-        struct sg_limiting *l = x->limiting;
         const struct sg_limited *who;
         char currency[4];
         uint64_t cost;
-        int e = 0;
 
-        if (costs_nothing(x) || (!has_budget(caller, false, NULL, &who) && !has_budget(provider, false, NULL, &who)))
+        if (costs_nothing(x) || !any_has_budget(p, false, NULL, &who))
                 return SG_LIMITING_MAY;
         if (!cost_of(x, &t, currency, &cost)) {
-                if (has_budget(caller, true, NULL, &who) || has_budget(provider, true, NULL, &who))
+                if (any_has_budget(p, true, NULL, &who))
                         return refuse_unpriced(x, who, "");
                 return SG_LIMITING_MAY; /* the soft ones count what is known */
         }
-        if (cost && (has_budget(caller, true, currency, &who) || has_budget(provider, true, currency, &who)))
+        if (currency[0] && any_has_budget(p, true, currency, &who))
                 return refuse_unpriced(x, who, currency);
+        /* What is passed on is not read: without a price for each request it would cost nothing here, whatever it orders. */
+        if (x->op == SG_OP_PASS && currency[0] && !cost && any_has_budget(p, true, NULL, &who))
+                return refuse_unpriced(x, who, "");
         if (!cost && currency[0])
                 cost = 1; /* what nobody can tell beforehand is held by a trifle, so that it is settled */
-        if (cost > l->cost && caller->n) {
-                const uint64_t n_of[SG_LIMIT_KIND_N] = {[SG_LIMIT_COST] = cost - l->cost};
-
-                e = reserve(x, caller, n_of, currency, &l->caller);
-                if (!e)
-                        l->cost = cost;
-        }
-        if (!e && cost && provider->n) {
-                const uint64_t n_of[SG_LIMIT_KIND_N] = {[SG_LIMIT_COST] = cost};
-
-                e = reserve(x, provider, n_of, currency, &l->lane);
-        }
-        l->has_cost = true;
-        return lane_of(x, e);
+        return hold_costs(x, p, currency, cost);
 }
 
 /* Of the attempt before this one: its request stays counted, and what it used is on the last one's account. */
@@ -392,6 +450,7 @@ static void let_go_of_lane(struct sg_exchange *x)
         struct sg_limiting *l = x->limiting;
 
         l->provider = NULL;
+        l->lane_cost = 0;
         sg_limits_settle(x->worker->shared->limits, &l->lane, 0, 0, sg_loop_now_usec(x->worker->loop),
                          sg_clock_wall_usec());
 }
@@ -408,31 +467,41 @@ static int reserve_provider(struct sg_exchange *x, const struct sg_limited_list 
         return reserve(x, provider, n_of, "", &l->lane);
 }
 
+void sg_limiting_leave_lane(struct sg_exchange *x)
+{
+        if (!x->limiting)
+                return;
+        x->limiting->provider = NULL;
+        x->limiting->lane_cost = 0;
+        sg_limits_release(x->worker->shared->limits, &x->limiting->lane, sg_loop_now_usec(x->worker->loop));
+}
+
 enum sg_limiting_lane sg_limiting_lane(struct sg_exchange *x)
 {
-        struct sg_limited_list caller = {.n = 0}, provider = {.n = 0};
+        struct payers p = {.caller.n = 0};
         enum sg_limiting_lane may;
+        struct sg_limiting *l;
         int e = 0;
 
-        sg_limited_add_provider(&provider, x->provider->config);
-        if (!x->limiting && provider.n == 0)
+        sg_limited_add_provider(&p.provider, x->provider->config);
+        if (!x->limiting && p.provider.n == 0)
                 return SG_LIMITING_MAY;
-        if (!need(x))
+        l = need(x);
+        if (!l)
                 return SG_LIMITING_MAY_NOT;
-        sg_limited_add_caller(&caller, x);
-        sg_limited_add_model(&caller, x->model);
-        if (x->limiting->provider != x->provider->config) {
+        sg_limited_add_caller(&p.caller, x);
+        sg_limited_add_model(&p.model, x->model);
+        if (l->provider != x->provider->config || l->attempt != x->attempts->n) {
                 let_go_of_lane(x);
-                e = reserve_provider(x, &provider);
+                e = reserve_provider(x, &p.provider);
                 if (e)
                         return lane_of(x, e);
-                x->limiting->provider = x->provider->config;
+                l->provider = x->provider->config;
+                l->attempt = x->attempts->n;
         }
-        may = reserve_cost(x, &caller, &provider);
-        if (may == SG_LIMITING_MAY_NOT) {
-                x->limiting->provider = NULL;
-                sg_limits_release(x->worker->shared->limits, &x->limiting->lane, sg_loop_now_usec(x->worker->loop));
-        }
+        may = reserve_cost(x, &p);
+        if (may == SG_LIMITING_MAY_NOT)
+                sg_limiting_leave_lane(x);
         return may;
 }
 
@@ -443,10 +512,9 @@ enum sg_step sg_limiting_instead(struct sg_exchange *x)
         if (!l || l->refused == SG_FAIL_NONE)
                 return SG_STEP_FINISH;
         if ((l->refused == SG_FAIL_LIMIT_BUDGET || l->refused == SG_FAIL_NO_PRICE) && x->model && x->model->downgrade &&
-            may_use(x, x->model->downgrade)) {
+            may_use(x, x->model->downgrade) && downgrade(x)) {
                 sg_exchange_unfail(x);
                 l->refused = SG_FAIL_NONE;
-                downgrade(x);
                 return SG_STEP_NEXT;
         }
         if (x->attempts->failed != SG_FAIL_NONE)
@@ -457,8 +525,11 @@ enum sg_step sg_limiting_instead(struct sg_exchange *x)
 
 /* ---- the end */
 
+/* By a limit, and nobody was asked before. */
 static bool was_refused(const struct sg_exchange *x)
 {
+        if (x->attempts && x->attempts->failed != SG_FAIL_NONE)
+                return false;
         switch (x->failure) {
         case SG_FAIL_LIMIT_REQUESTS:
         case SG_FAIL_LIMIT_TOKENS:
@@ -472,7 +543,7 @@ static bool was_refused(const struct sg_exchange *x)
         }
 }
 
-static uint64_t cost_of_usage(const struct sg_exchange *x)
+static uint64_t cost_of_usage(const struct sg_exchange *x, char ret_currency[4])
 {
         const struct sg_usage *u = &x->usage;
         const struct sg_tokens t = {
@@ -487,10 +558,15 @@ static uint64_t cost_of_usage(const struct sg_exchange *x)
                 .audio_output = u->audio_output_tokens,
                 .image = u->image_tokens,
         };
-        char currency[4];
+        /* What of it has no price of its own is taken for plain input and output, as it was when it was reserved. */
+        const struct sg_tokens plain = {.n_requests = t.n_requests, .input = t.input, .output = t.output};
         uint64_t cost;
 
-        return x->attempts && x->provider && cost_of(x, &t, currency, &cost) ? cost : 0;
+        ret_currency[0] = '\0';
+        if (!x->attempts || !x->provider ||
+            (!cost_of(x, &t, ret_currency, &cost) && !cost_of(x, &plain, ret_currency, &cost)))
+                return 0;
+        return cost;
 }
 
 static void settle(struct sg_exchange *x, struct sg_reservation *r, bool is_released, uint64_t cost)
@@ -511,12 +587,16 @@ void sg_limiting_settle(struct sg_exchange *x)
 {
         struct sg_limiting *l = x->limiting;
         const bool is_released = was_refused(x);
-        uint64_t cost;
+        uint64_t cost = 0, known;
+        char currency[4] = "";
 
         if (!l)
                 return;
         stop_waiting(l);
-        cost = is_released || !l->has_cost ? 0 : cost_of_usage(x);
-        settle(x, &l->caller, is_released, cost);
+        if (!is_released && l->has_cost)
+                cost = cost_of_usage(x, currency);
+        known = strcmp(currency, l->currency) == 0 ? cost : 0;
+        settle(x, &l->caller, is_released, known);
+        settle(x, &l->by_model, is_released, known);
         settle(x, &l->lane, is_released, cost);
 }

@@ -19,16 +19,18 @@
 
 struct sg_limiting {
         struct sg_exchange *exchange;
-        struct sg_link link;                /* of the worker: waits for this node to be granted more */
-        struct sg_reservation caller, lane; /* caller: key, groups, model; lane: the provider that is asked */
+        struct sg_link link;                          /* of the worker: waits for this node to be granted more */
+        struct sg_reservation caller, by_model, lane; /* caller: key and groups; lane: the provider that is asked */
         bool is_admitted;
         const struct sg_config_model *model;       /* for which tokens are held; see has_tokens */
         const struct sg_config_provider *provider; /* of `lane` */
+        unsigned attempt;                          /* of `lane` */
         bool has_tokens, has_cost;
-        uint64_t cost;           /* held in `caller` */
-        enum sg_failure refused; /* why a lane may not be asked, if one may not */
-        unsigned wait_sec;       /* of that */
-        char why[256];
+        uint64_t caller_cost, model_cost, lane_cost; /* held in each */
+        char currency[4];                            /* of the first two */
+        enum sg_failure refused;                     /* why a lane may not be asked, if one may not */
+        unsigned wait_sec;                           /* of that */
+        char *why;                                   /* NULL: there was no memory for it */
 };
 
 struct sg_limiting *sg_limiting_free(struct sg_limiting *l);
@@ -46,6 +48,8 @@ enum sg_limiting_lane {
 };
 /* The lane that was picked. */
 enum sg_limiting_lane sg_limiting_lane(struct sg_exchange *x);
+/* Nobody was asked on it: its request cannot be said in that dialect. */
+void sg_limiting_leave_lane(struct sg_exchange *x);
 /* No lane is left, and NO_TARGET was told: NEXT when a cheaper model has taken the place of this one, whose lanes may be picked;
  * FINISH with the limit that is in the way, or with what was told where none is. */
 enum sg_step sg_limiting_instead(struct sg_exchange *x);

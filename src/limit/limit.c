@@ -131,12 +131,18 @@ static struct sg_limit_hold *hold_at(const struct sg_reservation *r, size_t i)
 
 static int make_room(struct sg_reservation *r, size_t n_more)
 {
-        if (r->n + n_more > SG_LIMIT_HOLDS_MAX)
+        const size_t n = r->n + n_more;
+        struct sg_limit_hold *far;
+
+        if (n > SG_LIMIT_HOLDS_MAX)
                 return -E2BIG;
-        if (r->n + n_more <= SG_LIMIT_HOLDS_NEAR || r->far)
+        if (n <= SG_LIMIT_HOLDS_NEAR)
                 return 0;
-        r->far = malloc((SG_LIMIT_HOLDS_MAX - SG_LIMIT_HOLDS_NEAR) * sizeof(*r->far));
-        return r->far ? 0 : -ENOMEM;
+        far = realloc(r->far, (n - SG_LIMIT_HOLDS_NEAR) * sizeof(*far));
+        if (!far)
+                return -ENOMEM;
+        r->far = far;
+        return 0;
 }
 
 static void empty(struct sg_reservation *r)

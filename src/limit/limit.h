@@ -24,7 +24,7 @@
 
 #define SG_LIMIT_WORDS_MAX  (4u << 20)
 #define SG_LIMIT_HOLDS_MAX  96u /* of one exchange: a key, eight groups, a model and a provider with all they may have */
-#define SG_LIMIT_HOLDS_NEAR 8u  /* of those without memory of their own */
+#define SG_LIMIT_HOLDS_NEAR 4u  /* of those without memory of their own */
 #define SG_LIMIT_PROCESSES  4u  /* at once, on one table: upgrades whose predecessors still finish streams */
 
 enum sg_limit_error {

@@ -55,6 +55,22 @@ target = tight
 target = c/spread
 [model "tight"]
 target = tight
+[model "bare"]
+target = b
+limit = 5 requests/day
+[model "rich"]
+target = a/dear
+limit = 5 requests/day
+downgrade = bare
+[model "once"]
+target = b/once
+limit = 1 requests/day
+[model "risky"]
+strategy = ordered
+target = b/risky
+target = a/risky
+retries = 2
+downgrade = once
 [service "web"]
 prefix = /web/
 endpoint = {web}
@@ -247,6 +263,62 @@ def test_a_short_budget_downgrades(gateway, providers):
     assert gateway.chat(key, model="dear", max_tokens=200).header("x-scribe-model") == "b/cheap", "0.02 do not fit"
     bound = limited(gateway, "bound", "0.01 usd/month", models=["dear"])
     assert gateway.chat(bound, model="dear", max_tokens=200).status == 402, "its key may not use the cheaper one"
+
+
+def test_what_takes_a_model_s_place_is_asked_recorded_and_limited_by_its_own_name(gateway, providers):
+    providers.fakes["b"].on("bare", saying())
+    key = limited(gateway, "richer", "0.01 usd/month")
+    answer = gateway.chat(key, model="rich", max_tokens=200)
+    assert answer.status == 200 and answer.header("x-scribe-model") == "b/bare", "its provider knows no model 'rich'"
+    assert gateway.event(answer.request_id)["model"] == "bare"
+    assert wait_settled(gateway, "bare", "model")["used"] == 1
+    assert row(gateway, "rich", "model")["used"] == 0, "nobody was asked for it"
+
+
+def test_a_cheaper_model_that_is_limited_after_a_failed_attempt(gateway, providers):
+    providers.fakes["b"].on("once", saying())
+    providers.fakes["b"].on("risky", answering(error_json("down"), 500))
+    key = limited(gateway, "gambler", "0.01 usd/month")
+    assert gateway.chat(key, model="once", max_tokens=10).status == 200
+    failed = gateway.chat(key, model="risky", max_tokens=200)
+    assert failed.status >= 500, "who was asked failed, and that is told"
+    event = gateway.event(failed.request_id)
+    assert event["provider"] == "b" and event["outcome"] == "failed"
+    assert gateway.chat(key, model="bare", max_tokens=10).status == 200, "the worker lives"
+    wait_settled(gateway, "gambler")
+
+
+def test_tokens_without_a_price_of_their_own_cost_what_plain_ones_do(gateway, providers):
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100, "prompt_tokens_details": {"cached_tokens": 900}}
+    providers.fakes["a"].on("a", saying(usage))
+    key = limited(gateway, "cacher", "1 usd/month")
+    assert gateway.chat(key, model="a", max_tokens=100).status == 200
+    assert wait_settled(gateway, "cacher")["used"] == dollars(0.02)
+
+
+def test_what_is_passed_on_unread_needs_a_price_for_each_request(fake):
+    for prices, used in (("input = 1\noutput = 1\n", None), ("input = 1\noutput = 1\nrequest = 0.01\n", dollars(0.01))):
+        running = Gateway(fake.url, config='[model "default"]\ntarget = fake\n', start=False)
+        (running.config / "prices.d").mkdir()
+        (running.config / "prices.d/test.conf").write_text('[price "fake/*"]\nfrom = 2020-01-01\ncurrency = USD\n' + prices)
+        running.start()
+        with running:
+            key = limited(running, "orderer", "1 usd/month")
+            asked = running.ask("POST", "/v1/batches", bearer(key), {"input_file_id": "x"})
+            assert (asked.status == 403) == (used is None), asked.body
+            assert wait_settled(running, "orderer")["used"] == (used or 0)
+
+
+def test_each_attempt_is_a_request_of_its_provider(providers):
+    text = providers.config(MODELS.format(web="http://127.0.0.1:1")).replace(
+        '[provider "b"]\n', '[provider "b"]\nlimit = 10 requests/day\nbreaker_failures = 0\n')
+    with Gateway(config=text + '[model "twice"]\nstrategy = ordered\ntarget = b/first\ntarget = b/second\n') as running:
+        key = running.create_key("anyone")
+        providers.fakes["b"].on("first", answering(error_json("down"), 500))
+        providers.fakes["b"].on("second", saying())
+        answer = running.chat(key, model="twice")
+        assert answer.status == 200 and answer.header("x-scribe-attempts") == "2"
+        assert wait_settled(running, "b", "provider")["used"] == 2
 
 
 def test_what_has_no_price_cannot_keep_a_budget(gateway):
