@@ -258,6 +258,11 @@ ok "and comes back" start_redis
 killed_and_started() { engine kill -s KILL gateway && engine start gateway && container_wait gateway; }
 ok "the gateway is killed and started" killed_and_started
 ok "and they go on" goes_on
+replaced() { # as an upgrade does it: new containers on the same volumes
+    engine stop -t 20 gateway && engine stop -t 20 ledger && engine rm gateway ledger && run_ledger && run_gateway && container_wait gateway
+}
+ok "new containers take the place of gateway and ledger" replaced
+ok "and they go on" goes_on
 touch "$TRY/stop"
 wait "${TALKERS[@]}"
 ok "each answered chat is one row in PostgreSQL" each_once

@@ -219,6 +219,14 @@ def test_a_service_that_ends_is_seen_and_comes_back(multi):
     wait_for(lambda: told()["status"] == "ok", 60, "query-service to be back")
 
 
+def test_limits_are_those_of_a_shared_redis(multi):
+    secret = multi.create_key("few", wait=False, limits=["3 requests/day"])
+    wait_for(lambda: multi.chat(secret, model="default").status == 200, 10, "the new key")
+    assert [multi.chat(secret, model="default").status for _ in range(3)] == [200, 200, 429]
+    rows = multi.ctl("limits", "show", "few")["limits"]
+    assert rows[0]["used"] == 3 and "granted" in rows[0] and not rows[0]["alone"]
+
+
 @pytest.mark.skipif(is_instrumented(), reason="a sanitizer's memory is not the program's")
 def test_gateway_and_ledger_fit_into_their_containers(multi, key):
     body = "x" * (7 << 20)
