@@ -22,9 +22,11 @@ static bool fails(void)
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *p, size_t n);
 void *__real_aligned_alloc(size_t alignment, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t bytes);
+void *__wrap_realloc(void *p, size_t n);
 void *__wrap_aligned_alloc(size_t alignment, size_t n);
 
 void *__wrap_malloc(size_t n)
@@ -35,6 +37,11 @@ void *__wrap_malloc(size_t n)
 void *__wrap_calloc(size_t n, size_t bytes)
 {
         return fails() ? NULL : __real_calloc(n, bytes);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+        return fails() ? NULL : __real_realloc(p, n);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t n)
