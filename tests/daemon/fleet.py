@@ -178,6 +178,7 @@ class Fleet:
         self.name = f"sg{os.getpid()}-{next(NUMBERS)}"
         self.hub = f"{self.name}-hub"
         self.nodes, self.namespaces = [], []
+        self.n_keys = 0
         self.redis_relay = self.postgres_relay = None
         self._make_hub()
         if redis:
@@ -215,13 +216,13 @@ class Fleet:
     # ---- keys: of all nodes
 
     def wait_keys(self):
-        """Until every node knows what the first one's ledger has told."""
-        version = self.nodes[0].ledger("GetStatus")["key_version"]
+        """Until every node has every key that was made; asking with one would count."""
         for node in self.nodes:
-            wait_for(lambda node=node: node.control("GetStatus")["keys"]["version"] >= version, 20, "the keys on all nodes")
+            wait_for(lambda node=node: node.control("GetStatus")["keys"]["n_keys"] >= self.n_keys, 20, "the keys on all nodes")
 
     def limited(self, name, *limits, **more):
         secret = self.nodes[0].create_key(name, wait=False, limits=list(limits), **more)
+        self.n_keys += 1
         self.wait_keys()
         for node in self.nodes:
             node.secrets.append(secret)

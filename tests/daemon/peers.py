@@ -119,6 +119,10 @@ class Redis:
                                              *self.options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory)
         wait_for(lambda: can_connect(self.port), 20, "redis-server")
 
+    def command(self, *words):
+        done = subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     def stop(self):
         if self.process:
             self.process.terminate()
