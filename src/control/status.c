@@ -4,6 +4,7 @@
 #include "control/verbs.h"
 #include "gateway/health.h"
 #include "gateway/high_water.h"
+#include "gateway/leases.h"
 #include "varlink/members.h"
 
 static uint64_t counted(const _Atomic uint64_t *c)
@@ -216,6 +217,33 @@ static struct json_object *view_lanes(struct sg_lanes *l)
         return o;
 }
 
+/* state: connected; finding: Redis forgot or was away, and the nodes find each other anew; alone: it is not there */
+static struct json_object *view_fleet(const struct sg_leases_state *s)
+{
+        struct json_object *o = json_object_new_object();
+        const char *state = s->is_alone ? "alone" : s->is_rebuilding || !s->is_connected ? "finding" : "connected";
+
+        sg_members_add_text(o, "url", sg_str_from(s->url));
+        sg_members_add_text(o, "state", sg_str_from(state));
+        sg_members_add_text(o, "version", sg_str_from(s->version));
+        sg_members_add_u64(o, "n_nodes", s->n_nodes);
+        sg_members_add_u64(o, "n_leases", s->n_leases);
+        sg_members_add_u64(o, "n_round_trips", s->n_round_trips);
+        sg_members_add_u64(o, "n_granted", s->n_granted);
+        sg_members_add_u64(o, "out_since_wall_usec", s->out_since_wall_usec);
+        sg_members_add_text(o, "last_error", sg_str_from(s->last_error));
+        return o;
+}
+
+static void add_fleet(struct json_object *o, const struct sg_shared *shared)
+{
+        struct sg_leases_state s;
+
+        sg_leases_look(shared->leases, &s);
+        if (s.url)
+                json_object_object_add(o, "fleet", view_fleet(&s));
+}
+
 static const char *status_sentence(const struct sg_control *c, const char *state, char *out, size_t out_bytes)
 {
         uint64_t n_unrecorded = SUM(c, n_unrecorded);
@@ -264,6 +292,7 @@ void sg_control_get_status(struct sg_varlink_call *call, struct json_object *par
         json_object_object_add(o, "listeners", view_listeners(c));
         json_object_object_add(o, "services", view_services(snapshot));
         json_object_object_add(o, "lanes", view_lanes(snapshot->lanes));
+        add_fleet(o, shared);
         json_object_object_add(o, "dependencies", view_dependencies(shared));
         sg_varlink_reply(call, o);
 }

@@ -188,6 +188,26 @@ static void print_lanes(struct json_object *lanes)
         printf("%llu of %llu lanes and credentials are not up: see 'scribectl upstream list'\n", n - n_up, n);
 }
 
+/* "connected, 3 nodes, redis://…" or "alone since …: connection refused; limits: this node's part of 3" */
+static void print_fleet(struct json_object *fleet)
+{
+        char text[SG_CTL_WHEN_BYTES];
+
+        if (!fleet)
+                return;
+        begin("fleet");
+        sg_ctl_print_text(sg_ctl_text(fleet, "state"));
+        if (sg_ctl_u64(fleet, "out_since_wall_usec"))
+                printf(" since %s", sg_ctl_format_when(sg_ctl_u64(fleet, "out_since_wall_usec"), text));
+        printf(", %llu nodes, ", number(fleet, "n_nodes"));
+        sg_ctl_print_text(sg_ctl_text(fleet, "url"));
+        if (sg_ctl_u64(fleet, "out_since_wall_usec") && sg_ctl_text(fleet, "last_error")[0]) {
+                fputs(": ", stdout);
+                sg_ctl_print_text(sg_ctl_text(fleet, "last_error"));
+        }
+        putchar('\n');
+}
+
 /* "redis: ok, 412 us, since 2026-11-21 08:29:53" or "redis: down (required), since ...: refused: 127.0.0.1:6379: ..." */
 static void print_dependencies(struct json_object *dependencies)
 {
@@ -295,6 +315,7 @@ enum sg_ctl_exit sg_ctl_verb_status(struct sg_ctl *ctl)
                 print_ledger(ledger);
                 print_services(sg_ctl_member(s, "services"));
                 print_lanes(sg_ctl_member(s, "lanes"));
+                print_fleet(sg_ctl_member(s, "fleet"));
                 print_dependencies(sg_ctl_member(s, "dependencies"));
                 print_workers(sg_ctl_member(s, "workers"));
         }
