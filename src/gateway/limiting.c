@@ -16,7 +16,7 @@
 #include "gateway/limited.h"
 #include "gateway/service.h"
 
-#define WAIT_USEC_MAX  (1 * SG_USEC_PER_SEC)
+#define WAIT_USEC_MAX  (3 * SG_USEC_PER_SEC) /* Redis that is gone is seen after two */
 #define PICO_PER_MICRO UINT64_C(1000000)
 #define DAY_USEC       (86400 * SG_USEC_PER_SEC)
 #define UNNAMED_OUTPUT UINT64_C(1024) /* tokens that are reserved for an answer whose client names no limit */
