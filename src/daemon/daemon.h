@@ -65,6 +65,8 @@ int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err) SG_MUS
 int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 /* limits.c: before anything is served. */
 int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+/* This process is the only one of its node that asks for grants: before it accepts. */
+void sg_daemon_share_limits(struct sg_daemon *d);
 /* No exchange is left. */
 void sg_daemon_end_limits(struct sg_daemon *d);
 void sg_daemon_on_limits_time(struct sg_timer *t, void *owner);

@@ -214,6 +214,7 @@ void sg_daemon_on_outage(bool is_out, void *owner)
 void sg_daemon_begin_to_serve(struct sg_daemon *d)
 {
         sg_daemon_go(d, SG_DAEMON_RUNNING);
+        sg_daemon_share_limits(d);
         atomic_store_explicit(&d->shared.is_ready, true, memory_order_relaxed);
         for (size_t i = 0; i < d->n_workers; i++)
                 sg_worker_listen(d->workers[i]);

@@ -65,7 +65,16 @@ static int start_leases(struct sg_daemon *d, struct sg_error *err)
                 return r;
         d->shared.want_grants = sg_leases_want;
         d->shared.want_grants_owner = d->shared.leases;
-        return sg_leases_configure(d->shared.leases, &c->redis, err);
+        return d->predecessor ? 0 : sg_leases_configure(d->shared.leases, &c->redis, err);
+}
+
+/* Two processes of one node would be one node twice: as long as the predecessor asks, its successor does not. */
+void sg_daemon_share_limits(struct sg_daemon *d)
+{
+        struct sg_error err = {0};
+
+        if (sg_leases_configure(d->shared.leases, &sg_daemon_snapshot(d)->config->redis, &err))
+                sg_log_error(SG_LOG_ERR, &err);
 }
 
 int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err)

@@ -47,6 +47,7 @@ static void on_ready(pid_t pid, const char *version, void *owner)
                 .old_pid = getpid(), .new_pid = pid, .version = version, .n_open = sg_daemon_n_open(d)};
 
         sg_service_hand_over(pid);
+        sg_leases_rest(d->shared.leases); /* before the successor asks: both are the same node */
         sg_successor_give(d->successor);
         d->successor = sg_successor_free(d->successor);
         sg_daemon_go(d, SG_DAEMON_SUCCEEDED);
@@ -55,7 +56,6 @@ static void on_ready(pid_t pid, const char *version, void *owner)
                 d->shared.listeners[i].is_ours = false;
         sg_control_stop_listening(d->control);
         sg_feed_rest(d->shared.feed);
-        sg_leases_rest(d->shared.leases);
         sg_log_notable(SG_LOG_NOTICE, SG_MESSAGE_UPGRADE_DONE,
                        "upgraded: process %d (%s) serves now; %" PRIu64
                        " exchanges are finished here, for up to %" PRIu64 " s",
