@@ -465,7 +465,7 @@ cmd_logs() {
 
 cmd_env() {
     local pid
-    find_running || die "the gateway does not run; start it with ./start.sh local or ./start.sh single"
+    find_running || die "the gateway does not run; start it with ./start.sh local, single or multi"
     check_owner
     case $MODE in single | multi)
         "env_$MODE"

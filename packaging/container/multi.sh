@@ -101,6 +101,7 @@ purge_multi() {
 }
 
 env_multi() {
+    choose_compose
     printf 'export SCRIBE_URL=%q\n' "$(url_of "$(cat "$MULTI/publish")")"
     printf 'export SCRIBE_KEY=%q\n' "$(cat "$MULTI/key")"
     printf 'scribectl() { SCRIBE_SECRETS=%q %s -p %q -f %q exec -T gateway /usr/bin/scribectl "$@"; }\n' "$MULTI/secret" "${COMPOSE[*]}" \
