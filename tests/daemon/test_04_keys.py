@@ -2,6 +2,8 @@
 
 import re
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
@@ -184,6 +186,40 @@ def test_unknown_keys_are_not_refused_for_good_while_the_ledger_is_down(fake):
         assert status_of(gateway, secret) == 200
         gateway.start_ledger()
         wait_status(gateway, unknown, 401, seconds=5)
+
+
+def unread_of(path):
+    """Connections to this socket, and bytes in them, that wait for whoever serves it."""
+    lines = subprocess.run(["ss", "-xanH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sum(int(line.split()[2]) for line in lines if str(path) in line.split())
+
+
+def test_a_flood_of_wrong_keys_asks_nobody_and_fills_no_log(fake):
+    """The ledger stands still meanwhile: so there can be no question to the database, and what the ledger was asked would wait."""
+    with Gateway(fake.url, ledger="own") as gateway:
+        secret, gone = gateway.create_key("known"), gateway.create_key("gone")
+        gateway.ledger("RevokeKey", name="gone")
+        wait_status(gateway, gone, 401)
+        unknown = well_formed_key()
+        ledger = gateway.ledger_process
+        ledger.send_signal(signal.SIGSTOP)
+        try:
+            before = unread_of(gateway.ledger_socket)
+            for key in (unknown, gone, "sk-wrong-" + "w" * 26):
+                with gateway.connect() as wire:
+                    assert all(wire.ask("GET", "/v1/models", bearer(key)).status == 401 for _ in range(500))
+                assert all(gateway.ask("GET", "/v1/models", bearer(key)).status == 401 for _ in range(20))
+                assert gateway.ask("GET", "/v1/models", bearer(secret)).status == 200
+            assert unread_of(gateway.ledger_socket) == before
+            with socket.socket(socket.AF_UNIX) as asker:  # a question would be seen
+                asker.connect(str(gateway.ledger_socket))
+                asker.sendall(b"{}")
+                assert unread_of(gateway.ledger_socket) > before
+        finally:
+            ledger.send_signal(signal.SIGCONT)
+        for reason, n in (("bad_key", 1040), ("key_revoked", 520)):
+            assert gateway.control("GetStatus")["counters"][reason] >= n
+            assert 0 < len(gateway.log(SCRIBE_REASON=reason)) < n / 2, "the rest is counted: test_20_log"
 
 
 def test_cold_start_without_the_ledger(fake):
