@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Instructions of the gateway per request or event, by valgrind's callgrind: what noise does not reach, and where they go.
 
-usage: instructions.py ROW [translating]   (rows of bench.py with a chat, a stream or a GET: chat_1k, sse_1000, plain …)
+usage: instructions.py ROW [translating|limited]   (rows of bench.py with a chat, a stream or a GET: chat_1k, sse_1000, plain …)
 
+"limited", of the row limits_1k: with limits of the key and its group; else without.
 "translating", of the rows translated_…: with a provider of the other dialect; else one of the client's own.
 Of "failover": per request, of which four in five are failovers and the fifth is answered by who refused the others.
 The kernel's part is not counted. Vector code is what valgrind's processor has (AVX2, no AVX-512).
@@ -22,8 +23,9 @@ os.environ.setdefault("SCRIBE_SLOWNESS", "6")  # valgrind's
 
 import load  # noqa: E402
 import parts  # noqa: E402
-from rows import BOTH, REFUSALS, ROWS, for_model  # noqa: E402
+from rows import REFUSALS, ROWS, for_model  # noqa: E402
 
+GATEWAYS = ("gateway", "translating", "limited")
 N_REQUESTS, N_STREAMS, STREAM_SECONDS, TOP = 2000, 100, 5, 25
 
 
@@ -70,7 +72,7 @@ def table(text, n):
 
 def main():
     name = sys.argv[2] if len(sys.argv) == 3 else "gateway"
-    found = [r for r in ROWS if sys.argv[1:2] == [r.name] and r.ask and name in r.proxies and name in BOTH]
+    found = [r for r in ROWS if sys.argv[1:2] == [r.name] and r.ask and name in r.proxies and name in GATEWAYS]
     if not found or not shutil.which("valgrind"):
         sys.exit(__doc__)
     row = found[0]

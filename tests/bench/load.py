@@ -18,8 +18,8 @@ class Broken(Exception):
     """An answer that was not one, a stream that was cut: not slow, but wrong."""
 
 
-def request_bytes(method, path, key, body=b""):
-    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n"
+def request_bytes(method, path, key, body=b"", more=""):
+    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n{more}"
     if body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
@@ -64,9 +64,9 @@ def h2load(port, connections, streams, seconds, ask, key, is_tls=True):
 class Program:
     """A load program that tells in lines on stdout how far it is."""
 
-    def __init__(self, name, arguments, request):
+    def __init__(self, name, arguments, request, wrapper=()):
         self.name = name
-        self.process = subprocess.Popen([TOOLS / f"bench-{name}", *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*wrapper, TOOLS / f"bench-{name}", *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
         self.process.stdin.write(request)
         self.process.stdin.close()
@@ -108,6 +108,21 @@ def sequence(port, seconds, request, meter):
         found = json.loads(program.line("{"))
         meter.end()
     return found
+
+
+class Flood(Program):
+    """Requests that are to be refused, from an address of their own, as many as go for some seconds. Who floods has a machine of
+    its own: here it gets of the load's core what others leave, so that what others wait for is the proxy."""
+
+    def __init__(self, port, connections, seconds, request, address="127.0.0.66"):
+        super().__init__("flood", (port, connections, seconds, address), request, ("chrt", "--other", "0", "nice", "-n", "15"))
+        self.line("open")
+
+    def finish(self):
+        found = json.loads(self.line("{"))
+        if any(name in found for name in ("200", "500", "502", "503")) or not found["answered"]:
+            raise Broken(f"flood: {found}")
+        return found
 
 
 def handshakes(port, seconds, kind):

@@ -31,6 +31,8 @@ PROXY_CORE, LOAD_CORE = "0", "1"
 N_KEYS = 100
 TOOLS = BUILD / "tests/bench"
 OTHER_DIALECT = {"openai": "anthropic", "anthropic": "openai"}
+# Kept account of and never met: a bucket of requests, one of tokens, a day's counter, and how many at once.
+KEY_LIMITS, GROUP_LIMITS = ["600000 requests/minute", "1000M tokens/minute"], ["1000M requests/day", "20000 concurrent"]
 PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "h2o": "h2o"}
 
 
@@ -48,6 +50,7 @@ class Setting:
     connections: int = 4096
     is_tls: bool = False
     is_stream: bool = False
+    address_limit: str = ""  # of the gateway
 
 
 def fill(template, values):
@@ -66,6 +69,18 @@ def part(template):
 
 def random_key():
     return "sk-" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(32))
+
+
+def stranger():
+    """A key of the gateway's form, checksum (CRC-32C) and all, that no ledger knows."""
+    letters = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    key, crc = "sk-" + "".join(secrets.choice(letters) for _ in range(26)), 0xffffffff
+    for byte in key.encode():
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    crc ^= 0xffffffff
+    return key + "".join(letters[crc // 62 ** i % 62] for i in range(5, -1, -1))
 
 
 def is_listening(port):
@@ -180,14 +195,15 @@ class Peer(Process):
 
 class Scribe(Process):
     """The gateway with its ledger, which has the other core: its work is told apart. As "translating" its provider speaks another
-    dialect than the clients."""
+    dialect than the clients; as "limited" its keys have limits, and are in a group that has some."""
     wrapper = ()  # a program that starts it
 
     def __init__(self, setting, certificate, name="gateway"):
         super().__init__(name, free_port())
-        values = {"DIALECT": setting.dialect if name == "gateway" else OTHER_DIALECT[setting.dialect], "REFUSING": setting.refusing, "DIRECTORY": self.directory, "PORT": self.port, "TLS_PORT": self.tls_port, "UPSTREAM": setting.upstream,
+        values = {"DIALECT": OTHER_DIALECT[setting.dialect] if name == "translating" else setting.dialect, "REFUSING": setting.refusing, "DIRECTORY": self.directory, "PORT": self.port, "TLS_PORT": self.tls_port, "UPSTREAM": setting.upstream,
                   "CONNECTIONS": setting.connections, "GROUP": grp.getgrgid(os.getegid()).gr_name,
                   "CERTIFICATE": certificate.certificate, "KEY": certificate.key, "GATEWAY_COMMON": part("gateway-common.conf"),
+                  "ADDRESS_LIMIT": f"address_limit = {setting.address_limit}" if setting.address_limit else "",
                   "GATEWAY_TLS": part("gateway-tls.conf") if setting.is_tls else ""}
         self.gateway = Gateway(directory=self.directory, workers=1, start=False)
         self.gateway.port = self.port
@@ -202,8 +218,14 @@ class Scribe(Process):
         self.ledger = wait_for(self.gateway.ledger_pid, what="the ledger")
         for task in os.listdir(f"/proc/{self.ledger}/task"):
             os.sched_setaffinity(int(task), {int(LOAD_CORE)})
+        more = {}
+        if name == "limited":
+            self.gateway.ledger("CreateGroup", name="team", limits=GROUP_LIMITS)
+            more = {"group": "team", "limits": KEY_LIMITS}
+        self.revoked = self.gateway.create_key("revoked")
+        self.gateway.ledger("RevokeKey", name="revoked")
         for n in range(N_KEYS):
-            self.key = self.gateway.create_key(f"caller-{n}", wait=n == N_KEYS - 1)
+            self.key = self.gateway.create_key(f"caller-{n}", wait=n == N_KEYS - 1, **more)
 
     def pids(self):
         return [self.pid]
@@ -219,7 +241,7 @@ class Scribe(Process):
 
 
 def start(name, setting, certificate):
-    return Scribe(setting, certificate, name) if name in ("gateway", "translating") else Peer(name, setting, certificate)
+    return Scribe(setting, certificate, name) if name in ("gateway", "translating", "limited") else Peer(name, setting, certificate)
 
 
 def versions():

@@ -22,6 +22,7 @@ REFUSALS = 4  # in a row, of a provider that then answers once: the fifth would 
 KINDS = ("once", "again", "refused")
 WRONG = {"refusing": "again", "sound": "again", "failing": "refused"}  # what cannot be, of each way
 BOTH = ("gateway", "translating")  # the provider speaks as the client does, or in the other dialect
+LIMITED = ("gateway", "limited", "nginx", "haproxy")
 
 
 @dataclass
@@ -138,9 +139,17 @@ def paced_row(connections, rate, goals):
                ask=Ask("POST", CHAT, long_body(1024)), connections=(connections,), goals=goals, more={"rate": rate})
 
 
+def flood_row(name, title, kinds, proxies=("gateway", "haproxy"), closes=False, **setting):
+    return Row(name, title, "flood", proxies, Setting(**setting), ask=Ask("POST", CHAT, long_body(1024)), connections=(FLOOD_CONNECTIONS,),
+               goals={"worse": 2}, more={"kinds": kinds, "closes": closes})
+
+
 MESSAGES_STREAM_BODY = chat([{"role": "user", "content": "Tell me something. " * 20}], stream=True, max_tokens=1000)
 GET = Ask("GET", "/plain/one")
 TLS = Setting("chat", is_tls=True)
+STRANGERS = ("malformed", "unknown", "revoked")
+GOOD_RATE, GOOD_CONNECTIONS, FLOOD_CONNECTIONS = 500, 16, 64
+ADDRESS_LIMIT = "36000 requests/minute"  # above GOOD_RATE, and far below what a flood asks
 IDLE = min(10010, parts.descriptors() // 2 - 100)
 
 ROWS = [
@@ -168,8 +177,14 @@ ROWS = [
     translated_row("messages", "32k", "32 KB of turns with tools", tools_body(32 << 10, True)),
     translated_stream_row("chat"),
     translated_stream_row("messages"),
+    Row("limits_1k", "chat 1 KB, four limits on key and group", "closed", LIMITED, ask=Ask("POST", CHAT, long_body(1024)), connections=(1, 64)),
     Row("failover", "chat 1 KB, refused at once by the first of two providers", "failover", ("gateway",), Setting("failover"),
         ask=Ask("POST", CHAT, long_body(1024)), connections=(1,), goals={"added_p50": 300}),
+    flood_row("flood", "connections that stay", STRANGERS),
+    flood_row("flood_new", "a connection for each", STRANGERS, closes=True),
+    flood_row("flood_limited", "above address_limit, connections that stay", ("unknown",), ("gateway",), address_limit=ADDRESS_LIMIT),
+    flood_row("flood_limited_new", "above address_limit, a connection for each", ("unknown",), ("gateway",), closes=True,
+              address_limit=ADDRESS_LIMIT),
     paced_row(1, 1000, {"added_p99": "nginx"}),
     paced_row(64, 4000, {}),
     paced_row(1024, 4000, {}),
@@ -178,7 +193,7 @@ ROWS = [
     Row("rest", "at rest", "rest", ALL, Setting(connections=1024), ask=Ask("POST", CHAT, long_body(1024)), goals={"pss_mib": 7}),
     Row("idle", "more with idle connections", "idle", ALL, Setting(connections=IDLE), ask=Ask("POST", CHAT, long_body(1024)), connections=(IDLE - 10,),
         goals={"more_mib": 20}),
-    Row("syscalls", "system calls of a chat", "syscalls", DUTIES, ask=Ask("POST", CHAT, long_body(1024)), connections=(1,)),
+    Row("syscalls", "system calls of a chat", "syscalls", LIMITED, ask=Ask("POST", CHAT, long_body(1024)), connections=(1,)),
 ]
 
 
@@ -334,6 +349,41 @@ class Bench:
         for model, rounds in figures.items():
             self.found.append({"row": row.name, "title": row.title, "proxy": model, "connections": 1, "rounds": rounds, **median(rounds),
                                "again_n": sum(one["again_n"] for one in rounds)})
+
+    # ---- strangers
+
+    def measure_flood(self, row):
+        """Good requests at a fixed rate, without and with somebody beside who tries keys as fast as it goes."""
+        running = self.start_all(row)
+        try:
+            for proxy in running[1:]:
+                for kind in row.more["kinds"] if proxy.name == "gateway" else ("unknown",):
+                    rounds = self.guard(row, proxy, lambda p=proxy, k=kind: [self.flood_round(row, p, running[0], k)
+                                                                             for _ in range(self.seconds + 1)][1:])
+                    if rounds:
+                        self.add(row, proxy, FLOOD_CONNECTIONS, kind=kind, rounds=rounds, **median(rounds))
+        finally:
+            for proxy in reversed(running):
+                proxy.close()
+
+    @staticmethod
+    def flood_round(row, proxy, fake, kind):
+        """The first one of a row warms up, and spends what an address may ask."""
+        good = load.request_bytes("POST", CHAT, proxy.key, row.ask.body)
+        key = {"malformed": "sk-0123456789", "unknown": parts.stranger(), "revoked": getattr(proxy, "revoked", "")}[kind]
+        bad = load.request_bytes("POST", CHAT, key, row.ask.body, "Connection: close\r\n" if row.more["closes"] else "")
+        alone = load.paced(proxy.port, GOOD_CONNECTIONS, GOOD_RATE, 2, good, Meter(proxy, fake))["time"]
+        with load.Flood(proxy.port, FLOOD_CONNECTIONS, 2.5, bad) as flood:
+            beside = load.paced(proxy.port, GOOD_CONNECTIONS, GOOD_RATE, 2, good, Meter(proxy, fake))["time"]
+            flood.finish()
+        with load.Flood(proxy.port, FLOOD_CONNECTIONS, 1, bad) as flood:
+            meter = Meter(proxy, fake)
+            meter.begin()
+            found = flood.finish()
+            meter.end()
+        return {"rate": found["answered"] / found["seconds"], "cpu_usec": meter.used[0] / found["answered"],
+                "helper_usec": meter.used[1] / found["answered"], "limited": found.get("429", 0) / found["answered"], "p50": beside["p50"],
+                "p99": beside["p99"], "alone_p50": alone["p50"], "alone_p99": alone["p99"], "worse": beside["p99"] / alone["p99"]}
 
     # ---- one proxy after another: memory is looked at
 

@@ -1,6 +1,6 @@
 """What was found, as Markdown."""
 
-NAMES = {"gateway": "gateway", "nginx": "nginx", "haproxy": "HAProxy", "h2o": "h2o", "direct": "direct", "translating": "translating"}
+NAMES = {"gateway": "gateway", "limited": "with limits", "nginx": "nginx", "haproxy": "HAProxy", "h2o": "h2o", "direct": "direct", "translating": "translating"}
 PEERS = ("nginx", "haproxy", "h2o")
 BUSY = 0.7  # of a core: above it, load and upstream may be what is measured
 
@@ -9,7 +9,8 @@ CPU is time of the proxy's process on its core, per request, handshake or event,
 drains its records on the other core, stands apart. "nginx" and "HAProxy" do the same duties as the gateway but in the row "plain": the key is
 looked up (HAProxy: SHA-256 and map; nginx: its text, in a map), its requests are counted against a limit that is not met, and a line goes into
 a file (nginx: in pieces of 64 KiB; HAProxy: stdout is the file, a write for each line; the gateway: from a thread of its own). The gateway
-also reads the model and the tokens, validates each body and keeps a journal; **it has no rate limit yet**. h2o has no duties in any row.
+also reads the model and the tokens, validates each body and keeps a journal; its key has limits where it is called "with limits" only.
+h2o has no duties in any row.
 """
 
 
@@ -48,7 +49,7 @@ class Table:
         return with_it - direct if with_it is not None and direct is not None else with_it
 
     def cpu(self):
-        rows = [r for r in self.measured("closed", "http2", "handshakes", "streams") if "translating" not in r.proxies]
+        rows = [r for r in self.measured("closed", "http2", "handshakes", "streams") if not {"translating", "limited"} & set(r.proxies)]
         if not rows:
             return
         yield "### CPU µs per request, handshake or event\n"
@@ -154,6 +155,20 @@ class Table:
                 yield f"- {row.name}: {number(kib)} KiB per stream (goal ≤ {most}): {'met' if kib <= most else '**missed**'}"
         yield ""
 
+    def limiting(self):
+        rows = [r for r in self.measured("closed") if "limited" in r.proxies]
+        if not rows:
+            return
+        yield "### Limits: CPU µs per request, without and with limits of key and group\n"
+        yield line(["row", "", "connections", "gateway", "with limits", "÷", "nginx", "HAProxy", "with limits ÷ HAProxy"])
+        yield line(["---"] * 9)
+        for row in rows:
+            for n in row.connections:
+                own, limited, nginx, haproxy = (self.figure(row, proxy, n, "cpu_usec") for proxy in ("gateway", "limited", "nginx", "haproxy"))
+                yield line([row.name, row.title, f"{n:,}", number(own), number(limited), number(limited / own if own and limited else None),
+                            number(nginx), number(haproxy), number(limited / haproxy if limited and haproxy else None)])
+        yield ""
+
     def translation(self):
         rows = [r for r in self.measured("closed", "streams") if "translating" in r.proxies]
         if not rows:
@@ -191,6 +206,27 @@ class Table:
                        f"{number(added - refusing[f'refused_{p}'])} without it{goal}")
             yield ""
 
+    def flood(self):
+        rows = self.measured("flood")
+        if not rows:
+            return
+        yield "### Strangers: keys that are refused, and good requests at a fixed rate beside them (µs)\n"
+        yield line(["row", "", "proxy", "keys", "refused a second", "CPU µs each", "a second of a core", "429", "p50 alone", "p50 beside", "p99 alone",
+                    "p99 beside", "÷"])
+        yield line(["---"] * 13)
+        for row in rows:
+            for found in (f for f in self.bench.found if f["row"] == row.name):
+                yield line([row.name, row.title, NAMES[found["proxy"]], found["kind"], number(found["rate"]), number(found["cpu_usec"]),
+                            number(1e6 / found["cpu_usec"]), f"{100 * found['limited']:.0f} %",
+                            *(number(found[p]) for p in ("alone_p50", "p50", "alone_p99", "p99", "worse"))])
+        yield ""
+        for row in rows:
+            worst = max((f["worse"] for f in self.bench.found if f["row"] == row.name and f["proxy"] == "gateway"), default=None)
+            if worst is not None:
+                most = row.goals["worse"]
+                yield f"- {row.name}: p99 of good requests {number(worst)} times that without (goal ≤ {most}): {'met' if worst <= most else '**missed**'}"
+        yield ""
+
     def memory(self):
         rows = self.measured("rest", "idle")
         if not rows:
@@ -227,7 +263,7 @@ class Table:
     def text(self):
         yield self.head + "\n"
         yield from self.wrong()
-        for section in (self.cpu, self.times, self.translation, self.failover, self.paced, self.streams, self.memory, self.calls):
+        for section in (self.cpu, self.times, self.limiting, self.translation, self.failover, self.flood, self.paced, self.streams, self.memory, self.calls):
             yield from section()
         yield NOTES
 
