@@ -178,7 +178,7 @@ int sg_daemon_start_feed(struct sg_daemon *d, struct sg_error *err)
                 r = sg_ledger_child_new(&d->ledger, d->loop, d->config_directory, err);
         if (!r) {
                 sg_feed_on_outage(d->shared.feed, sg_daemon_on_outage, d);
-                sg_feed_on_totals(d->shared.feed, sg_totals_take, &d->shared);
+                sg_feed_on_totals(d->shared.feed, sg_totals_begin, sg_totals_take, &d->shared);
                 sg_feed_on_first_picture(d->shared.feed, sg_daemon_on_first_picture, d);
         }
         return r;

@@ -37,6 +37,7 @@ struct sg_feed {
         void (*on_outage)(bool is_out, void *owner);
         void *outage_owner;
         void (*on_total)(const struct sg_feed_total *t, void *owner);
+        void (*on_picture)(void *owner);
         void *total_owner;
         _Atomic int state;
         _Atomic uint64_t version, changed_wall_usec;
@@ -114,8 +115,10 @@ void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *o
         f->outage_owner = owner;
 }
 
-void sg_feed_on_totals(struct sg_feed *f, void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner)
+void sg_feed_on_totals(struct sg_feed *f, void (*on_picture)(void *owner),
+                       void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner)
 {
+        f->on_picture = on_picture;
         f->on_total = on_total;
         f->total_owner = owner;
 }
@@ -261,6 +264,8 @@ static void picture_is_complete(struct sg_feed *f)
         f->is_complete = true;
         f->wait_usec = WAIT_MIN_USEC;
         stand(f);
+        if (f->on_picture)
+                f->on_picture(f->total_owner);
         sg_info("%zu keys are known, as of version %" PRIu64, sg_keytable_count(f->table), sg_feed_version(f));
         /* A ledger that comes back tells mostly what is on disk already. */
         if (!f->is_behind && keeps_changes(f) && sg_picture_commit(f->picture, sg_feed_version(f)) == 0)

@@ -71,8 +71,10 @@ uint64_t sg_feed_changed_wall_usec(const struct sg_feed *f); /* last state chang
 bool sg_feed_is_out(const struct sg_feed *f);
 /* Each time that an outage of the ledger is long enough to be told, and when it is over. */
 void sg_feed_on_outage(struct sg_feed *f, void (*on_outage)(bool is_out, void *owner), void *owner);
-/* For each total that the ledger tells, when the changes of the same message are in force. */
-void sg_feed_on_totals(struct sg_feed *f, void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner);
+/* For each total that the ledger tells, when the changes of the same message are in force. on_picture: what follows are the
+ * totals of all that was used, then of what is used since. */
+void sg_feed_on_totals(struct sg_feed *f, void (*on_picture)(void *owner),
+                       void (*on_total)(const struct sg_feed_total *t, void *owner), void *owner);
 /* Once, when the state first becomes anything but EMPTY, or after EMPTY lasted 2 s (start-up does not wait for ever).
  */
 void sg_feed_on_first_picture(struct sg_feed *f, void (*on_ready)(void *owner), void *owner);

@@ -42,6 +42,13 @@ static void take_group(struct sg_shared *shared, const struct sg_feed_total *t)
                 put_under(shared, &(struct sg_limited){SG_SUBJECT_GROUP, g->id, f->name, f->limits}, t);
 }
 
+void sg_totals_begin(void *owner)
+{
+        struct sg_shared *shared = owner;
+
+        sg_limits_come_back(shared->limits);
+}
+
 void sg_totals_take(const struct sg_feed_total *t, void *owner)
 {
         struct sg_shared *shared = owner;

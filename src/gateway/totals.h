@@ -8,5 +8,6 @@
 
 #include "gateway/worker.h"
 
-/* For sg_feed_on_totals(); owner: the sg_shared. */
+/* Both for sg_feed_on_totals(); owner: the sg_shared. */
+void sg_totals_begin(void *owner);
 void sg_totals_take(const struct sg_feed_total *t, void *owner);

@@ -21,7 +21,8 @@
  * other, and killed in between it gave back too little.
  *
  * Days and months. A clock that steps back finds the period of the word in its future and counts there. The ledger's
- * figure for the period that is now (sg_count_floor) puts a word right that a clock has carried away.
+ * figure for the period that is now (sg_count_floor) puts a word right that a clock has carried away; but for the last two
+ * minutes before a period, since whoever tells may not know yet that it has begun.
  */
 #include "limit/count.h"
 
@@ -43,7 +44,9 @@
 #define LANE_MAX       UINT64_C(0xffff)
 #define MARK_BITS      2
 #define DAY_USEC       (UINT64_C(86400) * SG_USEC_PER_SEC)
-#define HOUR_USEC      (UINT64_C(3600) * SG_USEC_PER_SEC)
+#define AHEAD_USEC                                                                                                     \
+        (UINT64_C(120) * SG_USEC_PER_SEC) /* of a word's period: who counts in it may have looked at the clock later */
+#define HOUR_USEC (UINT64_C(3600) * SG_USEC_PER_SEC)
 
 /* ---- time */
 
@@ -337,7 +340,7 @@ static void period_add(_Atomic uint64_t *at, uint64_t period, uint64_t n)
         uint64_t was = atomic_load(at), is;
 
         do {
-                is = in_period(was, period);
+                is = sg_amount_of(was) ? in_period(was, period) : sg_period_pack(period, 0);
                 if (sg_period_of(is) != period)
                         return;
         } while (!atomic_compare_exchange_weak(at, &was, sg_period_pack(period, sg_amount_of(is) + n)));
@@ -359,14 +362,15 @@ static bool calendar_take(struct sg_limit_word *w, const struct sg_limit *l, con
                           struct sg_limit_hold *h)
 {
         const uint64_t period = sg_window_period(l->window, t->wall_usec);
-        uint64_t was = atomic_load(&w->used), is;
+        uint64_t was = atomic_load(&w->used), is, n;
 
         do {
                 is = in_period(was, period);
                 if (!l->is_soft && (h->n > l->amount || sg_amount_of(is) > l->amount - h->n))
                         return false;
-        } while (!atomic_compare_exchange_weak(&w->used, &was,
-                                               sg_period_pack(sg_period_of(is), sg_amount_of(is) + h->n)));
+                n = SG_MIN(h->n, SG_WORD_AMOUNT_MAX - sg_amount_of(is)); /* what is given back must have been taken */
+        } while (!atomic_compare_exchange_weak(&w->used, &was, sg_period_pack(sg_period_of(is), sg_amount_of(is) + n)));
+        h->n = n;
         h->period = (uint32_t)sg_period_of(is);
         period_add(&w->held[t->column], h->period, h->n);
         return true;
@@ -400,7 +404,9 @@ static void calendar_look(const struct sg_limit_word *w, const struct sg_limit *
 
 void sg_count_floor(struct sg_limit_word *w, uint64_t period, uint64_t used, uint64_t wall_usec)
 {
-        const uint64_t now = sg_window_period(sg_word_window(atomic_load(&w->id)), wall_usec);
+        const enum sg_limit_window window = sg_word_window(atomic_load(&w->id));
+        const uint64_t now = sg_window_period(window, wall_usec),
+                       soon = sg_window_period(window, wall_usec + AHEAD_USEC);
         uint64_t was = atomic_load(&w->used), is;
 
         /* A ledger's clock may be ahead by a moment; by more it is wrong, and would carry the word away. */
@@ -408,7 +414,7 @@ void sg_count_floor(struct sg_limit_word *w, uint64_t period, uint64_t used, uin
                 return;
         do {
                 /* The word is ahead of the clock: what it counts is of no period that was. */
-                is = sg_period_of(was) > now && period == now ? sg_period_pack(period, 0) : in_period(was, period);
+                is = sg_period_of(was) > soon && period == now ? sg_period_pack(period, 0) : in_period(was, period);
                 if (sg_period_of(is) != period || (is == was && used <= sg_amount_of(is)))
                         return;
         } while (!atomic_compare_exchange_weak(&w->used, &was, sg_period_pack(period, SG_MAX(used, sg_amount_of(is)))));

@@ -425,3 +425,17 @@ void sg_limits_floor(struct sg_limits *l, const struct sg_limited *who, const st
         if (w)
                 sg_count_floor(w, period, used, atomic_load_explicit(&l->wall_usec, memory_order_relaxed));
 }
+
+void sg_limits_come_back(struct sg_limits *l)
+{
+        const uint64_t wall_usec = atomic_load_explicit(&l->wall_usec, memory_order_relaxed);
+        struct sg_limit_word *w;
+        uint64_t at = 0;
+
+        while ((w = sg_words_next(l->words, &at))) {
+                const enum sg_limit_window window = sg_word_window(atomic_load(&w->id));
+
+                if (sg_window_is_calendar(window))
+                        sg_count_floor(w, sg_window_period(window, wall_usec), 0, wall_usec);
+        }
+}

@@ -137,6 +137,9 @@ void sg_limits_release(struct sg_limits *l, struct sg_reservation *r, uint64_t n
  * place. */
 void sg_limits_floor(struct sg_limits *l, const struct sg_limited *who, const struct sg_limit *limit, uint64_t period,
                      uint64_t used);
+/* The ledger is about to tell all that was used: words that are in the future of the clock come back to the period that is
+ * now, those of subjects that it will not name, too. */
+void sg_limits_come_back(struct sg_limits *l);
 /* Of a wall clock: days since 1970, months since 1970; 0 for other windows. */
 uint64_t sg_window_period(enum sg_limit_window w, uint64_t wall_usec);
 

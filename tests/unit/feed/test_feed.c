@@ -537,7 +537,7 @@ static void test_totals_are_handed_on_and_not_kept(void **state)
         begin(w);
         assert_int_equal(stat(w->picture, &before), 0);
         tell(w, "{\"totals\":[]}");
-        sg_feed_on_totals(w->feed, on_total, w);
+        sg_feed_on_totals(w->feed, NULL, on_total, w);
         tell(w, "{\"totals\":[{\"of\":\"model\",\"name\":\"gpt\",\"window\":\"day\",\"period\":20000,\"requests\":1,"
                 "\"tokens\":2,\"costs\":[]},{\"of\":\"key\",\"id\":1,\"window\":\"month\",\"period\":682,"
                 "\"requests\":3,\"tokens\":4,\"costs\":[{\"currency\":\"USD\",\"amount\":\"0.0025\"}]}]}");

@@ -505,6 +505,62 @@ static void test_the_ledger_puts_right_what_a_clock_carried_away(void **state)
         sg_limits_free(l);
 }
 
+static void test_the_ledger_does_not_carry_a_new_day_back(void **state)
+{
+        struct sg_limits *l = limits_in_memory();
+        struct sg_limited who = LIMITED(SG_SUBJECT_KEY, 1, "10 requests/day");
+        struct sg_limit_ask ask = ask_of(&who, 1, SG_LIMIT_REQUESTS, 10, 0);
+        struct sg_limit_refusal refusal;
+        struct sg_reservation r = {0};
+
+        /* The day has begun for a worker, and not yet for who tells what the ledger has of yesterday. */
+        assert_int_equal(sg_limits_reserve(l, &ask, &r, &refusal), 0);
+        settle(l, &r, 0, 0, 0);
+        sg_limits_tend(l, NOW, WALL - 1);
+        sg_limits_floor(l, &who, &who.set->at[0].limit, sg_window_period(SG_WINDOW_DAY, WALL - 1), 4);
+        sg_limits_come_back(l);
+        assert_int_equal(view(l, &who, 0, 0).used, 10);
+        sg_limit_set_unref(who.set);
+        sg_limits_free(l);
+}
+
+static void test_who_was_not_there_comes_back_from_the_future(void **state)
+{
+        struct sg_limits *l = limits_in_memory();
+        struct sg_limited who = LIMITED(SG_SUBJECT_KEY, 1, "10 requests/month", "10 requests/hour");
+        struct sg_reservation r = {0};
+
+        assert_int_equal(reserve(l, &who, SG_LIMIT_REQUESTS, 10, 400 * DAY, &r, NULL), 0);
+        settle(l, &r, 0, 0, 400 * DAY);
+        sg_limits_tend(l, NOW, WALL);
+        assert_int_equal(view(l, &who, 0, 0).remaining, 0);
+        sg_limits_come_back(l);
+        assert_int_equal(view(l, &who, 0, 0).used, 0);
+        sg_limit_set_unref(who.set);
+        who = LIMITED(SG_SUBJECT_KEY, 1, "10 requests/month");
+        assert_int_equal(reserve(l, &who, SG_LIMIT_REQUESTS, 3, 0, &r, NULL), 0);
+        assert_int_equal(view(l, &who, 0, 0).reserved, 3);
+        sg_limits_release(l, &r, NOW);
+        assert_nothing_is_held(l);
+        sg_limit_set_unref(who.set);
+        sg_limits_free(l);
+}
+
+static void test_what_is_more_than_a_word_counts_is_given_back_as_it_was_taken(void **state)
+{
+        struct sg_limits *l = limits_in_memory();
+        struct sg_limited who = LIMITED(SG_SUBJECT_KEY, 1, "10 tokens/day soft");
+        struct sg_reservation r = {0}, absurd = {0};
+
+        assert_int_equal(reserve(l, &who, SG_LIMIT_TOKENS, 500, 0, &r, NULL), 0);
+        settle(l, &r, 500, 0, 0);
+        assert_int_equal(reserve(l, &who, SG_LIMIT_TOKENS, UINT64_C(1) << 53, 0, &absurd, NULL), 0);
+        settle(l, &absurd, 7, 0, 0);
+        assert_int_equal(view(l, &who, 0, 0).used, 507);
+        sg_limit_set_unref(who.set);
+        sg_limits_free(l);
+}
+
 static void test_a_floor_only_raises(void **state)
 {
         struct sg_limits *l = limits_in_memory();
@@ -554,6 +610,9 @@ int main(void)
                 cmocka_unit_test(test_a_limit_that_is_changed_goes_on_counting),
                 cmocka_unit_test(test_a_clock_that_steps_back_changes_nothing),
                 cmocka_unit_test(test_the_ledger_puts_right_what_a_clock_carried_away),
+                cmocka_unit_test(test_the_ledger_does_not_carry_a_new_day_back),
+                cmocka_unit_test(test_who_was_not_there_comes_back_from_the_future),
+                cmocka_unit_test(test_what_is_more_than_a_word_counts_is_given_back_as_it_was_taken),
                 cmocka_unit_test(test_a_floor_only_raises),
         };
 
