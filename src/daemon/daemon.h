@@ -50,7 +50,11 @@ struct sg_daemon {
         struct sg_ledger_child *ledger;
         struct sg_timer drain_timer, watchdog_timer, limits_timer;
         uint64_t limits_saved_usec;
-        bool is_limits_save_failing; /* said once */
+        pthread_t limits_saver; /* while is_saving_limits */
+        bool is_saving_limits;
+        _Atomic bool limits_are_saved; /* the saver's last word */
+        int limits_save_result;        /* its other one */
+        bool is_limits_save_failing;   /* said once */
         uint64_t watchdog_usec;
         bool is_watchdog_angry; /* a worker hangs; said once */
 };

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/message_id.h"
+#include "base/thread.h"
 #include "daemon/daemon.h"
 #include "gateway/leases.h"
 #include "gateway/limiting.h"
@@ -14,10 +15,8 @@
 #define TEND_USEC (2 * SG_USEC_PER_SEC)
 #define SAVE_USEC (30 * SG_USEC_PER_SEC)
 
-static void save(struct sg_daemon *d)
+static void tell_saved(struct sg_daemon *d, int r)
 {
-        int r = sg_limits_save(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec());
-
         d->limits_saved_usec = sg_clock_usec();
         if (r && !d->is_limits_save_failing)
                 sg_warning("what is used of limits could not be saved in %s: %s; a restart of the machine would begin "
@@ -26,13 +25,45 @@ static void save(struct sg_daemon *d)
         d->is_limits_save_failing = r != 0;
 }
 
+static void *save(void *owner)
+{
+        struct sg_daemon *d = owner;
+
+        d->limits_save_result = sg_limits_save(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec());
+        atomic_store_explicit(&d->limits_are_saved, true, memory_order_release);
+        return NULL;
+}
+
+static void end_save(struct sg_daemon *d)
+{
+        if (!d->is_saving_limits)
+                return;
+        pthread_join(d->limits_saver, NULL);
+        d->is_saving_limits = false;
+        tell_saved(d, d->limits_save_result);
+}
+
+/* On a thread of its own: a second for two million words, and as long as the disk takes. */
+static void begin_save(struct sg_daemon *d)
+{
+        int r;
+
+        atomic_store_explicit(&d->limits_are_saved, false, memory_order_relaxed);
+        r = sg_thread_start(&d->limits_saver, "limits", save, d);
+        d->is_saving_limits = r == 0;
+        if (r)
+                tell_saved(d, r);
+}
+
 void sg_daemon_on_limits_time(struct sg_timer *t, void *owner)
 {
         struct sg_daemon *d = owner;
 
         sg_limits_tend(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec());
-        if (sg_clock_usec() - d->limits_saved_usec >= SAVE_USEC)
-                save(d);
+        if (atomic_load_explicit(&d->limits_are_saved, memory_order_acquire))
+                end_save(d);
+        if (!d->is_saving_limits && sg_clock_usec() - d->limits_saved_usec >= SAVE_USEC)
+                begin_save(d);
         sg_timer_start(&d->limits_timer, TEND_USEC);
 }
 
@@ -105,6 +136,7 @@ void sg_daemon_end_limits(struct sg_daemon *d)
         if (!d->shared.limits)
                 return;
         d->shared.leases = sg_leases_free(d->shared.leases);
-        save(d);
+        end_save(d);
+        tell_saved(d, sg_limits_save(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec()));
         d->shared.limits = sg_limits_free(d->shared.limits);
 }
