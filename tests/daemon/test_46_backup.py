@@ -29,7 +29,7 @@ class Load:
         self.gateway, self.secret = gateway, secret
         self.answered = []
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(CLIENTS)]
         for thread in self.threads:
             thread.start()
 
@@ -60,7 +60,7 @@ def restore(gateway, path):
 
 @pytest.fixture
 def gateway():
-    with Gateway(ledger="own") as g:
+    with Gateway(ledger="own", journal="size = 64M") as g:
         yield g
 
 
