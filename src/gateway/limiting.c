@@ -19,7 +19,8 @@
 #define WAIT_USEC_MAX  (3 * SG_USEC_PER_SEC) /* Redis that is gone is seen after two */
 #define PICO_PER_MICRO UINT64_C(1000000)
 #define DAY_USEC       (86400 * SG_USEC_PER_SEC)
-#define UNNAMED_OUTPUT UINT64_C(1024) /* tokens that are reserved for an answer whose client names no limit */
+#define OUTPUT_MAX     (UINT64_C(1) << 53) /* more than any limit */
+#define UNNAMED_OUTPUT UINT64_C(1024)      /* tokens that are reserved for an answer whose client names no limit */
 
 /* ---- what is held */
 
@@ -238,14 +239,16 @@ static void downgrade_by_mark(struct sg_exchange *x)
 
 static struct sg_tokens expected(const struct sg_exchange *x)
 {
-        const uint64_t max = x->asked->llm->request.max_tokens;
+        const struct sg_llm_request *req = &x->asked->llm->request;
+        const uint64_t n = SG_MAX(req->n_answers, UINT64_C(1));
+        const uint64_t of_each = req->max_tokens ? req->max_tokens : UNNAMED_OUTPUT;
         struct sg_tokens t = {.n_requests = 1};
 
         if (!sg_dialect_counts_tokens(x->op))
                 return t;
         t.input = sg_usage_guess(sg_buf_length(&x->asked->body));
         if (x->op != SG_OP_EMBEDDINGS && x->op != SG_OP_COUNT_TOKENS)
-                t.output = max ? max : UNNAMED_OUTPUT;
+                t.output = of_each > OUTPUT_MAX / n ? OUTPUT_MAX : of_each * n;
         return t;
 }
 

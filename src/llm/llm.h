@@ -66,6 +66,7 @@ struct sg_llm_request {
         bool is_stream;                     /* events are asked for: of SPEECH with stream_format "sse" */
         bool wants_usage;    /* usage is part of what the client gets: asked for, or the operation has it always */
         uint64_t max_tokens; /* 0: not given */
+        uint64_t n_answers;  /* each of max_tokens; 0: not given */
         struct sg_json_value conversation; /* the list of its turns, or its name: for sg_llm_request_opening() */
         bool is_form; /* multipart: model.value.text is the part's content, bare; model.member, without such a
                                 * part, the first boundary, before which one may be put */

@@ -14,6 +14,8 @@ enum {
         W_MAX_TOKENS,
         W_MAX_COMPLETION_TOKENS,
         W_MAX_OUTPUT_TOKENS,
+        W_ANSWERS,
+        W_BEST_OF,
         W_MESSAGES,
         W_INPUT,
         W_CONVERSATION,
@@ -28,10 +30,10 @@ static uint32_t wanted(enum sg_operation op)
         switch (op) {
         case SG_OP_CHAT:
                 return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_STREAM_OPTIONS) | BIT(W_MAX_TOKENS) |
-                       BIT(W_MAX_COMPLETION_TOKENS) | BIT(W_MESSAGES);
+                       BIT(W_MAX_COMPLETION_TOKENS) | BIT(W_ANSWERS) | BIT(W_MESSAGES);
         case SG_OP_COMPLETION:
                 return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_STREAM_OPTIONS) | BIT(W_MAX_TOKENS) |
-                       BIT(W_MAX_COMPLETION_TOKENS);
+                       BIT(W_MAX_COMPLETION_TOKENS) | BIT(W_ANSWERS) | BIT(W_BEST_OF);
         case SG_OP_MESSAGES:
                 return BIT(W_MODEL) | BIT(W_STREAM) | BIT(W_MAX_TOKENS) | BIT(W_MESSAGES);
         case SG_OP_RESPONSES:
@@ -158,8 +160,7 @@ static int read_stream_options(struct sg_llm_request *req, struct sg_llm_fault *
         return bad_field(fault, "stream_options.include_usage", "true or false", usage.value);
 }
 
-static int read_max_tokens(struct sg_llm_request *req, const char *name, struct sg_json_value v,
-                           struct sg_llm_fault *fault)
+static int read_tokens(uint64_t *ret, const char *name, struct sg_json_value v, struct sg_llm_fault *fault)
 {
         uint64_t n;
 
@@ -171,8 +172,26 @@ static int read_max_tokens(struct sg_llm_request *req, const char *name, struct 
                 sg_llm_fault_set(fault, name, "'%s' must be a whole number from 0 to 2^53", name);
                 return SG_LLM_E_BAD_FIELD;
         }
-        req->max_tokens = n;
+        *ret = n;
         return 0;
+}
+
+static int read_max_tokens(struct sg_llm_request *req, const char *name, struct sg_json_value v,
+                           struct sg_llm_fault *fault)
+{
+        return read_tokens(&req->max_tokens, name, v, fault);
+}
+
+/* Of best_of the others are thrown away, and paid for all the same. */
+static int read_answers(struct sg_llm_request *req, const struct sg_json_want w[W_N], struct sg_llm_fault *fault)
+{
+        uint64_t best_of = 0;
+        int r = read_tokens(&req->n_answers, "n", w[W_ANSWERS].value, fault);
+
+        if (!r)
+                r = read_tokens(&best_of, "best_of", w[W_BEST_OF].value, fault);
+        req->n_answers = SG_MAX(req->n_answers, best_of);
+        return r;
 }
 
 /* Messages must name a limit. */
@@ -236,6 +255,8 @@ static int read_fields(struct sg_llm_request *req, const struct sg_json_want w[W
         if (!r)
                 r = read_max_tokens(req, "max_output_tokens", w[W_MAX_OUTPUT_TOKENS].value, fault);
         if (!r)
+                r = read_answers(req, w, fault);
+        if (!r)
                 r = check_max_tokens(req, w[W_MAX_TOKENS].value, fault);
         if (!r && (bits & BIT(W_MESSAGES)))
                 r = check_messages(w[W_MESSAGES].value, fault);
@@ -253,6 +274,8 @@ int sg_llm_request_read_fields(struct sg_llm_request *ret, enum sg_operation op,
                 [W_MAX_TOKENS] = SG_STR("max_tokens"),
                 [W_MAX_COMPLETION_TOKENS] = SG_STR("max_completion_tokens"),
                 [W_MAX_OUTPUT_TOKENS] = SG_STR("max_output_tokens"),
+                [W_ANSWERS] = SG_STR("n"),
+                [W_BEST_OF] = SG_STR("best_of"),
                 [W_MESSAGES] = SG_STR("messages"),
                 [W_INPUT] = SG_STR("input"),
                 [W_CONVERSATION] = SG_STR("conversation"),

@@ -185,6 +185,15 @@ def test_tokens_are_reserved_by_what_may_come_and_settled_by_what_came(gateway, 
     assert gateway.chat(key, model="unpriced", max_tokens=9000).status == 200
 
 
+def test_several_answers_are_reserved_as_several(gateway):
+    key = limited(gateway, "several", "1000 tokens/minute")
+    assert gateway.chat(key, model="unpriced", max_tokens=100).status == 200
+    refused = gateway.chat(key, model="unpriced", max_tokens=100, n=128)
+    assert refused.status == 429 and "never fit" in error(refused)["message"]
+    assert gateway.chat(key, model="unpriced", max_tokens=2**53, n=2**53).status == 429
+    assert gateway.chat(key, model="unpriced", max_tokens=100, n=128.5).status == 400
+
+
 def test_a_request_that_can_never_fit_is_told_so(gateway):
     key = limited(gateway, "small", "1000 tokens/minute")
     refused = gateway.chat(key, model="unpriced", max_tokens=5000)
