@@ -208,18 +208,20 @@ void sg_sqlite_rollback(struct sg_store *s)
 
 /* ---- opening */
 
-/* The mode of the database is that of its -wal and -shm, too. */
+/* The mode of the database is that of its -wal and -shm, too. One that is there is not opened: to close any descriptor of it drops
+ * the locks that SQLite holds on it for another store of this process (fcntl(2), "F_SETLK"). */
 static int make_file(const char *path, struct sg_error *err)
 {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600), r;
+        int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600), r = 0;
 
-        if (fd < 0) {
+        if (fd >= 0)
+                (void)close(fd);
+        else if (errno != EEXIST || access(path, R_OK | W_OK))
                 r = -errno;
+        if (r)
                 return sg_error_set(err, r, path,
                                     "cannot open the database (%s): it and its directory must be the service's user's",
                                     strerror(-r));
-        }
-        (void)close(fd);
         return 0;
 }
 

@@ -1,5 +1,6 @@
 /* What is SQLite's own: one file, one ledger, what else may be in the file, locks and full disks. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
 
@@ -92,6 +93,27 @@ static void run_sql(const char *sql)
         assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(db);
+}
+
+/* SQLite's own locks are POSIX locks, which a close() of any descriptor of the file would drop: another program that comes and goes
+ * would remove the log under this one's feet. A child asks, as locks of one's own are never in one's way. */
+static void test_a_further_store_drops_no_lock_of_the_first(void **state)
+{
+        struct sg_store *s = open_store(), *more = open_store();
+        int status;
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+                struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000002, .l_len = 510};
+                int fd = open(db_path, O_RDWR | O_CLOEXEC);
+
+                _exit(fd >= 0 && fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK && l.l_pid == getppid() ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        sg_store_free(more);
+        sg_store_free(s);
 }
 
 static void test_a_newer_schema_is_refused_with_both_versions(void **state)
@@ -247,6 +269,7 @@ int main(void)
                 TEST(test_the_database_is_its_owners_only),
                 TEST(test_a_second_ledger_is_refused),
                 TEST(test_one_process_may_have_several_stores),
+                TEST(test_a_further_store_drops_no_lock_of_the_first),
                 TEST(test_a_newer_schema_is_refused_with_both_versions),
                 TEST(test_a_foreign_database_is_left_as_it_is),
                 TEST(test_what_is_no_database_is_refused),
