@@ -60,7 +60,7 @@ def restore(gateway, path):
 
 @pytest.fixture
 def gateway():
-    with Gateway(ledger="own", journal="size = 64M") as g:
+    with Gateway(ledger="own", dropins={"journal.conf": "[journal]\nsize = 64M\n"}) as g:
         yield g
 
 
