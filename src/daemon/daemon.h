@@ -54,6 +54,7 @@ struct sg_daemon {
         bool is_saving_limits;
         _Atomic bool limits_are_saved; /* the saver's last word */
         int limits_save_result;        /* its other one */
+        bool limits_rest;              /* a successor looks after them */
         bool is_limits_save_failing;   /* said once */
         uint64_t watchdog_usec;
         bool is_watchdog_angry; /* a worker hangs; said once */
@@ -69,6 +70,8 @@ int sg_daemon_make_directories(struct sg_daemon *d, struct sg_error *err) SG_MUS
 int sg_daemon_take_listeners(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
 /* limits.c: before anything is served. */
 int sg_daemon_start_limits(struct sg_daemon *d, struct sg_error *err) SG_MUST_CHECK;
+/* A successor has them: nothing is asked for, looked after or saved here any more. */
+void sg_daemon_rest_limits(struct sg_daemon *d);
 /* This process is the only one of its node that asks for grants: before it accepts. */
 void sg_daemon_share_limits(struct sg_daemon *d);
 /* No exchange is left. */

@@ -62,7 +62,7 @@ void sg_daemon_on_limits_time(struct sg_timer *t, void *owner)
         sg_limits_tend(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec());
         if (atomic_load_explicit(&d->limits_are_saved, memory_order_acquire))
                 end_save(d);
-        if (!d->is_saving_limits && sg_clock_usec() - d->limits_saved_usec >= SAVE_USEC)
+        if (!d->is_saving_limits && !d->predecessor && sg_clock_usec() - d->limits_saved_usec >= SAVE_USEC)
                 begin_save(d);
         sg_timer_start(&d->limits_timer, TEND_USEC);
 }
@@ -97,6 +97,14 @@ static int start_leases(struct sg_daemon *d, struct sg_error *err)
         d->shared.want_grants = sg_leases_want;
         d->shared.want_grants_owner = d->shared.leases;
         return d->predecessor ? 0 : sg_leases_configure(d->shared.leases, &c->redis, err);
+}
+
+void sg_daemon_rest_limits(struct sg_daemon *d)
+{
+        sg_leases_rest(d->shared.leases);
+        sg_timer_stop(&d->limits_timer);
+        end_save(d);
+        d->limits_rest = true;
 }
 
 /* Two processes of one node would be one node twice: as long as the predecessor asks, its successor does not. */
@@ -137,6 +145,7 @@ void sg_daemon_end_limits(struct sg_daemon *d)
                 return;
         d->shared.leases = sg_leases_free(d->shared.leases);
         end_save(d);
-        tell_saved(d, sg_limits_save(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec()));
+        if (!d->limits_rest)
+                tell_saved(d, sg_limits_save(d->shared.limits, sg_clock_usec(), sg_clock_wall_usec()));
         d->shared.limits = sg_limits_free(d->shared.limits);
 }

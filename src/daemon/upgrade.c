@@ -17,7 +17,6 @@
 #include "daemon/daemon.h"
 #include "daemon/predecessor.h"
 #include "daemon/successor.h"
-#include "gateway/leases.h"
 
 /* ---- the old process */
 
@@ -47,7 +46,7 @@ static void on_ready(pid_t pid, const char *version, void *owner)
                 .old_pid = getpid(), .new_pid = pid, .version = version, .n_open = sg_daemon_n_open(d)};
 
         sg_service_hand_over(pid);
-        sg_leases_rest(d->shared.leases); /* before the successor asks: both are the same node */
+        sg_daemon_rest_limits(d); /* before the successor asks and saves: both are the same node */
         sg_successor_give(d->successor);
         d->successor = sg_successor_free(d->successor);
         sg_daemon_go(d, SG_DAEMON_SUCCEEDED);
