@@ -68,9 +68,10 @@ const struct sg_section_info sg_sections[SG_SECTION_N] = {
         [SG_SECTION_REDIS] = {"redis", NULL,
                               "Shares the limits of keys, groups, models and providers between several gateways. "
                               "Without it each has "
-                              "them for itself. No request waits for Redis longer than a tenth of a second, and none "
-                              "fails because it "
-                              "is not there: see docs/limits.md."},
+                              "them for itself. A request waits for Redis only where this one was granted nothing of a "
+                              "limit, for three "
+                              "seconds at most; while Redis is not there it goes on with its part: see "
+                              "docs/limits.md."},
         [SG_SECTION_CONTROL] = {"control", NULL, "Who may change things with scribectl."},
         [SG_SECTION_LOG] = {"log", NULL, "What is told, and where."},
         [SG_SECTION_LISTENER] = {"listener", "http",
