@@ -45,11 +45,14 @@ static void list_keys(struct sg_varlink_call *call, struct json_object *paramete
 static void export_keys(struct sg_varlink_call *call, struct json_object *parameters, void *owner)
 {
         struct world *w = owner;
+        bool fails;
 
         if (!sg_varlink_expect_more(call))
                 return;
         meet(w);
-        if (w->upgrade_fails) {
+        fails = w->upgrade_fails;
+        meet(w);
+        if (fails) {
                 sg_varlink_fail_text(call, "io.scribe.Ledger.DatabaseFailed", "it is gone");
                 return;
         }
@@ -76,10 +79,12 @@ static void import_keys(struct sg_varlink_call *call, struct json_object *parame
                 o = json_object_new_object();
                 json_object_object_add(o, "message", json_object_new_string("there is no group \"\033tean\""));
                 json_object_object_add(o, "index", json_object_new_uint64(i));
+                meet(w);
                 sg_varlink_fail(call, "io.scribe.Ledger.BadImport", o);
                 return;
         }
         w->n_events += (unsigned)n;
+        meet(w);
         snprintf(text, sizeof(text), "{\"added\":%zu,\"replaced\":0,\"same\":0,\"groups\":0}", n);
         sg_varlink_reply(call, json_tokener_parse(text));
 }
