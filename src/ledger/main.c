@@ -312,7 +312,8 @@ static int run(struct program *p)
                 p->status = say_failed(&err);
         else {
                 sg_loop_run(p->loop, SG_USEC_NEVER, NULL, NULL);
-                sg_service_stopping("Writing what is left");
+                if (p->status == 0) /* else the reason stands there, and stays */
+                        sg_service_stopping("Writing what is left");
         }
         finish(p);
         return p->status;
