@@ -135,12 +135,14 @@ static int run_round(struct sg_drain *d, uint64_t usec, bool *ret_has_more, bool
 
 static void note_result(struct sg_drain *d, int r, const struct sg_error *err)
 {
+        /* A database that cannot be used at the start ends the program, which says why under a name of its own. */
+        const bool ends_all = r && !d->last_wall_usec && sg_error_exit_status(err) != 1;
         char line[sizeof(*err)];
 
         if (r) {
                 if (!d->retry_usec)
                         sg_log_notable(
-                                SG_LOG_ERR, SG_MESSAGE_STORE_FAILING,
+                                ends_all ? SG_LOG_WARNING : SG_LOG_ERR, SG_MESSAGE_STORE_FAILING,
                                 "usage cannot be stored: %s. It waits in the journal; tried again every %d to %d s",
                                 sg_error_line(err, line, sizeof(line)), (int)(RETRY_USEC_MIN / SG_USEC_PER_SEC),
                                 (int)(RETRY_USEC_MAX / SG_USEC_PER_SEC));
