@@ -136,7 +136,7 @@ static int run_round(struct sg_drain *d, uint64_t usec, bool *ret_has_more, bool
 static void note_result(struct sg_drain *d, int r, const struct sg_error *err)
 {
         /* A database that cannot be used at the start ends the program, which says why under a name of its own. */
-        const bool ends_all = r && !d->last_wall_usec && sg_error_exit_status(err) != 1;
+        const bool ends_all = r && !d->last_wall_usec && sg_error_exit_status(err) != SG_EXIT_FAILURE;
         char line[sizeof(*err)];
 
         if (r) {
